@@ -1,0 +1,57 @@
+"""Rates of pairwise exchanges on the edges, from the rate of one worker: the two conventions in use."""
+
+from __future__ import annotations
+
+import networkx as nx
+
+from topologies.checks import communication_graph, one_of, real_number, whole_number
+
+CONVENTIONS = ("uniform", "neighbour")
+
+
+def with_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: str = "uniform") -> nx.Graph[int]:
+    """Copy of the graph whose edges carry `rate` = lambda_ij, the expected exchanges on (i, j) per unit time.
+
+    With r exchanges per worker and unit time (one exchange counts once at each end), both conventions have
+    sum of lambda_ij = n r / 2:
+
+    * "uniform": lambda_ij = n r / (2 |E|), the same on every edge.
+    * "neighbour": the official Lambda = r (I - W), W_ij = m_ij / d_i, with m_ij the number of times that j is in i's
+      neighbour list (edge attribute `multiplicity`, 1 if absent) and d_i = sum_j m_ij; so lambda_ij = r m_ij / d for
+      lists of equal length. For lists of unequal length W is not symmetric, and its symmetric part is taken:
+      lambda_ij = (r / 2) m_ij (1/d_i + 1/d_j), that is: each worker picks a partner from its list at rate r / 2.
+      The sum is still n r / 2, but a worker of high degree exchanges more often than r.
+
+    Args:
+        graph: connected, nodes 0..n-1; rates that it already carries are replaced.
+        per_worker: r, in exchanges per gradient time (or whatever the unit of time is); positive.
+        convention: "uniform" or "neighbour".
+    Returns:
+        a new graph; node, edge and graph attributes are kept.
+    Raises:
+        ValueError: if the graph is disconnected or not numbered 0..n-1, or r or the convention is impossible.
+    Source: A²CiD² (arXiv:2306.08289) and `AdelNabli/ACiD` `compute_laplacian`; the symmetric part is ours.
+
+    Example: every edge of `with_rates(ring(16))` has rate 0.5.
+    """
+    communication_graph(graph)
+    rate = real_number("per_worker", per_worker, 0, strictly=True, unit="exchanges per worker and unit time")
+    rated = graph.copy()
+    if one_of("convention", convention, CONVENTIONS) == "uniform":
+        rates = dict.fromkeys(rated.edges, len(rated) * rate / (2 * rated.number_of_edges()))
+    else:
+        rates = _neighbour_rates(rated, rate)
+    nx.set_edge_attributes(rated, rates, "rate")
+    return rated
+
+
+def _neighbour_rates(graph: nx.Graph[int], rate: float) -> dict[tuple[int, int], float]:
+    multiplicity = {
+        (u, v): whole_number(f"multiplicity of edge ({u}, {v})", data.get("multiplicity", 1), 1)
+        for u, v, data in graph.edges(data=True)
+    }
+    degree = dict.fromkeys(graph, 0)
+    for (u, v), times in multiplicity.items():
+        degree[u] += times
+        degree[v] += times
+    return {(u, v): rate * times * (1 / degree[u] + 1 / degree[v]) / 2 for (u, v), times in multiplicity.items()}
