@@ -1,0 +1,92 @@
+"""The schedules by name. Each is a file of `schedules.programs`; this table is all that knows them all."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from schedules.operations import Program
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One schedule.
+
+    Attributes:
+        name: as in `program = "..."`.
+        summary: one line.
+        source: the paper.
+        settings: pydantic model of the keys of [schedule].
+        streams: worker -> its programs by stream name, in the order in which they begin.
+        prepare: what is worked out once for all workers, e.g. parameters from the graph; its result is `worker.shared`.
+    """
+
+    name: str
+    summary: str
+    source: str
+    settings: Any
+    streams: Callable[[Any], Mapping[str, Program]]
+    has_tilde: bool = False
+
+
+MODULES = {
+    "all-reduce": "schedules.programs.synchronous.all_reduce",
+    "d-psgd": "schedules.programs.synchronous.d_psgd",
+    "gossip": "schedules.programs.gossip.pairwise",
+    "a2cid2": "schedules.programs.gossip.a2cid2",
+}
+
+
+def names() -> list[str]:
+    """All names, in the catalogue's order."""
+    return list(MODULES)
+
+
+def find(name: object) -> Entry:
+    """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
+
+    Raises:
+        ValueError: if there is none, with the nearest names.
+    """
+    from schedules.scenario import nearest
+
+    if isinstance(name, str) and name in MODULES:
+        module = importlib.import_module(MODULES[name])
+    elif isinstance(name, str) and ("." in name):
+        module = _own(name)
+    else:
+        raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(str(name), MODULES)}")
+    return Entry(
+        name=str(name),
+        summary=(module.__doc__ or name).strip().splitlines()[0],
+        source=module.SOURCE,
+        settings=module.Settings,
+        streams=module.streams,
+        has_tilde=getattr(module, "HAS_TILDE", False),
+    )
+
+
+def _own(name: str) -> ModuleType:
+    """The user's own schedule: a module with SOURCE, Settings and streams."""
+    try:
+        if name.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(name).stem, Path(name).resolve())
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(spec.name, module)  # pydantic looks up the annotations of Settings there
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise ValueError(f"expected a schedule that can be imported, found {name!r} ({error})") from None
+    missing = [each for each in ("SOURCE", "Settings", "streams") if not hasattr(module, each)]
+    if missing:
+        raise ValueError(f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}")
+    return module

@@ -1,0 +1,27 @@
+"""The errors of a run. A caller's mistake is a `ValueError`; what goes wrong while a schedule runs is one of these."""
+
+from __future__ import annotations
+
+
+class ScheduleError(Exception):
+    """A schedule could not be run to its end."""
+
+
+class ProgramError(ScheduleError):
+    """A program yielded something that is not an operation, or an operation that makes no sense where it stands."""
+
+
+class DeadlockError(ScheduleError):
+    """No worker can move. The message is the whole board."""
+
+
+class TimeoutError(ScheduleError):  # noqa: A001 - the name says what it is; the built-in one is about the operating system
+    """An operation of the executor waited longer than its limit. The message is the whole board."""
+
+
+class DeadRankError(ScheduleError):
+    """A rank has died, and the schedule cannot go on without it."""
+
+
+class DivergenceError(ScheduleError):
+    """A replay cannot follow its trace. The message names the operation at which the two part."""

@@ -1,0 +1,413 @@
+"""The vocabulary: what a program may yield, and what it is handed back.
+
+A program is a generator. Every operation that it yields is answered with a pair `(result, time)`: what the operation
+gave, and when it took effect, in gradient times since the start of the run.
+
+| operation | meaning | result |
+|---|---|---|
+| `Compute` | run a named kernel on an engine of this worker | `Payload` with the version that it read |
+| `Send`, `Receive`, `Exchange` | point to point; `Exchange` is a full-duplex rendezvous | `Payload` received, or None |
+| `Meet` | first come, first paired, with whichever candidate is free | `Partner`; None when nobody can come any more |
+| `AllReduce`, `ReduceScatter`, `AllGather`, `Broadcast`, `AllToAll`, `Barrier` | collective on a group | `Payload` |
+| `Start` | begin an operation and go on | `Handle` |
+| `Await` | wait for all, any or k of the handles, or for a deadline | `Arrivals` |
+| `Until` | sleep until a clock's tick | None |
+| `Put`, `Take` | hand over between streams of one worker through a bounded queue | None; the item |
+| `Cancel` | abandon a started operation | None |
+| `Join`, `Leave` | take part in pairing, or no longer | None |
+
+Operations are frozen, slotted dataclasses. They print short, `Exchange(<->4 #17 44.7 MB)`, and `parse` reads that back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transform
+
+Array = Any
+"""A numpy array or a torch tensor, one-dimensional: the numerics are written for both alike."""
+
+Group = tuple[int, ...] | None
+"""The ranks of a collective, ascending; None is everybody."""
+
+
+class Payload:
+    """What is handed over: bytes, in a numeric run an array, and the version of the parameters it comes from.
+
+    Attributes:
+        size: bytes on the wire.
+        array: [size / itemsize] one-dimensional, or None in a timing-only run.
+        version: version of the parameters that were read (-1: of none).
+        step: gradient steps that the worker had made by then.
+        read_ns: when they were read, on the world's clock.
+    """
+
+    __slots__ = ("array", "read_ns", "size", "step", "version")
+
+    def __init__(self, size: int, array: Array = None, version: int = -1, step: int = -1, read_ns: int = -1) -> None:
+        self.size = size
+        self.array = array
+        self.version = version
+        self.step = step
+        self.read_ns = read_ns
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Payload) and self.size == other.size
+
+    def __hash__(self) -> int:
+        return hash(self.size)
+
+    def __repr__(self) -> str:
+        return f"Payload({format_bytes(self.size)}, version={self.version})"
+
+
+class Partner(NamedTuple):
+    """The result of `Meet`: whom, and the how-manieth meeting of this pair it is (the same number at both ends)."""
+
+    peer: int
+    index: int
+
+
+class Arrivals(NamedTuple):
+    """The result of `Await`: one result a handle (None where it has not arrived), and the positions that arrived."""
+
+    results: tuple[Any, ...]
+    arrived: tuple[int, ...]
+
+
+class Handle:
+    """A started operation. `index` counts the operations that this worker started; `running` belongs to the world."""
+
+    __slots__ = ("index", "running")
+
+    def __init__(self, index: int, running: Any = None) -> None:
+        self.index = index
+        self.running = running
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and self.index == other.index
+
+    def __hash__(self) -> int:
+        return self.index
+
+    def __repr__(self) -> str:
+        return f"h{self.index}"
+
+
+_UNITS = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3}
+
+
+def format_bytes(size: int) -> str:
+    """Bytes in the largest fitting decimal unit, exactly: 44695848 is `44.695848 MB`."""
+    for unit, factor in _UNITS.items():
+        if size >= factor:
+            whole, part = divmod(size, factor)
+            digits = str(part).rjust(len(str(factor)) - 1, "0").rstrip("0")
+            return f"{whole}.{digits} {unit}" if digits else f"{whole} {unit}"
+    return f"{size} B"
+
+
+def parse_bytes(text: str) -> int:
+    """Inverse of `format_bytes`."""
+    number, unit = text.split(" ")
+    factor = _UNITS.get(unit, 1)
+    whole, _, part = number.partition(".")
+    return int(whole) * factor + int(part.ljust(len(str(factor)) - 1, "0") or "0")
+
+
+class _Token(NamedTuple):
+    """How one field of an operation is written and read."""
+
+    prefix: str
+    pattern: str
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+def _ranks(text: str) -> tuple[int, ...]:
+    return tuple(int(rank) for rank in text.split(",") if rank)
+
+
+def _join(values: Any) -> str:
+    return ",".join(map(str, values))
+
+
+def _token(prefix: str, pattern: str, read: Callable[[str], Any], write: Callable[[Any], str] = str, **options: Any) -> Any:
+    return field(metadata={"token": _Token(prefix, pattern, write, read)}, **options)
+
+
+_NAME = r"[A-Za-z_][\w.-]*"
+_INTEGER = r"-?\d+"
+_NUMBER = r"-?[\d.]+(?:e[+-]?\d+)?"
+_BYTES = r"[\d.]+ [kMGT]?B"
+
+
+def _peer(prefix: str) -> Any:
+    return _token(prefix, _INTEGER, int)
+
+
+def _tag() -> Any:
+    return _token("#", _INTEGER, int, default=0)
+
+
+def _payload() -> Any:
+    return _token("", _BYTES, lambda text: Payload(parse_bytes(text)), lambda payload: format_bytes(payload.size))
+
+
+def _group() -> Any:
+    return _token("of ", r"[\d,]+", _ranks, _join, default=None)
+
+
+class Operation:
+    """What every operation has. The class attributes stand for "does not apply"."""
+
+    __slots__ = ()
+    peer: ClassVar[Any] = -1
+    tag: ClassVar[Any] = -1
+    kernel: ClassVar[Any] = ""
+    stage: ClassVar[Any] = -1
+    micro_batch: ClassVar[Any] = -1
+    group: ClassVar[Any] = None
+    size: ClassVar[Any] = 0
+
+    def __str__(self) -> str:
+        shown = ((token, getattr(self, name), default) for name, token, default in _tokens(type(self)))
+        words = (token.prefix + token.write(value) for token, value, default in shown if value != default)
+        return f"{type(self).__name__}({' '.join(words)})"
+
+
+def _tokens(kind: type[Operation]) -> list[tuple[str, _Token, Any]]:
+    """Name, token and default of the fields that are written, in the order of writing: the tag before the bytes."""
+    shown = [each for each in fields(kind) if "token" in each.metadata]  # type: ignore[arg-type]
+    shown.sort(key=lambda each: (each.name != "peer", each.name != "tag"))
+    return [(each.name, each.metadata["token"], each.default) for each in shown]
+
+
+class _Carrying(Operation):
+    """An operation that hands over a payload."""
+
+    __slots__ = ()
+    payload: Payload
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """Bytes of the payload."""
+        return self.payload.size
+
+
+_C = TypeVar("_C", bound=type[Operation])
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, _token, _peer, _tag, _payload, _group))
+def _operation(cls: _C) -> _C:
+    """A frozen slotted dataclass whose constructor writes the slots directly: dataclasses' own goes through
+    `object.__setattr__` once a field, which costs half as much again on the simulator's hottest path."""
+    made = dataclass(frozen=True, slots=True, repr=False)(cls)
+    made.__repr__ = Operation.__str__  # type: ignore[method-assign]
+    named = fields(made)  # type: ignore[arg-type]
+    scope = {f"_set_{each.name}": getattr(made, each.name).__set__ for each in named}
+    scope |= {f"_default_{each.name}": each.default for each in named}
+    parameters = [each.name + ("" if each.default is MISSING else f"=_default_{each.name}") for each in named]
+    body = "; ".join(f"_set_{each.name}(self, {each.name})" for each in named) or "pass"
+    exec(f"def __init__(self, {', '.join(parameters)}): {body}", scope)
+    made.__init__ = scope["__init__"]  # type: ignore[misc]
+    return made
+
+
+@_operation
+class Compute(Operation):
+    """Run `kernel` for a stage and micro-batch, where that applies, on one of the worker's engines (first in, first
+    out). It works on the version of the parameters that it read when it was issued. `inputs` is handed to the kernel."""
+
+    kernel: str = _token("", _NAME, str)  # type: ignore[misc]
+    stage: int = _token("s", _INTEGER, int, default=-1)  # type: ignore[misc]
+    micro_batch: int = _token("m", _INTEGER, int, default=-1)  # type: ignore[misc]
+    engine: str = _token("on ", _NAME, str, default="compute")
+    inputs: Any = field(default=None, compare=False)
+
+
+@_operation
+class Send(_Carrying):
+    """Send the payload; over when the receiver has it."""
+
+    peer: int = _peer("->")  # type: ignore[misc]
+    payload: Payload = _payload()
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class Receive(Operation):
+    """Receive `size` bytes."""
+
+    peer: int = _peer("<-")  # type: ignore[misc]
+    size: int = _token("", _BYTES, parse_bytes, format_bytes)  # type: ignore[misc]
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class Exchange(_Carrying):
+    """Send the payload to the peer and receive the peer's, which has the same size: a full-duplex rendezvous."""
+
+    peer: int = _peer("<->")  # type: ignore[misc]
+    payload: Payload = _payload()
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class Meet(Operation):
+    """Be paired with whichever candidate is free, by the rule of `schedules.pairing`."""
+
+    candidates: tuple[int, ...] = _token("", r"[\d,]+", _ranks, _join)
+
+
+Reduction = Literal["mean", "sum", "max"]
+
+
+@_operation
+class AllReduce(_Carrying):
+    """Combine the payloads of the group elementwise; everybody gets the result."""
+
+    payload: Payload = _payload()
+    reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
+    group: Group = _group()  # type: ignore[misc]
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class ReduceScatter(_Carrying):
+    """Combine the payloads; the i-th member of the group gets the i-th of equal parts (the length must divide)."""
+
+    payload: Payload = _payload()
+    reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
+    group: Group = _group()  # type: ignore[misc]
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class AllGather(_Carrying):
+    """Everybody gets the payloads of the group, one behind the other."""
+
+    payload: Payload = _payload()
+    group: Group = _group()  # type: ignore[misc]
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class Broadcast(_Carrying):
+    """Everybody gets the payload of rank `root`; the others' payloads say only how large it is."""
+
+    payload: Payload = _payload()
+    root: int = _token("from ", _INTEGER, int, default=0)
+    group: Group = _group()  # type: ignore[misc]
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class AllToAll(_Carrying):
+    """The i-th of equal parts goes to the i-th member; everybody gets its parts one behind the other."""
+
+    payload: Payload = _payload()
+    group: Group = _group()  # type: ignore[misc]
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class Barrier(Operation):
+    """Wait for the whole group."""
+
+    group: Group = _group()  # type: ignore[misc]
+    tag: int = _tag()  # type: ignore[misc]
+
+
+@_operation
+class Start(Operation):
+    """Begin an operation now, wait for it later."""
+
+    operation: Operation = _token("", r".+", lambda text: parse(text))
+
+
+@_operation
+class Await(Operation):
+    """Wait until `need` of the handles have arrived, or until the time `deadline` (in gradient times, as `Until`)."""
+
+    handles: tuple[Handle, ...] = _token(
+        "", r"h\d+(?:,h\d+)*", lambda text: tuple(Handle(int(name[1:])) for name in text.split(",")), _join
+    )
+    need: int | Literal["all", "any"] = _token(
+        "need ", r"all|any|\d+", lambda text: text if text in ("all", "any") else int(text), default="all"
+    )
+    deadline: float | None = _token("by ", _NUMBER, float, repr, default=None)
+
+
+@_operation
+class Until(Operation):
+    """Sleep until `time`, in gradient times since the start of the run."""
+
+    time: float = _token("@", _NUMBER, float, lambda time: repr(float(time)))
+
+
+@_operation
+class Put(Operation):
+    """Hand an item to another stream of this worker; waits while the queue is full (`Worker.capacity`, default 1)."""
+
+    queue: str = _token("", _NAME, str)
+    item: Any = field(default=None, compare=False)
+
+
+@_operation
+class Take(Operation):
+    """Take the oldest item of a queue; waits while it is empty."""
+
+    queue: str = _token("", _NAME, str)
+
+
+@_operation
+class Cancel(Operation):
+    """Abandon a started operation: its result never arrives, and an engine that ran it is free."""
+
+    handle: Handle = _token("", r"h\d+", lambda text: Handle(int(text[1:])))
+
+
+@_operation
+class Join(Operation):
+    """Take part in `Meet` again."""
+
+
+@_operation
+class Leave(Operation):
+    """Take part in `Meet` no longer: nobody waits for this worker any more."""
+
+
+Program = Generator[Operation, tuple[Any, float], None]
+"""What `schedules.programs` holds: yields operations, is sent `(result, time)`."""
+
+COLLECTIVES = (AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Barrier)
+
+OPERATIONS: dict[str, type[Operation]] = {
+    each.__name__: each
+    for each in (Compute, Send, Receive, Exchange, Meet, *COLLECTIVES, Start, Await, Until, Put, Take, Cancel, Join, Leave)
+}
+
+
+def parse(text: str) -> Operation:
+    """Inverse of `str(operation)`. Arrays and handed-over items are not part of the text.
+
+    Raises:
+        ValueError: if the text is not that of an operation.
+    """
+    name, bracket, rest = text.partition("(")
+    kind = OPERATIONS.get(name)
+    if kind is None or not bracket or not rest.endswith(")"):
+        raise ValueError(f"expected an operation such as 'Exchange(<->4 #17 44.7 MB)', found {text!r}")
+    tokens = {key: token for key, token, _ in _tokens(kind)}
+    pattern = "".join(f"(?: ?{re.escape(t.prefix)}(?P<{key}>{t.pattern}))?" for key, t in tokens.items())
+    match = re.fullmatch(pattern, rest[:-1])
+    if match is None:
+        raise ValueError(f"expected {name} with {', '.join(tokens) or 'nothing'} in this order, found {text!r}")
+    found = {key: tokens[key].read(value) for key, value in match.groupdict().items() if value is not None}
+    try:
+        return kind(**found)
+    except TypeError as error:
+        raise ValueError(f"{text!r}: {error}") from None

@@ -1,0 +1,110 @@
+"""Who meets whom, when: what the pairwise schedules share. Source: gossip.md, sections 4.1 to 4.4.
+
+* `edge-clock`, the theory: every edge has its own Poisson clock; both ends take their ticks in the one global order
+  (time, edge), which cannot deadlock. The clocks stop at the time `gradients`, in gradient times.
+* `first-come`, the official code: a free worker is paired with a free neighbour, and a gradient step is released only
+  when its quota of exchanges is done: c_m = max(c_{m-1} + 1, 1 + K_1 + ... + K_{m-1}), K ~ Poisson(rate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from schedules.clocks import StreamKey
+from schedules.operations import Barrier, Compute, Leave, Meet, Payload, Program, Put, Take, Until
+from schedules.scenario import Count, Positive, Table
+from schedules.worker import Worker
+
+GRADIENT = Compute("gradient")
+
+Step = Callable[[Worker, Payload, float], None]
+"""Applies a gradient at a time (in gradient times)."""
+
+Exchange = Callable[[Worker, int, int, float], Program]
+"""One averaging with a peer: `(worker, peer, index of the meeting, time)`."""
+
+
+class Settings(Table):
+    """The keys of [schedule] for pairwise averaging."""
+
+    gradients: Count
+    """Gradients per worker; with the poisson gradient clock their expected number."""
+    rate: Positive = 1.0
+    """Averagings that a worker takes part in per gradient of its own (so the network makes rate/2 per gradient)."""
+    pairing: Literal["edge-clock", "first-come"] = "edge-clock"
+    gradient_clock: Literal["free", "poisson"] = "free"
+    """free: gradients run back to back; poisson: each starts at a tick of the worker's own Poisson clock of rate 1."""
+
+
+def streams(worker: Worker, step: Step, exchange: Exchange) -> Mapping[str, Program]:
+    """The two programs of a worker: gradients, and averaging in the chosen pairing mode."""
+    if worker.settings.pairing == "edge-clock":
+        return {"compute": _gradients(worker, step), "gossip": _edge_clock(worker, exchange)}
+    return {"compute": _gradients_with_quota(worker, step), "gossip": _first_come(worker, exchange)}
+
+
+def _gradients(worker: Worker, step: Step) -> Program:
+    for start in _gradient_starts(worker):
+        if start is not None:
+            yield Until(start)
+        gradient, time = yield GRADIENT
+        step(worker, gradient, time)
+    yield Take("averaged")
+    yield from _finish(worker)
+
+
+def _edge_clock(worker: Worker, exchange: Exchange) -> Program:
+    for time, peer, index in worker.clock("edges"):
+        _, now = yield Until(time)
+        yield from exchange(worker, peer, index, now)
+    yield Put("averaged")
+
+
+def _gradients_with_quota(worker: Worker, step: Step) -> Program:
+    starts = list(_gradient_starts(worker))
+    quota = worker.random(StreamKey.QUOTA, 1)
+    due = 1
+    for number, start in enumerate(starts, 1):
+        if start is not None:
+            yield Until(start)
+        gradient, time = yield GRADIENT
+        step(worker, gradient, time)
+        is_last = number == len(starts)
+        if number >= due or is_last:
+            yield Put("stepped", is_last)
+            yield Take("released")
+            due += 1 if worker.settings.rate >= 1 else int(quota.poisson(1 / worker.settings.rate))
+    if not starts:
+        yield Put("stepped", True)
+        yield Take("released")
+    yield from _finish(worker)
+
+
+def _first_come(worker: Worker, exchange: Exchange) -> Program:
+    quota = worker.random(StreamKey.QUOTA, 0)
+    exchanges, due, is_last = 0, 1, False
+    while not is_last:
+        partner, time = yield Meet(worker.neighbours)
+        if partner is not None:
+            yield from exchange(worker, partner.peer, partner.index, time)
+            exchanges += 1
+        if partner is None or exchanges >= due:
+            is_last, _ = yield Take("stepped")
+            yield Put("released")
+            due += 1 if worker.settings.rate < 1 else int(quota.poisson(worker.settings.rate))
+    yield Leave()
+
+
+def _gradient_starts(worker: Worker) -> Iterable[float | None]:
+    """When each gradient may start; None: at once."""
+    if worker.settings.gradient_clock == "poisson":
+        return (time for time, _, _ in worker.clock("gradient"))
+    return (None for _ in range(worker.settings.gradients))
+
+
+def _finish(worker: Worker) -> Program:
+    """Everybody waits for everybody; mixing is brought up to the end before anybody looks."""
+    _, time = yield Barrier()
+    worker.model.mix(time)
+    worker.model.observe_end(time)

@@ -1,0 +1,1 @@
+"""Schedules in which every step waits: for everybody (all-reduce) or for the neighbours (D-PSGD)."""

@@ -1,0 +1,219 @@
+"""What a run leaves behind: the same in both worlds, in memory and as a run directory.
+
+A run directory holds `run.json` (the resolved scenario, seed, versions, host), `summary.json`, `trace.parquet`, and in a
+numeric run `series.parquet` and `parameters.npy`. It is written beside its place and moved there, so it is whole or not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schedules.accounts import Ledger
+from schedules.scenario import Scenario, ScenarioError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIMULATED = "simulated"
+MEASURED = "measured"
+
+
+@dataclass
+class Result:
+    """One run.
+
+    Attributes:
+        scenario: as it was resolved.
+        world: `simulated` or `measured`.
+        summary: flat, SI units in the names; arrays a rank under `per_rank`.
+        trace: one row an operation (`schedules.trace.COLUMNS`), or None if it was not kept.
+        series: loss, accuracy and consensus distance against time, or None in a timing-only run.
+        parameters: float64 [workers, parameters] at the end, or None.
+        info: what `run.json` holds beside the scenario.
+    """
+
+    scenario: Scenario
+    world: str
+    summary: dict[str, Any]
+    trace: pd.DataFrame | None = None
+    series: pd.DataFrame | None = None
+    parameters: np.ndarray[Any, Any] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def run_info(self) -> dict[str, Any]:
+        """The contents of `run.json`."""
+        return {
+            "scenario": self.scenario.tables(),
+            "seed": self.scenario.run.seed,
+            "world": self.world,
+            "gradient_s": self.scenario.gradient_s,
+            "fingerprint": self.scenario.fingerprint(),
+            "versions": versions(),
+            "host": host(),
+            **self.info,
+        }
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the run directory; one that is there already is replaced as a whole.
+
+        Raises:
+            ScenarioError: if there is something at that place that is no run directory.
+        """
+        target = Path(directory)
+        check_target(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            self._write(made)
+            made.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(made, target)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        return target
+
+    def _write(self, directory: Path) -> None:
+        info = self.run_info()
+        (directory / "run.json").write_text(json.dumps(info, indent=2) + "\n")
+        (directory / "summary.json").write_text(json.dumps(self.summary, indent=2) + "\n")
+        if self.trace is not None:
+            kept = {key: info[key] for key in ("scenario", "seed", "world", "gradient_s", "fingerprint", "versions", "host")}
+            write_parquet(self.trace, directory / "trace.parquet", kept)
+        if self.series is not None:
+            write_parquet(self.series, directory / "series.parquet", {})
+        if self.parameters is not None:
+            np.save(directory / "parameters.npy", self.parameters)
+
+
+def check_target(target: Path) -> None:
+    """Refuse to replace what is no run directory, before anything is run."""
+    if target.exists() and not ((target / "run.json").is_file() or (target.is_dir() and not any(target.iterdir()))):
+        raise ScenarioError(f"{target}: expected a new or empty directory, or an earlier run's, found something else")
+
+
+def write_parquet(frame: pd.DataFrame, path: Path, info: Mapping[str, Any]) -> None:
+    """Write a table with its run's description in the schema: equal contents give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    kept = {**(table.schema.metadata or {}), b"twinclock": json.dumps(info, sort_keys=True).encode()}
+    pq.write_table(table.replace_schema_metadata(kept), path, compression="zstd")
+
+
+def read_trace(directory: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The trace of a run directory, and the description of its run.
+
+    Raises:
+        ScenarioError: if there is none, or it is unreadable or cut off.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(directory) / "trace.parquet"
+    if not path.is_file():
+        raise ScenarioError(f"{path}: expected the trace of a run, found none")
+    try:
+        table = pq.read_table(path)
+        info = json.loads((table.schema.metadata or {})[b"twinclock"])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise ScenarioError(f"{path}: expected a whole Parquet trace, found an unreadable one ({error})") from None
+    return table.to_pandas(), info
+
+
+def read_replay(directory: str | Path, scenario: Scenario) -> tuple[pd.DataFrame, float]:
+    """The trace to follow and its gradient time in seconds; it must be of the same scenario.
+
+    Raises:
+        ScenarioError: if the trace is unreadable, or of another scenario.
+    """
+    trace, info = read_trace(directory)
+    if info.get("fingerprint") != scenario.fingerprint():
+        raise ScenarioError(f"{directory}: expected a trace of this scenario, found {_differences(info, scenario)}")
+    return trace, float(info["gradient_s"])
+
+
+def _differences(info: Mapping[str, Any], scenario: Scenario) -> str:
+    theirs, mine = info.get("scenario", {}), scenario.tables()
+    lines = []
+    for table in ("schedule", "topology", "workload", "optimizer", "run"):
+        keys = {*theirs.get(table, {}), *mine[table]} - ({"trace"} if table == "run" else set())
+        for key in sorted(keys):
+            a, b = theirs.get(table, {}).get(key), mine[table].get(key)
+            if a != b:
+                lines.append(f"{table}.{key} = {a!r} (here {b!r})")
+    return "another: " + ", ".join(lines) if lines else "one of another version"
+
+
+def summarise(scenario: Scenario, ledger: Ledger, makespan_ns: int) -> dict[str, Any]:
+    """The summary of a run from its ledger: flat, SI units in the names."""
+    makespan = makespan_ns / 1e9
+    compute, transfer, busy = ledger.compute_ns(), ledger.transfer_ns(), ledger.busy_ns()
+    rank, *staleness = ledger.staleness()
+    whole = max(makespan_ns, 1) * ledger.num_ranks
+    per_second = len(rank) / makespan if makespan else 0.0
+    return {
+        "makespan_s": makespan,
+        "gradients": len(rank),
+        "gradients_per_s": per_second,
+        "samples_per_s": per_second * scenario.workload.batch_size,
+        "utilization_compute": int(compute.sum()) / whole,
+        "utilization_communication": int(transfer.sum()) / whole,
+        "idle_fraction": 1 - int(busy.sum()) / whole,
+        "bytes_sent": int(ledger.bytes_sent().sum()),
+        "exchanges": int(ledger.num_exchanges().sum()) // 2,
+        **_staleness(*staleness),
+        "per_rank": {
+            "gradients": np.bincount(rank, minlength=ledger.num_ranks).tolist(),
+            "exchanges": ledger.num_exchanges().tolist(),
+            "compute_s": (compute / 1e9).tolist(),
+            "transfer_s": (transfer / 1e9).tolist(),
+            "idle_s": ((makespan_ns - busy) / 1e9).tolist(),
+            "waiting_s": (ledger.waiting_ns() / 1e9).tolist(),
+            "bytes_sent": ledger.bytes_sent().tolist(),
+        },
+    }
+
+
+def _staleness(versions_behind: Any, steps_behind: Any, age_ns: Any) -> dict[str, float]:
+    """Of the gradients that were applied: in versions, local steps and seconds."""
+    if not len(age_ns):
+        versions_behind = steps_behind = age_ns = np.zeros(1, dtype=np.int64)
+    return {
+        "staleness_mean": float(versions_behind.mean()),
+        "staleness_p95": float(np.percentile(versions_behind, 95)),
+        "staleness_max": int(versions_behind.max()),
+        "staleness_steps_mean": float(steps_behind.mean()),
+        "staleness_steps_max": int(steps_behind.max()),
+        "staleness_mean_s": float(age_ns.mean() / 1e9),
+        "staleness_max_s": float(age_ns.max() / 1e9),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a run's numbers."""
+    found = {"python": platform.python_version()}
+    for name in ("twinclock", "numpy", "simpy", "networkx", "torch"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def host() -> dict[str, Any]:
+    """The machine that ran it."""
+    return {"name": platform.node(), "system": platform.platform(), "cores": os.cpu_count(), "python": sys.executable}

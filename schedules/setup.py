@@ -1,0 +1,108 @@
+"""From a scenario to workers and their programs: the same in both worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from schedules import catalogue
+from schedules.accounts import Account, Ledger
+from schedules.clocks import Clocks
+from schedules.models import Model
+from schedules.operations import Program, Until
+from schedules.scenario import Scenario, ScenarioError, build_problem, communication_graph
+from schedules.worker import Worker
+
+OBSERVE = "observe"
+"""The stream that reads out the parameters in a numeric run; it ends with its worker."""
+
+
+class Setup:
+    """What all workers of a run have in common.
+
+    Args:
+        scenario: resolved.
+        xp: array namespace of the numerics (numpy in the simulator, torch in the executor).
+        device: where torch keeps them.
+        is_recorded: whether a trace is kept.
+    """
+
+    def __init__(self, scenario: Scenario, *, xp: Any = None, device: Any = None, is_recorded: bool = True) -> None:
+        self.scenario = scenario
+        self.entry = catalogue.find(scenario.program)
+        self.graph = communication_graph(scenario)
+        self.clocks = Clocks(self.graph, scenario.run.seed, float(scenario.schedule.gradients))
+        self.ledger = Ledger(scenario.topology.workers)
+        self.is_recorded = is_recorded
+        self.problem = build_problem(scenario, xp, device) if scenario.is_numeric else None
+        self.eta, self.alpha_tilde = self._acceleration() if self.entry.has_tilde else (0.0, 0.5)
+
+    def worker(self, rank: int, model: Model | None = None, kernels: Mapping[str, Any] | None = None) -> Worker:
+        """One worker, ready to run. `model` and `kernels` replace the scenario's own (the user's module)."""
+        if model is None:
+            model = self._numeric_model(rank) if self.problem is not None else self._timing_model(rank)
+        if kernels is None and self.problem is not None:
+            from schedules.kernels import numeric_kernels
+
+            kernels = numeric_kernels(self.problem, model, rank)
+        return Worker(rank, model, self.clocks, settings=self.scenario.schedule, kernels=kernels)
+
+    def programs(self, worker: Worker) -> dict[str, Program]:
+        """The programs of a worker by stream name, in the order in which they begin."""
+        programs = dict(self.entry.streams(worker))
+        if worker.model.is_numeric and self.scenario.run.observations:
+            programs[OBSERVE] = _observations(worker, self.scenario.run.observations)
+        return programs
+
+    def _acceleration(self) -> tuple[float, float]:
+        import topologies
+
+        return topologies.a2cid2_parameters(topologies.chi_1(self.graph), topologies.chi_2(self.graph))
+
+    def _timing_model(self, rank: int) -> Model:
+        size = self.scenario.parameter_bytes
+        if size is None:
+            raise ScenarioError(
+                f"scenario: workload.parameters: expected the number of parameters of {self.scenario.workload.module} "
+                "(the simulator does not import it), found none"
+            )
+        return Model(size, Account(rank, self.ledger), is_recorded=self.is_recorded)
+
+    def _numeric_model(self, rank: int) -> Model:
+        from schedules.numeric import NumericModel
+
+        assert self.problem is not None
+        return NumericModel(
+            x=self.problem.convert(self.problem.initial(self.scenario.run.seed)),
+            optimizer=build_optimizer(self.scenario),
+            account=Account(rank, self.ledger),
+            is_recorded=self.is_recorded,
+            eta=self.eta,
+            alpha_tilde=self.alpha_tilde,
+            has_tilde=self.entry.has_tilde,
+        )
+
+
+def build_optimizer(scenario: Scenario) -> Any:
+    """The scenario's optimizer; its schedule runs over the worker's own gradients."""
+    from schedules.optimizers import SGD
+
+    table = scenario.optimizer
+    return SGD(
+        learning_rate=table.learning_rate,
+        momentum=table.momentum,
+        weight_decay=table.weight_decay,
+        nesterov=table.nesterov,
+        schedule=table.schedule,
+        warmup=table.warmup,
+        total=scenario.schedule.gradients,
+    )
+
+
+def _observations(worker: Worker, number: int) -> Program:
+    """Read out the parameters at equal times; bounded, so that a run that is stuck comes to its end."""
+    period = worker.clocks.horizon / number
+    worker.model.observe(0, 0.0)
+    for index in range(1, 10 * number + 1):
+        _, time = yield Until(index * period)
+        worker.model.observe(index, time)

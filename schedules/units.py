@@ -1,0 +1,57 @@
+"""Reading quantities: "10 Gbit/s", "50 us", "44.7 MB". The one place where units are turned into SI.
+
+A plain number is SI already. MB is 10^6 bytes, MiB is 2^20, Gbit is 10^9 bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+EXAMPLES = {"second": "50 us", "byte/second": "10 Gbit/s", "byte": "44.7 MB", "1/second": "312 TFLOP/s"}
+
+
+@functools.cache
+def _registry() -> Any:
+    import pint
+
+    registry: Any = pint.UnitRegistry(cache_folder=None)
+    registry.define("FLOP = [] = FLOPs")
+    return registry
+
+
+def quantity(value: object, unit: str) -> float:
+    """A number or a text with a unit, in the given SI unit.
+
+    Raises:
+        ValueError: if it is no quantity, of another dimension, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f'expected a quantity such as "{EXAMPLES.get(unit, unit)}", or a plain number in {unit}')
+    number = _read(value, unit) if isinstance(value, str) else float(value)
+    if not math.isfinite(number):
+        raise ValueError(f'expected a finite quantity such as "{EXAMPLES.get(unit, unit)}"')
+    return number
+
+
+def _read(text: str, unit: str) -> float:
+    import pint
+
+    try:
+        return float(_registry().Quantity(text).to(unit).magnitude)
+    except pint.DimensionalityError:
+        raise ValueError(f'expected a quantity in {unit}, such as "{EXAMPLES.get(unit, unit)}"') from None
+    except Exception:  # pint raises a different one for every way a text can be wrong
+        raise ValueError(f'expected a quantity such as "{EXAMPLES.get(unit, unit)}"') from None
+
+
+def _reader(unit: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: quantity(value, unit))
+
+
+Seconds = Annotated[float, _reader("second"), Field(ge=0)]
+BytesPerSecond = Annotated[float, _reader("byte/second"), Field(gt=0)]
+Bytes = Annotated[float, _reader("byte"), Field(ge=0)]

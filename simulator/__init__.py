@@ -1,0 +1,30 @@
+"""The simulated world: what a schedule will do on a network, before anybody pays for it.
+
+>>> from simulator import simulate
+>>> result = simulate({
+...     "schedule": {"program": "gossip", "gradients": 20},
+...     "topology": {"graph": "ring", "workers": 4},
+...     "platform": {"gradient": {"mean": "100 ms"}, "link": {"bandwidth": "10 Gbit/s", "latency": "50 us"}},
+...     "workload": {"parameters": 25_557_032},
+... })
+>>> result.summary["gradients"]
+80
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.run import simulate as simulate
+
+__all__ = ["simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `simulate` where it is used: it brings pandas and SimPy along."""
+    if name == "simulate":
+        from simulator.run import simulate
+
+        return simulate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

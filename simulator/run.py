@@ -1,0 +1,99 @@
+"""One simulation, from a scenario to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schedules.durations import durations
+from schedules.pairing import Coordinator
+from schedules.replay import Replay
+from schedules.result import SIMULATED, Result, read_replay, summarise
+from schedules.scenario import Scenario, load
+from schedules.setup import OBSERVE, Setup
+from schedules.trace import Recorder
+from simulator.transports import TRANSPORTS
+from simulator.world import World
+
+
+def simulate(
+    scenario: str | Path | Mapping[str, Any] | Scenario,
+    *,
+    replay: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Result:
+    """Simulate a scenario: a file, tables of the same shape, or one that is resolved already.
+
+    Args:
+        scenario: what to simulate.
+        replay: a run directory whose trace is to be followed: its order, times, peers and arrivals.
+        overrides: dotted keys to change in the scenario, e.g. `{"schedule.rate": 2}`.
+    Raises:
+        ScenarioError: if the scenario is wrong, or the trace is unreadable or of another scenario.
+        ScheduleError: if the run cannot go on (deadlock, replay divergence, a program's mistake).
+    """
+    resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    followed = Replay(*read_replay(replay, resolved)) if replay is not None else None
+    recorder = Recorder() if resolved.run.trace else None
+    world = build_world(Setup(resolved, is_recorded=recorder is not None), recorder, followed)
+    world.run()
+    return _result(resolved, world)
+
+
+def build_world(setup: Setup, recorder: Recorder | None = None, replay: Replay | None = None) -> World:
+    """The simulated world of a set-up, ready to run."""
+    scenario = setup.scenario
+    workers = scenario.topology.workers
+    world = World(
+        ledger=setup.ledger,
+        gradient_ns=scenario.gradient_s * 1e9,
+        transport=TRANSPORTS[scenario.platform.transport](scenario.platform),
+        coordinator=Coordinator(workers, scenario.run.seed),
+        recorder=recorder,
+        replay=replay,
+    )
+    for rank in range(workers):
+        worker = setup.worker(rank)
+        world.add(worker, Durations(scenario, rank), setup.programs(worker), daemons=(OBSERVE,))
+    return world
+
+
+class Durations(dict[str, Callable[[], int]]):
+    """For each kernel of a rank: a function that draws how many nanoseconds it takes."""
+
+    def __init__(self, scenario: Scenario, rank: int) -> None:
+        super().__init__()
+        self.scenario, self.rank = scenario, rank
+
+    def __missing__(self, kernel: str) -> Callable[[], int]:
+        drawn = self[kernel] = durations(self.scenario, self.rank, kernel).__next__
+        return drawn
+
+
+def _result(scenario: Scenario, world: World) -> Result:
+    makespan = max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
+    result = Result(scenario, SIMULATED, summarise(scenario, world.ledger, makespan))
+    if world.recorder is not None:
+        result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
+    if scenario.is_numeric:
+        add_numbers(result, [worker.model for worker in world.workers])
+    return result
+
+
+def add_numbers(result: Result, models: list[Any]) -> None:
+    """Final parameters, and loss, accuracy and consensus distance against time."""
+    import pandas as pd
+
+    from schedules.numeric import series
+    from schedules.scenario import build_problem
+
+    problem = build_problem(result.scenario)
+    result.parameters = np.stack([np.asarray(model.parameters(), dtype=np.float64) for model in models])
+    rows = series([model.observations for model in models], problem, result.scenario.gradient_s)
+    result.series = pd.DataFrame(rows)
+    for key in ("loss", "accuracy", "consensus_distance"):
+        if rows:
+            result.summary[key] = rows[-1][key]

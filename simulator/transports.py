@@ -1,0 +1,92 @@
+"""When messages are there: dedicated full-duplex links, one a pair of workers that talk, under a transport's protocol.
+
+Messages of one direction of a pair go one behind the other, as on the one connection that a transport keeps for it.
+
+* `ideal`: both ends have it when the later one has asked, plus latency, plus bytes / bandwidth.
+* `gloo`: data leaves only after the receiver's announcement has arrived, so with a and b asking at t_a and t_b
+  done_a = max(t_b, t_a + L) + L + S/B + overhead, and symmetrically (real-hardware.md, section 1).
+"""
+
+from __future__ import annotations
+
+from schedules.operations import Operation
+from schedules.scenario import PlatformTable
+from simulator import collectives
+
+
+class Pair:
+    """The two directions between two workers.
+
+    Attributes:
+        waiting: exchanges that wait for the other end, by tag.
+        free_ns: until when each direction (from the lower rank, from the higher) is taken.
+    """
+
+    __slots__ = ("free_ns", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, object] = {}
+        self.free_ns = [0, 0]
+
+
+class Ideal:
+    """Latency plus bytes over bandwidth, from when both ends are there."""
+
+    def __init__(self, platform: PlatformTable) -> None:
+        self.bandwidth, self.latency = platform.link.bandwidth, platform.link.latency
+        self.latency_ns = round(self.latency * 1e9)
+        self._bytes_ns: dict[int, int] = {}
+
+    def bytes_ns(self, size: int) -> int:
+        """Nanoseconds that `size` bytes take at the link's bandwidth; messages come in few sizes."""
+        duration = self._bytes_ns.get(size)
+        if duration is None:
+            duration = self._bytes_ns[size] = round(size * 1e9 / self.bandwidth)
+        return duration
+
+    def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
+        """When an exchange ends at the lower and at the higher rank, given when each asked for it."""
+        begin = start_low if start_low > start_high else start_high
+        free = pair.free_ns
+        if begin < free[0] or begin < free[1]:
+            begin = max(free)
+        end = free[0] = free[1] = begin + self.latency_ns + self.bytes_ns(size)
+        return end, end
+
+    def message(self, pair: Pair, direction: int, start_sender: int, start_receiver: int, size: int) -> tuple[int, int]:
+        """When a message is over for the sender and for the receiver."""
+        begin = max(start_sender, start_receiver, pair.free_ns[direction])
+        end = pair.free_ns[direction] = begin + self.latency_ns + self.bytes_ns(size)
+        return end, end
+
+    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> collectives.Cost:
+        """What a collective costs on an idle network."""
+        return collectives.cost(kind, num_ranks, size, self.bandwidth, self.latency)
+
+
+class Gloo(Ideal):
+    """Gloo's rendezvous: the receiver announces itself first."""
+
+    def __init__(self, platform: PlatformTable) -> None:
+        super().__init__(platform)
+        self.overhead = platform.overhead
+        self.overhead_ns = round(platform.overhead * 1e9)
+
+    def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
+        """Each end gets the other's data, which leaves when its announcement has arrived."""
+        _, end_low = self.message(pair, 1, start_high, start_low, size)
+        _, end_high = self.message(pair, 0, start_low, start_high, size)
+        return end_low, end_high
+
+    def message(self, pair: Pair, direction: int, start_sender: int, start_receiver: int, size: int) -> tuple[int, int]:
+        """The sender is done when its last byte has left, the receiver a latency later."""
+        begin = max(start_sender, start_receiver + self.latency_ns, pair.free_ns[direction])
+        left = pair.free_ns[direction] = begin + self.bytes_ns(size)
+        return left + self.overhead_ns, left + self.latency_ns + self.overhead_ns
+
+    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> collectives.Cost:
+        """What a collective costs with gloo's segments."""
+        return collectives.gloo_cost(kind, num_ranks, size, self.bandwidth, self.latency, self.overhead)
+
+
+TRANSPORTS = {"ideal": Ideal, "gloo": Gloo}

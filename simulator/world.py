@@ -1,0 +1,380 @@
+"""The simulated world: operations take simulated time. The only place that knows SimPy.
+
+There are no SimPy processes. A running operation is itself the event that SimPy queues, and SimPy's call at its end resumes
+the program: what a process would add is a generator around our generator, and half the time.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from heapq import heappush
+from typing import Any
+
+import simpy
+
+from schedules.accounts import Ledger, pack_computation, pack_transfer
+from schedules.driver import SHARED_HANDLERS, Handler, Running, Stream, board
+from schedules.errors import DeadlockError, ProgramError
+from schedules.operations import (
+    COLLECTIVES,
+    Broadcast,
+    Compute,
+    Exchange,
+    Group,
+    Join,
+    Leave,
+    Meet,
+    Operation,
+    Payload,
+    Receive,
+    Send,
+    Until,
+)
+from schedules.pairing import Answer, Coordinator
+from schedules.replay import Replay, note_partner
+from schedules.trace import Recorder
+from schedules.worker import Worker
+from simulator import collectives
+from simulator.transports import Ideal, Pair
+
+NORMAL = simpy.events.NORMAL
+
+
+class Call:
+    """A plain call at a time, as an event."""
+
+    __slots__ = ("callbacks",)
+    _ok = True
+
+    def __init__(self, call: Callable[[Any], None]) -> None:
+        self.callbacks = (call,)
+
+
+class World:
+    """All workers of a run, in simulated time.
+
+    Args:
+        ledger: of the run's facts.
+        gradient_ns: one gradient time in nanoseconds.
+        transport: when messages are there.
+        coordinator: who meets whom.
+        recorder: of the trace, or None.
+        replay: the trace to follow, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        gradient_ns: float,
+        transport: Ideal,
+        coordinator: Coordinator,
+        recorder: Recorder | None = None,
+        replay: Replay | None = None,
+    ) -> None:
+        self.env = simpy.Environment()
+        self._queue: list[Any] = self.env._queue
+        self._count = self.env._eid
+        self.ledger = ledger
+        self.gradient_ns = gradient_ns
+        self.per_ns = 1 / gradient_ns
+        self.transport = transport
+        self.coordinator = coordinator
+        self.recorder = recorder
+        self.replay = replay
+        self.workers: list[Worker] = []
+        self.streams: list[Stream] = []
+        self._pairs: list[dict[int, Pair]] = []
+        self._durations: list[dict[str, Callable[[], int]]] = []
+        self._messages: dict[tuple[int, int, int], deque[Running]] = {}
+        self._gatherings: dict[Any, list[dict[int, Running]]] = {}
+        self._channels: dict[Group, int] = {}
+        self._meeting: dict[int, Running] = {}
+        self.handlers: dict[type[Operation], Handler] = {
+            **SHARED_HANDLERS,
+            Until: self._until,
+            Compute: self._compute,
+            Exchange: self._exchange,
+            Send: self._send,
+            Receive: self._receive,
+            Meet: self._meet,
+            Leave: self._leave,
+            Join: self._join,
+            **dict.fromkeys(COLLECTIVES, self._collective),
+            **(replay.handlers() if replay is not None else {}),
+        }
+
+    # ------------------------------------------------------------------ the run
+
+    def add(self, worker: Worker, durations: dict[str, Callable[[], int]], programs: Mapping[str, Any], daemons: Any = ()) -> None:
+        """Add a worker with its programs; `durations` draws the nanoseconds that a kernel takes on it."""
+        self.workers.append(worker)
+        self._pairs.append({})
+        self._durations.append(durations)
+        for name, program in programs.items():
+            self.streams.append(Stream(self, worker, name, program, is_daemon=name in daemons))
+
+    def run(self) -> None:
+        """Run every program to its end.
+
+        Raises:
+            DeadlockError: if no worker can move; the message is the whole board.
+        """
+        with _no_collector():
+            for stream in self.streams:
+                stream.begin()
+            self._keep_house()
+            self.env.run()
+        if not all(stream.is_over or stream.is_daemon for stream in self.streams):
+            now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
+            raise DeadlockError(f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now)}")
+
+    def _keep_house(self) -> None:
+        """Fold the ledger after every fifty thousand things or so, as long as anything happens."""
+        if self._queue:
+            self.ledger.fold()
+            self.alarm(self.now * self.per_ns + max(1.0, 50_000 / len(self.workers)), lambda _: self._keep_house())
+
+    @property
+    def now(self) -> int:
+        """Nanoseconds since the start of the run."""
+        return int(self.env.now)
+
+    def wake(self, running: Running, now: int) -> None:
+        """End an operation at the present time, after what happens now."""
+        self._end_at(running, now)
+
+    def alarm(self, time: float, call: Callable[[int], None]) -> None:
+        """Call `call(now)` at a time in gradient times."""
+        at = max(self.now, round(time * self.gradient_ns))
+        heappush(self._queue, (at, NORMAL, next(self._count), Call(lambda _: call(at))))
+
+    def abandon(self, running: Running) -> None:
+        """A cancelled operation gives back what it holds."""
+        if isinstance(running.operation, Compute):
+            self._abandon_compute(running)
+        elif isinstance(running.operation, Exchange):
+            pair = self._pair(running.worker.rank, running.operation.peer)
+            if pair.waiting.get(running.operation.tag) is running:
+                del pair.waiting[running.operation.tag]
+        for waiting in self._messages.values():
+            if running in waiting:
+                waiting.remove(running)
+
+    def _end_at(self, running: Running, at: int) -> None:
+        running.end_ns = at
+        running.callbacks = running.on_end
+        heappush(self._queue, (at, NORMAL, next(self._count), running))
+
+    # ------------------------------------------------------------------ time and compute
+
+    def _until(self, running: Running) -> bool:
+        at = int(running.operation.time * self.gradient_ns + 0.5)
+        if at <= running.start_ns:
+            return True
+        self._end_at(running, at)
+        return False
+
+    def _compute(self, running: Running) -> bool:
+        worker, operation, now = running.worker, running.operation, running.start_ns
+        model = worker.model
+        result = running.result = Payload(model.size, None, model.version, model.steps, now)
+        if worker.kernels is not None:
+            result.array = worker.kernels[operation.kernel](operation)()
+            result.size = result.array.nbytes
+        elif operation.kernel == "backward":
+            result.size = operation.inputs[1][operation.stage]
+        current = worker.engines.get(operation.engine)
+        if current is None or current.end_ns <= now or current.is_cancelled:
+            self._occupy(running, worker, now)
+        else:
+            if current.state is None:
+                current.state = deque()
+                current.hook = self._next_on_engine
+            current.state.append(running)
+        return False
+
+    def _occupy(self, running: Running, worker: Worker, now: int) -> None:
+        worker.engines[running.operation.engine] = running
+        running.ready_ns = now
+        end = now + self._durations[worker.rank][running.operation.kernel]()
+        self.ledger.computations += pack_computation(worker.rank, now, end)
+        running.end_ns = end
+        running.callbacks = running.on_end
+        heappush(self._queue, (end, NORMAL, next(self._count), running))
+
+    def _next_on_engine(self, running: Running) -> None:
+        """The hook of a kernel that others wait behind."""
+        waiting, running.state = running.state, None
+        while waiting and waiting[0].is_cancelled:
+            waiting.popleft()
+        if waiting:
+            following = waiting.popleft()
+            if waiting:
+                following.state, following.hook = waiting, self._next_on_engine
+            self._occupy(following, following.worker, running.end_ns)
+
+    def _abandon_compute(self, running: Running) -> None:
+        now = self.now
+        if running.worker.engines.get(running.operation.engine) is running and running.end_ns > now:
+            self.ledger.shorten(running.worker.rank, running.ready_ns, running.end_ns, now)
+            running.end_ns = now
+            if running.hook is not None:
+                running.hook(running)
+
+    # ------------------------------------------------------------------ point to point
+
+    def _pair(self, rank: int, peer: int) -> Pair:
+        pair = self._pairs[rank].get(peer)
+        if pair is None:
+            if not 0 <= peer < len(self.workers) or peer == rank:
+                raise ProgramError(f"rank {rank}: expected a peer among the {len(self.workers)} workers, found {peer}")
+            pair = self._pairs[rank][peer] = self._pairs[peer][rank] = Pair()
+        return pair
+
+    def _exchange(self, running: Running) -> bool:
+        operation, worker = running.operation, running.worker
+        pair = self._pairs[worker.rank].get(operation.peer) or self._pair(worker.rank, operation.peer)
+        other: Any = pair.waiting.pop(operation.tag, None)
+        if other is None:
+            pair.waiting[operation.tag] = running
+            return False
+        if other.worker is worker:
+            raise ProgramError(f"rank {worker.rank}: two exchanges with rank {operation.peer} have the tag {operation.tag}")
+        now, payload = running.start_ns, operation.payload
+        size = payload.size
+        running.result = other.operation.payload
+        other.result = payload
+        other.ready_ns = now
+        _check_sizes(running, other, size, running.result.size)
+        if worker.rank < operation.peer:
+            end, other_end = self.transport.exchange(pair, now, other.start_ns, size)
+        else:
+            other_end, end = self.transport.exchange(pair, other.start_ns, now, size)
+        rank, peer = worker.rank, operation.peer
+        self.ledger.transfers += pack_transfer(rank, now, now, end, size, 1)
+        self.ledger.transfers += pack_transfer(peer, other.start_ns, now, other_end, size, 1)
+        running.end_ns, other.end_ns = end, other_end
+        if end == other_end:  # one event for both ends
+            running.callbacks = (lambda _: other.ended(), *running.on_end)
+        else:
+            running.callbacks = running.on_end
+            self._end_at(other, other_end)
+        heappush(self._queue, (end, NORMAL, next(self._count), running))
+        return False
+
+    def _send(self, running: Running) -> bool:
+        rank, operation = running.worker.rank, running.operation
+        return self._match(running, (rank, operation.peer, operation.tag), is_sender=True)
+
+    def _receive(self, running: Running) -> bool:
+        rank, operation = running.worker.rank, running.operation
+        return self._match(running, (operation.peer, rank, operation.tag), is_sender=False)
+
+    def _match(self, running: Running, key: tuple[int, int, int], *, is_sender: bool) -> bool:
+        waiting = self._messages.setdefault(key, deque())
+        if not waiting or isinstance(waiting[0].operation, Send) == is_sender:
+            waiting.append(running)
+            return False
+        other = waiting.popleft()
+        if not waiting:
+            del self._messages[key]
+        self._deliver(*((running, other) if is_sender else (other, running)), now=running.start_ns)
+        return False
+
+    def _deliver(self, sender: Running, receiver: Running, *, now: int) -> None:
+        payload = sender.operation.payload
+        _check_sizes(sender, receiver, payload.size, receiver.operation.size)
+        source, target = sender.worker.rank, receiver.worker.rank
+        pair, direction = self._pair(source, target), int(source > target)
+        ends = self.transport.message(pair, direction, sender.start_ns, receiver.start_ns, payload.size)
+        receiver.result, sender.result = payload, None
+        for each, end, sent in zip((sender, receiver), ends, (payload.size, 0), strict=True):
+            each.ready_ns = now
+            self.ledger.transfers += pack_transfer(each.worker.rank, each.start_ns, now, end, sent, 0)
+            self._end_at(each, end)
+
+    # ------------------------------------------------------------------ pairing
+
+    def _meet(self, running: Running) -> bool:
+        rank = running.worker.rank
+        self._meeting[rank] = running
+        self._tell(self.coordinator.arrive(rank, running.operation.candidates), running.start_ns)
+        return False
+
+    def _leave(self, running: Running) -> bool:
+        self._tell(self.coordinator.leave(running.worker.rank), running.start_ns)
+        return True
+
+    def _join(self, running: Running) -> bool:
+        self._tell(self.coordinator.join(running.worker.rank), running.start_ns)
+        return True
+
+    def _tell(self, answers: list[Answer], now: int) -> None:
+        for rank, partner in answers:
+            meeting = self._meeting.pop(rank)
+            meeting.result, meeting.note = partner, note_partner(partner)
+            meeting.ready_ns = now
+            self.ledger.transfers += pack_transfer(rank, meeting.start_ns, now, now, 0, 0)
+            self._end_at(meeting, now)
+
+    # ------------------------------------------------------------------ collectives
+
+    def _collective(self, running: Running) -> bool:
+        operation, rank = running.operation, running.worker.rank
+        group = operation.group
+        if group is not None and rank not in group:
+            raise ProgramError(f"rank {rank}: expected to be a member of {operation}")
+        gatherings = self._gatherings.setdefault((operation.__class__, group, operation.tag), [])
+        arrived = next((each for each in gatherings if rank not in each), None)
+        if arrived is None:
+            arrived = {}
+            gatherings.append(arrived)
+        arrived[rank] = running
+        if len(arrived) == (len(self.workers) if group is None else len(group)):
+            gatherings.remove(arrived)
+            self._run_collective(arrived, running.start_ns)
+        return False
+
+    def _run_collective(self, arrived: dict[int, Running], now: int) -> None:
+        """Collectives of one group run one after the other, as on one communicator."""
+        members = sorted(arrived)
+        present = [arrived[rank] for rank in members]
+        operations = [each.operation for each in present]
+        for each in present[1:]:
+            _check_sizes(present[0], each, operations[0].size, each.operation.size)
+        kind = type(operations[0])
+        seconds, sent = self.transport.collective(kind, len(members), operations[0].size)
+        group = operations[0].group
+        begin = max(now, self._channels.get(group, 0))
+        end = self._channels[group] = begin + round(seconds * 1e9)
+        is_broadcast = isinstance(operations[0], Broadcast)
+        answers = collectives.broadcast(operations, members) if is_broadcast else collectives.combine(operations)
+        for each, answer in zip(present, answers, strict=True):
+            each.result, each.ready_ns = answer, begin
+            entry = (each.worker.rank, each.start_ns, begin, end, round(sent), 0)
+            self.ledger.transfers += pack_transfer(*entry)
+            self._end_at(each, end)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """A run makes no reference cycles, and its many live objects make every collection long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _check_sizes(one: Running, other: Running, mine: int, theirs: int) -> None:
+    if mine != theirs:
+        raise ProgramError(
+            f"rank {one.worker.rank} {one.operation} and rank {other.worker.rank} {other.operation}: "
+            f"expected equal sizes, found {mine} and {theirs} bytes"
+        )

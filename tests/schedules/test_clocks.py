@@ -1,0 +1,50 @@
+"""Clocks and random streams: keyed by what they are for, the same at both ends."""
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from schedules.clocks import Clocks, StreamKey, poisson_times, stream
+
+
+def ring(workers: int, rate: float = 0.5) -> nx.Graph:
+    graph = nx.cycle_graph(workers)
+    nx.set_edge_attributes(graph, rate, "rate")
+    return graph
+
+
+def test_both_ends_of_an_edge_see_the_same_ticks() -> None:
+    clocks = Clocks(ring(5), seed=7, horizon=40.0)
+    ticks = {rank: list(clocks.edges(rank)) for rank in range(5)}
+    for rank, mine in ticks.items():
+        for time, peer, index in mine:
+            assert (time, rank, index) in ticks[peer]
+
+
+def test_ticks_are_in_the_global_order_of_time_and_edge() -> None:
+    ticks = list(Clocks(ring(6), seed=1, horizon=100.0).edges(2))
+    assert ticks == sorted(ticks, key=lambda tick: (tick[0], min(2, tick[1]), max(2, tick[1])))
+    assert 70 < len(ticks) < 130  # Poisson of mean 100
+
+
+def test_an_added_edge_moves_no_other_clock() -> None:
+    small, large = ring(6), ring(6)
+    large.add_edge(0, 3, rate=0.5)
+    before, after = (Clocks(graph, seed=3, horizon=30.0) for graph in (small, large))
+    for edge in small.edges:
+        assert np.array_equal(before.edge(*edge), after.edge(*edge))
+
+
+def test_a_longer_horizon_only_adds_ticks() -> None:
+    short, long = (poisson_times(stream(1, StreamKey.EDGE, 0, 1), 0.5, horizon) for horizon in (20.0, 200.0))
+    assert np.array_equal(short, long[: len(short)])
+
+
+def test_poisson_counts_have_the_right_mean_and_variance() -> None:
+    counts = [len(poisson_times(stream(seed, StreamKey.EDGE), 0.7, 50.0)) for seed in range(2000)]
+    assert np.mean(counts) == pytest.approx(35, abs=3 * np.sqrt(35 / 2000))
+    assert np.var(counts) == pytest.approx(35, rel=0.12)
+
+
+def test_a_rate_of_zero_never_ticks() -> None:
+    assert len(poisson_times(stream(0, StreamKey.EDGE), 0.0, 100.0)) == 0
