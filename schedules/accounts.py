@@ -58,7 +58,7 @@ class Ledger:
         self.applied = bytearray()
         self._computing = _no_intervals()
         self._transferring = _no_intervals()
-        self._totals = np.zeros((3, num_ranks), dtype=np.int64)  # waited, bytes sent, exchanges
+        self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
 
     def shorten(self, rank: int, start: int, end: int, now: int) -> None:
         """A computation that was entered to its end is abandoned now."""
@@ -74,8 +74,9 @@ class Ledger:
         self._computing = _union(self._computing, computations)
         self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
         rank, issued, ready, _, size, is_exchange = transfers
-        for total, values in zip(self._totals, (ready - issued, size, is_exchange), strict=True):
-            np.add.at(total, rank, values)
+        np.add.at(self._waited, rank, ready - issued)
+        np.add.at(self._sent, rank, size)
+        np.add.at(self._exchanges, rank, is_exchange)
 
     def compute_ns(self) -> Integers:
         """Time in which at least one engine computes: int64 [num_ranks]."""
@@ -90,22 +91,22 @@ class Ledger:
     def busy_ns(self) -> Integers:
         """Time in which the rank computes or transfers; the rest of the makespan is idle: int64 [num_ranks]."""
         self.fold()
-        return self._lengths(_union(self._computing, np.array(self._transferring)))
+        return self._lengths(_union(self._computing, self._transferring))
 
     def waiting_ns(self) -> Integers:
         """Time between issue and the last participant's arrival, summed over operations: int64 [num_ranks]."""
         self.fold()
-        return self._totals[0]
+        return self._waited
 
     def bytes_sent(self) -> Integers:
         """Bytes handed to the network: int64 [num_ranks]."""
         self.fold()
-        return self._totals[1]
+        return self._sent
 
     def num_exchanges(self) -> Integers:
         """Exchanges that the rank took part in: int64 [num_ranks]."""
         self.fold()
-        return self._totals[2]
+        return self._exchanges
 
     def staleness(self) -> Integers:
         """One column an applied gradient: rank, versions, steps, nanoseconds: int64 [4, num_gradients]."""

@@ -24,7 +24,7 @@ class Entry:
         source: the paper.
         settings: pydantic model of the keys of [schedule].
         streams: worker -> its programs by stream name, in the order in which they begin.
-        prepare: what is worked out once for all workers, e.g. parameters from the graph; its result is `worker.shared`.
+        has_tilde: whether the workers keep a second copy x~ of the parameters (A²CiD²).
     """
 
     name: str
@@ -50,6 +50,8 @@ def names() -> list[str]:
 
 def find(name: object) -> Entry:
     """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
+
+    A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -88,5 +90,33 @@ def _own(name: str) -> ModuleType:
         raise ValueError(f"expected a schedule that can be imported, found {name!r} ({error})") from None
     missing = [each for each in ("SOURCE", "Settings", "streams") if not hasattr(module, each)]
     if missing:
-        raise ValueError(f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}")
+        raise ValueError(
+            f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}"
+        )
     return module
+
+
+def _module(name: object) -> Any:
+    from schedules.scenario import nearest
+
+    text = str(name)
+    if not isinstance(name, str) or (name not in MODULES and "." not in name):
+        raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(text, MODULES)}")
+    try:
+        return _from_file(Path(text)) if text.endswith(".py") else importlib.import_module(MODULES.get(text, text))
+    except (ImportError, OSError) as error:
+        raise ValueError(
+            f"expected one of {', '.join(MODULES)}, or your own module or file; found {name!r} ({error})"
+        ) from None
+
+
+def _from_file(path: Path) -> Any:
+    """The user's own file as a module; the same file gives the same module."""
+    key = f"schedules.programs.own.{path.resolve()}"
+    if key not in sys.modules:
+        spec = importlib.util.spec_from_file_location(key, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[key] = module
+    return sys.modules[key]

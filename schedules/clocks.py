@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ class Clocks:
         horizon: time of the last possible tick, in gradient times.
     """
 
-    def __init__(self, graph: nx.Graph, seed: int, horizon: float) -> None:
+    def __init__(self, graph: nx.Graph[int], seed: int, horizon: float) -> None:
         self.graph = graph
         self.seed = seed
         self.horizon = horizon

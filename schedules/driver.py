@@ -43,8 +43,8 @@ class World(Protocol):
     streams: list[Stream]
     recorder: Recorder | None
     replay: Replay | None
-    per_ns: float
-    """Gradient times per nanosecond."""
+    gradient_ns: float
+    """One gradient time in nanoseconds."""
 
     @property
     def now(self) -> int:
@@ -142,7 +142,7 @@ class Stream(Running):
             self.hook(self)
             self.hook = None
         if self.replay is None:
-            self._run((self.result, self.end_ns * self.world.per_ns))
+            self._run((self.result, self.end_ns / self.world.gradient_ns))
         else:
             self.replay.hold(self)
 
@@ -161,7 +161,7 @@ class Stream(Running):
                 operation = self.send(answer)
                 if is_recorded:
                     self._record()
-                self.operation = operation
+                self.operation, self.result = operation, None
                 self.start_ns = self.ready_ns = now
                 self.index += 1
                 try:
@@ -171,18 +171,19 @@ class Stream(Running):
                 if self.replay is not None:
                     return self.replay.issue(self, handler)
                 if not handler(self):
-                    return
-                answer = (self.result, now * world.per_ns)
+                    return None
+                answer = (self.result, now / world.gradient_ns)
         except StopIteration:
             self._finish()
 
     def _record(self) -> None:
         """The segment that consumed the last answer is over: record the operation with what was applied."""
-        if self.operation is not None:
-            log = self.worker.model.log
-            self.world.recorder.row(self, log[0] if log else None)
+        recorder, log = self.world.recorder, self.worker.model.log
+        if self.operation is not None and recorder is not None:
+            assert log is not None, "a recorded run has models that log"
+            recorder.row(self, log[0] if log else None)
             for applied in log[1:]:
-                self.world.recorder.apply_row(self, applied)
+                recorder.apply_row(self, applied)
             log.clear()
 
     def _finish(self) -> None:
@@ -218,8 +219,8 @@ Stream.on_end = (Stream.ended,)
 
 def _is_enough(handles: Sequence[Handle], wanted: frozenset[int] | int) -> bool:
     if isinstance(wanted, int):
-        return sum(handle.running.is_over for handle in handles) >= wanted
-    return all(handles[position].running.is_over for position in wanted)
+        return sum(bool(handle.running.is_over) for handle in handles) >= wanted
+    return all(bool(handles[position].running.is_over) for position in wanted)
 
 
 def _take_arrivals(stream: Stream, handles: Sequence[Handle]) -> None:
@@ -237,7 +238,6 @@ def _take_arrivals(stream: Stream, handles: Sequence[Handle]) -> None:
 
 def _put(running: Running) -> bool:
     queue = running.worker.queue(running.operation.queue)
-    running.result = None
     if queue.takers:
         taker = queue.takers.popleft()
         taker.result = running.operation.item
@@ -300,7 +300,6 @@ def _await(running: Running) -> bool:
 
 def _cancel(running: Running) -> bool:
     target = running.operation.handle.running
-    running.result = None
     if not target.is_over and not target.is_cancelled:
         target.is_cancelled = True
         target.stream.free_lanes.append(target.name)

@@ -59,7 +59,7 @@ def _spec(scenario: Scenario, kernel: str) -> Duration:
 
 def num_buckets(scenario: Scenario) -> int:
     """How many buckets the schedule cuts a gradient into (1 where it does not)."""
-    size = getattr(scenario.schedule, "bucket_size", None)
+    size: float | None = getattr(scenario.schedule, "bucket_size", None)
     if size is None or scenario.parameter_bytes is None:
         return 1
     return max(1, math.ceil(scenario.parameter_bytes / max(8.0, size // 8 * 8)))

@@ -15,7 +15,7 @@ class DeadlockError(ScheduleError):
     """No worker can move. The message is the whole board."""
 
 
-class TimeoutError(ScheduleError):  # noqa: A001 - the name says what it is; the built-in one is about the operating system
+class TimeoutError(ScheduleError):
     """An operation of the executor waited longer than its limit. The message is the whole board."""
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transform
+from typing import Any, Literal, NamedTuple, TypeVar, cast, dataclass_transform
 
 Array = Any
 """A numpy array or a torch tensor, one-dimensional: the numerics are written for both alike."""
@@ -64,10 +64,10 @@ class Payload:
 
 
 class Partner(NamedTuple):
-    """The result of `Meet`: whom, and the how-manieth meeting of this pair it is (the same number at both ends)."""
+    """The result of `Meet`: whom, and which meeting of this pair it is, counted from 0 (the same at both ends)."""
 
     peer: int
-    index: int
+    meeting: int
 
 
 class Arrivals(NamedTuple):
@@ -134,7 +134,9 @@ def _join(values: Any) -> str:
     return ",".join(map(str, values))
 
 
-def _token(prefix: str, pattern: str, read: Callable[[str], Any], write: Callable[[Any], str] = str, **options: Any) -> Any:
+def _token(
+    prefix: str, pattern: str, read: Callable[[str], Any], write: Callable[[Any], str] = str, **options: Any
+) -> Any:
     return field(metadata={"token": _Token(prefix, pattern, write, read)}, **options)
 
 
@@ -164,13 +166,13 @@ class Operation:
     """What every operation has. The class attributes stand for "does not apply"."""
 
     __slots__ = ()
-    peer: ClassVar[Any] = -1
-    tag: ClassVar[Any] = -1
-    kernel: ClassVar[Any] = ""
-    stage: ClassVar[Any] = -1
-    micro_batch: ClassVar[Any] = -1
-    group: ClassVar[Any] = None
-    size: ClassVar[Any] = 0
+    peer: Any = -1
+    tag: Any = -1
+    kernel: Any = ""
+    stage: Any = -1
+    micro_batch: Any = -1
+    group: Any = None
+    size: Any = 0
 
     def __str__(self) -> str:
         shown = ((token, getattr(self, name), default) for name, token, default in _tokens(type(self)))
@@ -180,7 +182,7 @@ class Operation:
 
 def _tokens(kind: type[Operation]) -> list[tuple[str, _Token, Any]]:
     """Name, token and default of the fields that are written, in the order of writing: the tag before the bytes."""
-    shown = [each for each in fields(kind) if "token" in each.metadata]  # type: ignore[arg-type]
+    shown = [each for each in fields(cast(Any, kind)) if "token" in each.metadata]
     shown.sort(key=lambda each: (each.name != "peer", each.name != "tag"))
     return [(each.name, each.metadata["token"], each.default) for each in shown]
 
@@ -192,28 +194,30 @@ class _Carrying(Operation):
     payload: Payload
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         """Bytes of the payload."""
         return self.payload.size
 
 
-_C = TypeVar("_C", bound=type[Operation])
+_C = TypeVar("_C", bound=Operation)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(field, _token, _peer, _tag, _payload, _group))
-def _operation(cls: _C) -> _C:
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def _operation(cls: type[_C]) -> type[_C]:
     """A frozen slotted dataclass whose constructor writes the slots directly: dataclasses' own goes through
     `object.__setattr__` once a field, which costs half as much again on the simulator's hottest path."""
-    made = dataclass(frozen=True, slots=True, repr=False)(cls)
-    made.__repr__ = Operation.__str__  # type: ignore[method-assign]
-    named = fields(made)  # type: ignore[arg-type]
-    scope = {f"_set_{each.name}": getattr(made, each.name).__set__ for each in named}
-    scope |= {f"_default_{each.name}": each.default for each in named}
-    parameters = [each.name + ("" if each.default is MISSING else f"=_default_{each.name}") for each in named]
-    body = "; ".join(f"_set_{each.name}(self, {each.name})" for each in named) or "pass"
-    exec(f"def __init__(self, {', '.join(parameters)}): {body}", scope)
-    made.__init__ = scope["__init__"]  # type: ignore[misc]
-    return made
+    made: Any = dataclass(frozen=True, slots=True, repr=False)(cls)
+    made.__repr__ = Operation.__str__
+    scope: dict[str, Any] = {}
+    parameters, assignments = [], []
+    for each in fields(made):
+        scope[f"_set_{each.name}"] = getattr(made, each.name).__set__
+        scope[f"_default_{each.name}"] = each.default
+        parameters.append(each.name if each.default is MISSING else f"{each.name}=_default_{each.name}")
+        assignments.append(f"_set_{each.name}(self, {each.name})")
+    exec(f"def __init__(self, {', '.join(parameters)}): {'; '.join(assignments) or 'pass'}", scope)
+    made.__init__ = scope["__init__"]
+    return cast(type[_C], made)
 
 
 @_operation
@@ -221,9 +225,9 @@ class Compute(Operation):
     """Run `kernel` for a stage and micro-batch, where that applies, on one of the worker's engines (first in, first
     out). It works on the version of the parameters that it read when it was issued. `inputs` is handed to the kernel."""
 
-    kernel: str = _token("", _NAME, str)  # type: ignore[misc]
-    stage: int = _token("s", _INTEGER, int, default=-1)  # type: ignore[misc]
-    micro_batch: int = _token("m", _INTEGER, int, default=-1)  # type: ignore[misc]
+    kernel: str = _token("", _NAME, str)
+    stage: int = _token("s", _INTEGER, int, default=-1)
+    micro_batch: int = _token("m", _INTEGER, int, default=-1)
     engine: str = _token("on ", _NAME, str, default="compute")
     inputs: Any = field(default=None, compare=False)
 
@@ -232,27 +236,27 @@ class Compute(Operation):
 class Send(_Carrying):
     """Send the payload; over when the receiver has it."""
 
-    peer: int = _peer("->")  # type: ignore[misc]
+    peer: int = _peer("->")
     payload: Payload = _payload()
-    tag: int = _tag()  # type: ignore[misc]
+    tag: int = _tag()
 
 
 @_operation
 class Receive(Operation):
     """Receive `size` bytes."""
 
-    peer: int = _peer("<-")  # type: ignore[misc]
-    size: int = _token("", _BYTES, parse_bytes, format_bytes)  # type: ignore[misc]
-    tag: int = _tag()  # type: ignore[misc]
+    peer: int = _peer("<-")
+    size: int = _token("", _BYTES, parse_bytes, format_bytes)
+    tag: int = _tag()
 
 
 @_operation
 class Exchange(_Carrying):
     """Send the payload to the peer and receive the peer's, which has the same size: a full-duplex rendezvous."""
 
-    peer: int = _peer("<->")  # type: ignore[misc]
+    peer: int = _peer("<->")
     payload: Payload = _payload()
-    tag: int = _tag()  # type: ignore[misc]
+    tag: int = _tag()
 
 
 @_operation
@@ -271,8 +275,8 @@ class AllReduce(_Carrying):
 
     payload: Payload = _payload()
     reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
-    group: Group = _group()  # type: ignore[misc]
-    tag: int = _tag()  # type: ignore[misc]
+    group: Group = _group()
+    tag: int = _tag()
 
 
 @_operation
@@ -281,8 +285,8 @@ class ReduceScatter(_Carrying):
 
     payload: Payload = _payload()
     reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
-    group: Group = _group()  # type: ignore[misc]
-    tag: int = _tag()  # type: ignore[misc]
+    group: Group = _group()
+    tag: int = _tag()
 
 
 @_operation
@@ -290,8 +294,8 @@ class AllGather(_Carrying):
     """Everybody gets the payloads of the group, one behind the other."""
 
     payload: Payload = _payload()
-    group: Group = _group()  # type: ignore[misc]
-    tag: int = _tag()  # type: ignore[misc]
+    group: Group = _group()
+    tag: int = _tag()
 
 
 @_operation
@@ -300,8 +304,8 @@ class Broadcast(_Carrying):
 
     payload: Payload = _payload()
     root: int = _token("from ", _INTEGER, int, default=0)
-    group: Group = _group()  # type: ignore[misc]
-    tag: int = _tag()  # type: ignore[misc]
+    group: Group = _group()
+    tag: int = _tag()
 
 
 @_operation
@@ -309,16 +313,16 @@ class AllToAll(_Carrying):
     """The i-th of equal parts goes to the i-th member; everybody gets its parts one behind the other."""
 
     payload: Payload = _payload()
-    group: Group = _group()  # type: ignore[misc]
-    tag: int = _tag()  # type: ignore[misc]
+    group: Group = _group()
+    tag: int = _tag()
 
 
 @_operation
 class Barrier(Operation):
     """Wait for the whole group."""
 
-    group: Group = _group()  # type: ignore[misc]
-    tag: int = _tag()  # type: ignore[misc]
+    group: Group = _group()
+    tag: int = _tag()
 
 
 @_operation
@@ -387,7 +391,22 @@ COLLECTIVES = (AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Barrier
 
 OPERATIONS: dict[str, type[Operation]] = {
     each.__name__: each
-    for each in (Compute, Send, Receive, Exchange, Meet, *COLLECTIVES, Start, Await, Until, Put, Take, Cancel, Join, Leave)
+    for each in (
+        Compute,
+        Send,
+        Receive,
+        Exchange,
+        Meet,
+        *COLLECTIVES,
+        Start,
+        Await,
+        Until,
+        Put,
+        Take,
+        Cancel,
+        Join,
+        Leave,
+    )
 }
 
 

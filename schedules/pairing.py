@@ -60,7 +60,7 @@ class Coordinator:
         if len(candidates) == self.num_workers - 1:
             return next((peer for peer in self._parked if rank in self._parked[peer]), None)
         for position in self._orders[rank].permutation(len(candidates)).tolist():
-            peer = candidates[position]
+            peer = candidates[int(position)]
             if peer in self._parked and rank in self._parked[peer]:
                 return peer
         return None

@@ -45,14 +45,27 @@ class Replay:
     """
 
     def __init__(self, trace: pd.DataFrame, gradient_s: float) -> None:
-        self.per_ns = 1e-9 / gradient_s
+        self.gradient_ns = gradient_s * 1e9
         self._order: dict[int, list[Row]] = defaultdict(list)
         self._rows: dict[tuple[int, str], list[Row]] = defaultdict(list)
         self._next: dict[int, int] = defaultdict(int)
         self._held: dict[int, dict[str, Stream]] = defaultdict(dict)
         self._draining: set[int] = set()
         resumed = trace[(trace["op"] != "Apply") & ~trace["stream"].str.contains("+", regex=False)]
-        columns = ["rank", "stream", "op", "kernel", "stage", "micro_batch", "group", "peer", "tag", "bytes", "end_ns", "answer"]
+        columns = [
+            "rank",
+            "stream",
+            "op",
+            "kernel",
+            "stage",
+            "micro_batch",
+            "group",
+            "peer",
+            "tag",
+            "bytes",
+            "end_ns",
+            "answer",
+        ]
         for rank, stream, op, kernel, stage, micro, group, peer, tag, size, end, answer in zip(
             *(resumed[column].tolist() for column in columns), strict=True
         ):
@@ -92,7 +105,7 @@ class Replay:
             if ready is None:
                 break
             self._next[rank] += 1
-            ready.replayed((ready.result, row.end_ns * self.per_ns))
+            ready.replayed((ready.result, row.end_ns / self.gradient_ns))
         self._draining.discard(rank)
 
     def wanted(self, stream: Stream, wanted: int) -> frozenset[int]:
@@ -119,7 +132,7 @@ class Replay:
 
 def note_partner(partner: Partner | None) -> str:
     """How the answer of `Meet` is recorded."""
-    return "nobody" if partner is None else f"{partner.peer}#{partner.index}"
+    return "nobody" if partner is None else f"{partner.peer}#{partner.meeting}"
 
 
 def read_partner(text: str) -> Partner | None:
@@ -130,8 +143,7 @@ def read_partner(text: str) -> Partner | None:
     return Partner(int(peer), int(index))
 
 
-def _at_once(running: Running) -> bool:
-    running.result = None
+def _at_once(_: Running) -> bool:
     return True
 
 

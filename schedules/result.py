@@ -90,7 +90,9 @@ class Result:
         (directory / "run.json").write_text(json.dumps(info, indent=2) + "\n")
         (directory / "summary.json").write_text(json.dumps(self.summary, indent=2) + "\n")
         if self.trace is not None:
-            kept = {key: info[key] for key in ("scenario", "seed", "world", "gradient_s", "fingerprint", "versions", "host")}
+            kept = {
+                key: info[key] for key in ("scenario", "seed", "world", "gradient_s", "fingerprint", "versions", "host")
+            }
             write_parquet(self.trace, directory / "trace.parquet", kept)
         if self.series is not None:
             write_parquet(self.series, directory / "series.parquet", {})

@@ -153,9 +153,7 @@ def read_rank_files(stems: list[Path], *, run: str, world: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def table(
-    rows: bytes, lanes: list[Any], whats: list[Any], texts: list[str], *, run: str, world: str
-) -> pd.DataFrame:
+def table(rows: bytes, lanes: list[Any], whats: list[Any], texts: list[str], *, run: str, world: str) -> pd.DataFrame:
     """Decode raw rows into a table with `COLUMNS`."""
     import pandas as pd
 

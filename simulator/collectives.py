@@ -47,7 +47,7 @@ def cost(kind: type[Operation], n: int, size: int, bandwidth: float, latency: fl
         return Cost(0.0, 0.0)
     steps, depth = n - 1, math.ceil(math.log2(n))
     part, whole = size / n, size / bandwidth
-    table = {
+    table: dict[type[Operation], Cost] = {
         AllReduce: Cost(2 * steps * (latency + part / bandwidth), 2 * part * steps),
         ReduceScatter: Cost(steps * (latency + part / bandwidth), part * steps),
         AllToAll: Cost(steps * (latency + part / bandwidth), part * steps),
@@ -55,7 +55,7 @@ def cost(kind: type[Operation], n: int, size: int, bandwidth: float, latency: fl
         Broadcast: Cost(depth * (latency + whole), float(size)),
         Barrier: Cost(depth * latency, 0.0),
     }
-    return table[kind]  # type: ignore[index]
+    return table[kind]
 
 
 def gloo_cost(kind: type[Operation], n: int, size: int, bandwidth: float, latency: float, overhead: float) -> Cost:

@@ -2,8 +2,9 @@
 
 Where an order is free in the mathematics it is fixed here as there: paths of a link in the order in which they came
 into use, stale links by capacity per flow and then by position. Comments on the method are in `fair_sharing`. The
-state is a few record arrays, so that one call crosses from Python with few arguments. The fields of LIST, and those
-of LINK that are named after the heap, are arrays of their own that happen to be as long.
+state is a few record arrays, so that a call from Python has few arguments; they cross as plain integers, which numba
+takes in a third of the time, and are records again on the other side. The fields of LIST, and those of LINK that are
+named after the heap, are arrays of their own that happen to be as long.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from simulator.fair_sharing import INFINITY, LEVEL_TOLERANCE, MAX_EVALUATIONS_PER_LINK
 
 Records = NDArray[np.void]
+Integers = NDArray[np.int64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 NONE = -1
@@ -36,19 +38,25 @@ PATH = np.dtype(  # what is read most often shares a cache line
     ]
 )
 HOP = np.dtype([(name, np.int32) for name in ("link", "path", "before", "after")])
-LIST = np.dtype([("offer", np.float64), ("load", np.float64), ("moved", np.int64), ("heap_path", np.int64)])
-CHANGE = np.dtype([("path", np.int64), ("flows", np.int64), ("remaining", np.float64)])
-NUM_STALE, NUM_MOVED, NUM_ALARMS, EVALUATIONS = range(4)
+LIST = np.dtype(
+    [
+        *((name, np.int64) for name in ("changed_path", "changed_flows")),
+        ("changed_remaining", np.float64),
+        *((name, np.float64) for name in ("offer", "load")),
+        *((name, np.int64) for name in ("moved", "heap_path")),
+    ]
+)
+NUM_STALE, NUM_MOVED, NUM_ALARMS, NUM_UNEVEN, EVALUATIONS = range(5)
 
 
 class State(NamedTuple):
-    """Everything that the compiled functions know, one record a link, path, hop, list entry; and four counts."""
+    """Everything that the compiled functions know, one record a link, path, hop, list entry; and five counts."""
 
     links: Records
     paths: Records
     hops: Records
     lists: Records
-    counts: NDArray[np.int64]
+    counts: Integers
 
 
 def compiled(function: Function) -> Function:
@@ -65,11 +73,9 @@ class CompiledSharing:
         links["level"] = INFINITY
         links["first_hop"] = links["last_hop"] = NONE
         empty = np.zeros(0, PATH), np.zeros(0, HOP), np.zeros(0, LIST)
-        self._state = State(links, *empty, np.zeros(4, np.int64))
+        self._state = State(links, *empty, np.zeros(5, np.int64))
         self._num_paths = self._num_hops = self._num_changes = 0
-        self._changes = np.zeros(0, CHANGE)
         self._make_room(16, 64)
-        self._make_changes(16)
 
     @property
     def evaluations(self) -> int:
@@ -87,14 +93,13 @@ class CompiledSharing:
         path["bottleneck"] = path["place"] = NONE
         hops["link"] = links
         hops["path"] = index
+        self._state.counts[NUM_UNEVEN] += weight != 1.0
         self._num_paths, self._num_hops = index + 1, end
         return index
 
     def change(self, path: int, flows: int, remaining: float) -> None:
         """Note that a path has `flows` flows from the next `settle` on, the first to end with `remaining` bytes."""
         index = self._num_changes
-        if index == len(self._changes):
-            self._make_changes(2 * index)
         self._changed_path[index] = path
         self._changed_flows[index] = flows
         self._changed_remaining[index] = remaining
@@ -103,11 +108,13 @@ class CompiledSharing:
     def settle(self, now: float) -> float:
         """Apply the changes, share anew, and return when the first flow ends."""
         num_changes, self._num_changes = self._num_changes, 0
-        return _settle(*self._state, self._changes, num_changes, now)
+        links, paths, hops, lists, counts = self._raw
+        return _settle(links, paths, hops, lists, counts, num_changes, now)
 
     def due(self, limit: float) -> list[int]:
         """Paths whose first flow ends by `limit`."""
-        num_due = _due(*self._state, limit)
+        _, paths, _, lists, counts = self._raw
+        num_due = _due(paths, lists, counts, limit)
         return [self._moved[index] for index in range(num_due)]
 
     def remaining(self, path: int, now: float) -> float:
@@ -121,19 +128,15 @@ class CompiledSharing:
 
     def _make_room(self, num_paths: int, num_hops: int) -> None:
         state = self._state
-        if num_paths > len(state.paths) or num_hops > len(state.hops):
-            paths, lists = (_grown(records, num_paths) for records in (state.paths, state.lists))
-            self._state = State(state.links, paths, _grown(state.hops, num_hops), lists, state.counts)
-            self._moved: memoryview[int] = memoryview(cast(Any, lists["moved"]))
-
-    def _make_changes(self, length: int) -> None:
-        changes = np.zeros(length, CHANGE)
-        changes[: len(self._changes)] = self._changes
-        self._changes = changes
-        # To write single items through a memoryview is three times as fast as through numpy.
-        fields: list[Any] = [changes[name] for name in ("path", "flows", "remaining")]
-        self._changed_path, self._changed_flows = memoryview(fields[0]), memoryview(fields[1])
-        self._changed_remaining: Any = memoryview(fields[2])
+        if num_paths <= len(state.paths) and num_hops <= len(state.hops):
+            return
+        paths, lists = (_grown(records, num_paths) for records in (state.paths, state.lists))
+        self._state = State(state.links, paths, _grown(state.hops, num_hops), lists, state.counts)
+        self._raw: list[Any] = [records.view(np.int64) for records in self._state]
+        # To read or write single items through a memoryview is three times as fast as through numpy.
+        views: list[Any] = [memoryview(cast(Any, lists[name])) for name in LIST.names or ()]
+        self._changed_path, self._changed_flows, self._changed_remaining = views[:3]
+        self._moved = views[5]
 
 
 def _grown(records: Records, length: int) -> Records:
@@ -146,51 +149,55 @@ def _grown(records: Records, length: int) -> Records:
 
 @compiled
 def _settle(
-    links: Records,
-    paths: Records,
-    hops: Records,
-    lists: Records,
-    counts: NDArray[np.int64],
-    changes: Records,
+    raw_links: Integers,
+    raw_paths: Integers,
+    raw_hops: Integers,
+    raw_lists: Integers,
+    counts: Integers,
     num: int,
     now: float,
 ) -> float:
-    state = State(links, paths, hops, lists, counts)  # to hand it over whole would take Python three times as long
+    links, paths, hops, lists = raw_links.view(LINK), raw_paths.view(PATH), raw_hops.view(HOP), raw_lists.view(LIST)
     for index in range(num):
-        change = changes[index]
-        path = paths[change.path]
-        if change.flows != path.flows:
-            _recount(state, change.path, change.flows)
-        path.rate = 0.0
-        path.remaining = change.remaining
-        path.since = now
-        _note_moved(state, change.path)
-    _relax(state)
+        _apply(links, paths, hops, lists, counts, lists[index], now)
+    _relax(links, paths, hops, lists, counts)
     for index in range(counts[NUM_MOVED]):
-        _retime(state, lists[index].moved, now)
+        _retime(paths, lists, counts, lists[index].moved, now)
     counts[NUM_MOVED] = 0
     return paths[lists[0].heap_path].finish if counts[NUM_ALARMS] else INFINITY
 
 
 @compiled
-def _due(
-    links: Records, paths: Records, hops: Records, lists: Records, counts: NDArray[np.int64], limit: float
-) -> int:
+def _apply(
+    links: Records, paths: Records, hops: Records, lists: Records, counts: Integers, change: Any, now: float
+) -> None:
+    path = paths[change.changed_path]
+    if change.changed_flows != path.flows:
+        _recount(links, paths, hops, lists, counts, change.changed_path, change.changed_flows)
+    path.rate = 0.0
+    path.remaining = change.changed_remaining
+    path.since = now
+    _note_moved(paths, lists, counts, change.changed_path)
+
+
+@compiled
+def _due(raw_paths: Integers, raw_lists: Integers, counts: Integers, limit: float) -> int:
     """Take the paths that end by `limit` off the heap and leave their numbers in `lists.moved`."""
-    state = State(links, paths, hops, lists, counts)
+    paths, lists = raw_paths.view(PATH), raw_lists.view(LIST)
     num = 0
     while counts[NUM_ALARMS] and paths[lists[0].heap_path].finish <= limit:
         path = lists[0].heap_path
         paths[path].finish = INFINITY
-        _remove_alarm(state, path)
+        _remove_alarm(paths, lists, counts, path)
         lists[num].moved = path
         num += 1
     return num
 
 
 @compiled
-def _recount(state: State, index: int, flows: int) -> None:
-    links, paths, hops = state.links, state.paths, state.hops
+def _recount(
+    links: Records, paths: Records, hops: Records, lists: Records, counts: Integers, index: int, flows: int
+) -> None:
     path = paths[index]
     for hop in range(path.begin, path.end):
         link = links[hops[hop].link]
@@ -200,12 +207,12 @@ def _recount(state: State, index: int, flows: int) -> None:
         elif path.flows == 0:
             _append(link, hops, hop)
         if flows > path.flows or link.level < INFINITY:
-            _make_stale(state, hops[hop].link)
+            _make_stale(links, counts, hops[hop].link)
     path.flows = flows
     path.load = flows * path.weight
     if flows == 0 and path.place != NONE:
-        _remove_alarm(state, index)
-    path.level, path.spare, path.bottleneck = _limits(state, path)
+        _remove_alarm(paths, lists, counts, index)
+    path.level, path.spare, path.bottleneck = _limits(links, hops, path)
 
 
 @compiled
@@ -235,38 +242,41 @@ def _unlink(link: Any, hops: Records, hop: int) -> None:
 
 
 @compiled
-def _relax(state: State) -> None:
-    links, hops, counts = state.links, state.hops, state.counts
+def _relax(links: Records, paths: Records, hops: Records, lists: Records, counts: Integers) -> None:
     last = counts[EVALUATIONS] + MAX_EVALUATIONS_PER_LINK * len(links)
     while counts[NUM_STALE]:
-        index = _pop_stale(state)
+        index = _pop_stale(links, counts)
         counts[EVALUATIONS] += 1
         assert counts[EVALUATIONS] <= last, "max-min update does not converge"
         link = links[index]
-        level, old = _level(state, index), link.level
+        level, old = _level(links, paths, hops, lists, counts, index), link.level
         if level != old and abs(level - old) > LEVEL_TOLERANCE * min(level, old):
             link.level = level
-            hop = link.first_hop
-            while hop != NONE:
-                _reconsider(state, hops[hop].path, index)
-                hop = hops[hop].after
+            _spread(links, paths, hops, lists, counts, index, old)
 
 
 @compiled
-def _level(state: State, index: int) -> float:
-    paths, hops, lists = state.paths, state.hops, state.lists
-    link = state.links[index]
-    num = 0
+def _level(links: Records, paths: Records, hops: Records, lists: Records, counts: Integers, index: int) -> float:
+    link = links[index]
+    if not link.flows:
+        return INFINITY
+    num, least = 0, INFINITY
     hop = link.first_hop
     while hop != NONE:
         path = paths[hops[hop].path]
-        lists[num].offer = path.spare if path.bottleneck == index else path.level
-        lists[num].load = path.load
+        offer = path.spare if path.bottleneck == index else path.level
+        lists[num].offer, lists[num].load = offer, path.load
+        least = min(least, offer)
         num += 1
         hop = hops[hop].after
-    level = 0.0
+    level = 0.0 if counts[NUM_UNEVEN] else link.capacity / link.flows
+    return level if 0.0 < level <= least else _filled(link.capacity, level, lists, num)
+
+
+@compiled
+def _filled(capacity: float, level: float, lists: Records, num: int) -> float:
     while True:
-        room, load = link.capacity, 0.0
+        room, load = capacity, 0.0
         for at in range(num):
             if lists[at].offer < level:
                 room -= lists[at].offer * lists[at].load
@@ -281,13 +291,41 @@ def _level(state: State, index: int) -> float:
 
 
 @compiled
-def _reconsider(state: State, index: int, moved: int) -> None:
-    links, paths, hops = state.links, state.paths, state.hops
+def _spread(
+    links: Records, paths: Records, hops: Records, lists: Records, counts: Integers, index: int, old: float
+) -> None:
+    new = links[index].level
+    hop = links[index].first_hop
+    while hop != NONE:
+        at = hops[hop].path
+        path = paths[at]
+        if path.bottleneck == index and new <= path.spare:
+            _relimit(links, paths, hops, lists, counts, at, index, new, path.spare, index)
+        elif path.bottleneck != index and new < path.level:
+            _relimit(links, paths, hops, lists, counts, at, index, new, path.level, index)
+        elif path.bottleneck == index or new < path.spare or old == path.spare:
+            level, spare, bottleneck = _limits(links, hops, path)
+            _relimit(links, paths, hops, lists, counts, at, index, level, spare, bottleneck)
+        hop = hops[hop].after
+
+
+@compiled
+def _relimit(
+    links: Records,
+    paths: Records,
+    hops: Records,
+    lists: Records,
+    counts: Integers,
+    index: int,
+    moved: int,
+    level: float,
+    spare: float,
+    bottleneck: int,
+) -> None:
     path = paths[index]
     old, old_spare, old_bottleneck = path.level, path.spare, path.bottleneck
-    level, spare, bottleneck = _limits(state, path)
     if level != old:
-        _note_moved(state, index)
+        _note_moved(paths, lists, counts, index)
     elif spare == old_spare and bottleneck == old_bottleneck:
         return
     path.level, path.spare, path.bottleneck = level, spare, bottleneck
@@ -297,12 +335,11 @@ def _reconsider(state: State, index: int, moved: int) -> None:
             before = old_spare if at == old_bottleneck else old
             after = spare if at == bottleneck else level
             if before != after and (before < links[at].level or after < links[at].level):
-                _make_stale(state, at)
+                _make_stale(links, counts, at)
 
 
 @compiled
-def _limits(state: State, path: Any) -> tuple[float, float, int]:
-    links, hops = state.links, state.hops
+def _limits(links: Records, hops: Records, path: Any) -> tuple[float, float, int]:
     level, spare, bottleneck = path.cap, INFINITY, NONE
     for hop in range(path.begin, path.end):
         offer = links[hops[hop].link].level
@@ -314,8 +351,7 @@ def _limits(state: State, path: Any) -> tuple[float, float, int]:
 
 
 @compiled
-def _note_moved(state: State, index: int) -> None:
-    paths, lists, counts = state.paths, state.lists, state.counts
+def _note_moved(paths: Records, lists: Records, counts: Integers, index: int) -> None:
     if not paths[index].is_moved:
         paths[index].is_moved = 1
         lists[counts[NUM_MOVED]].moved = index
@@ -323,8 +359,7 @@ def _note_moved(state: State, index: int) -> None:
 
 
 @compiled
-def _retime(state: State, index: int, now: float) -> None:
-    paths, lists, counts = state.paths, state.lists, state.counts
+def _retime(paths: Records, lists: Records, counts: Integers, index: int, now: float) -> None:
     path = paths[index]
     path.is_moved = 0
     rate = path.level * path.weight
@@ -338,13 +373,12 @@ def _retime(state: State, index: int, now: float) -> None:
         path.place = counts[NUM_ALARMS]
         lists[path.place].heap_path = index
         counts[NUM_ALARMS] += 1
-    _sift_alarm(state, path.place)
+    _sift_alarm(paths, lists, counts, path.place)
 
 
 @compiled
-def _make_stale(state: State, index: int) -> None:
+def _make_stale(links: Records, counts: Integers, index: int) -> None:
     """Push onto the heap of stale links, ordered by capacity per flow, then position."""
-    links, counts = state.links, state.counts
     link = links[index]
     if link.is_stale:
         return
@@ -362,8 +396,7 @@ def _make_stale(state: State, index: int) -> None:
 
 
 @compiled
-def _pop_stale(state: State) -> int:
-    links, counts = state.links, state.counts
+def _pop_stale(links: Records, counts: Integers) -> int:
     first: int = links[0].heap_link
     links[first].is_stale = 0
     counts[NUM_STALE] -= 1
@@ -390,8 +423,7 @@ def _is_before(key: float, index: int, other_key: float, other_index: int) -> bo
 
 
 @compiled
-def _remove_alarm(state: State, index: int) -> None:
-    paths, lists, counts = state.paths, state.lists, state.counts
+def _remove_alarm(paths: Records, lists: Records, counts: Integers, index: int) -> None:
     place = paths[index].place
     paths[index].place = NONE
     counts[NUM_ALARMS] -= 1
@@ -399,17 +431,16 @@ def _remove_alarm(state: State, index: int) -> None:
     if last != index:
         lists[place].heap_path = last
         paths[last].place = place
-        _sift_alarm(state, place)
+        _sift_alarm(paths, lists, counts, place)
 
 
 @compiled
-def _sift_alarm(state: State, place: int) -> None:
+def _sift_alarm(paths: Records, lists: Records, counts: Integers, place: int) -> None:
     """Move an entry of the heap of ends up or down to where it belongs."""
-    paths, lists, counts = state.paths, state.lists, state.counts
     index = lists[place].heap_path
     finish = paths[index].finish
     while place > 0 and finish < paths[lists[(place - 1) >> 1].heap_path].finish:
-        _put_alarm(state, place, lists[(place - 1) >> 1].heap_path)
+        _put_alarm(paths, lists, place, lists[(place - 1) >> 1].heap_path)
         place = (place - 1) >> 1
     num = counts[NUM_ALARMS]
     while 2 * place + 1 < num:
@@ -418,13 +449,12 @@ def _sift_alarm(state: State, place: int) -> None:
             below += 1
         if finish <= paths[lists[below].heap_path].finish:
             break
-        _put_alarm(state, place, lists[below].heap_path)
+        _put_alarm(paths, lists, place, lists[below].heap_path)
         place = below
-    _put_alarm(state, place, index)
+    _put_alarm(paths, lists, place, index)
 
 
 @compiled
-def _put_alarm(state: State, place: int, index: int) -> None:
-    paths, lists = state.paths, state.lists
+def _put_alarm(paths: Records, lists: Records, place: int, index: int) -> None:
     lists[place].heap_path = index
     paths[index].place = place

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-import inspect
 import itertools
 import json
 import os
@@ -238,8 +237,9 @@ def _named(swept: Mapping[str, Any]) -> str:
 def _key(scenario: Scenario) -> str:
     from schedules import catalogue
 
-    program = inspect.getsourcefile(catalogue.find(scenario.program).streams)
-    told = [json.dumps(scenario.tables(), sort_keys=True), _version(), _digest([Path(program)] if program else [])]
+    code = getattr(catalogue.find(scenario.program).streams, "__code__", None)
+    program = [Path(code.co_filename)] if code is not None else []  # it may be the user's own
+    told = [json.dumps(scenario.tables(), sort_keys=True), _version(), _digest(program)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
 
 
@@ -258,7 +258,7 @@ def _version() -> str:
 def _digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.read_bytes())
+        digest.update(file.read_bytes() if file.is_file() else b"")
     return digest.hexdigest()
 
 

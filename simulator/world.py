@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from heapq import heappush
 from typing import Any
 
+import numpy as np
 import simpy
 
 from schedules.accounts import Ledger, pack_computation, pack_transfer
@@ -80,7 +81,6 @@ class World:
         self._count = self.env._eid
         self.ledger = ledger
         self.gradient_ns = gradient_ns
-        self.per_ns = 1 / gradient_ns
         self.transport = transport
         self.coordinator = coordinator
         self.recorder = recorder
@@ -109,7 +109,9 @@ class World:
 
     # ------------------------------------------------------------------ the run
 
-    def add(self, worker: Worker, durations: dict[str, Callable[[], int]], programs: Mapping[str, Any], daemons: Any = ()) -> None:
+    def add(
+        self, worker: Worker, durations: dict[str, Callable[[], int]], programs: Mapping[str, Any], daemons: Any = ()
+    ) -> None:
         """Add a worker with its programs; `durations` draws the nanoseconds that a kernel takes on it."""
         self.workers.append(worker)
         self._pairs.append({})
@@ -123,7 +125,7 @@ class World:
         Raises:
             DeadlockError: if no worker can move; the message is the whole board.
         """
-        with _no_collector():
+        with _no_collector(), np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows it in its loss
             for stream in self.streams:
                 stream.begin()
             self._keep_house()
@@ -136,7 +138,7 @@ class World:
         """Fold the ledger after every fifty thousand things or so, as long as anything happens."""
         if self._queue:
             self.ledger.fold()
-            self.alarm(self.now * self.per_ns + max(1.0, 50_000 / len(self.workers)), lambda _: self._keep_house())
+            self.alarm(self.now / self.gradient_ns + max(1.0, 50_000 / len(self.workers)), lambda _: self._keep_house())
 
     @property
     def now(self) -> int:
@@ -243,7 +245,9 @@ class World:
             pair.waiting[operation.tag] = running
             return False
         if other.worker is worker:
-            raise ProgramError(f"rank {worker.rank}: two exchanges with rank {operation.peer} have the tag {operation.tag}")
+            raise ProgramError(
+                f"rank {worker.rank}: two exchanges with rank {operation.peer} have the tag {operation.tag}"
+            )
         now, payload = running.start_ns, operation.payload
         size = payload.size
         running.result = other.operation.payload

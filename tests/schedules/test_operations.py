@@ -90,7 +90,9 @@ def test_every_time_parses_back(time: float) -> None:
     assert parse(str(Until(time))) == Until(time)
 
 
-@pytest.mark.parametrize("text", ["", "Exchange", "Exchange(4", "Fly(<->4)", "Exchange(four 1 B)", "Until(@soon)", "Send()"])
+@pytest.mark.parametrize(
+    "text", ["", "Exchange", "Exchange(4", "Fly(<->4)", "Exchange(four 1 B)", "Until(@soon)", "Send()"]
+)
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected|argument"):
         parse(text)

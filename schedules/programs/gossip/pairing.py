@@ -87,7 +87,7 @@ def _first_come(worker: Worker, exchange: Exchange) -> Program:
     while not is_last:
         partner, time = yield Meet(worker.neighbours)
         if partner is not None:
-            yield from exchange(worker, partner.peer, partner.index, time)
+            yield from exchange(worker, partner.peer, partner.meeting, time)
             exchanges += 1
         if partner is None or exchanges >= due:
             is_last, _ = yield Take("stepped")
