@@ -410,15 +410,15 @@ class Network:
             return
         now, route = flow.begin, flow.route
         duration = round(flow.size * route.ticks_per_byte)
-        if duration:
-            for link in route.shared:
-                if now < link.free_at < INFINITY and link.alone is not None:
-                    self._displace(link.alone, now)
-            for link in route.shared:
-                if link.free_at > now:
-                    self._share(flow, flow.size, now)
-                    return
-        self._book(flow, duration)
+        is_contended = False
+        for link in route.shared if duration else ():
+            if now < link.free_at < INFINITY and link.alone is not None:
+                self._displace(link.alone, now)
+            is_contended |= link.free_at > now
+        if is_contended:
+            self._share(flow, flow.size, now)
+        else:
+            self._book(flow, duration)
 
     def _displace(self, flow: Flow, now: int) -> None:
         """A transfer that was alone has company now."""

@@ -305,11 +305,12 @@ def _outcomes(cases: Iterable[Case], jobs: int, dask: str | None) -> Iterator[tu
 @contextmanager
 def _backend(dask: str | None) -> Iterator[None]:
     """Processes on this machine, or the workers of a Dask scheduler."""
-    if dask is None:
-        yield
-        return
     from joblib import parallel_config
 
+    if dask is None:
+        with parallel_config(backend="loky", idle_worker_timeout=10):  # if this process is killed, they end soon
+            yield
+        return
     with _client(dask) as client, parallel_config(backend="dask", client=client):
         yield
 

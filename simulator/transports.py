@@ -9,6 +9,8 @@ Messages of one direction of a pair go one behind the other, as on the one conne
 
 from __future__ import annotations
 
+from typing import Any
+
 from schedules.operations import Operation
 from schedules.scenario import PlatformTable
 from simulator import collectives
@@ -25,7 +27,7 @@ class Pair:
     __slots__ = ("free_ns", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: dict[int, object] = {}
+        self.waiting: dict[int, Any] = {}
         self.free_ns = [0, 0]
 
 
@@ -39,10 +41,9 @@ class Ideal:
 
     def bytes_ns(self, size: int) -> int:
         """Nanoseconds that `size` bytes take at the link's bandwidth; messages come in few sizes."""
-        duration = self._bytes_ns.get(size)
-        if duration is None:
-            duration = self._bytes_ns[size] = round(size * 1e9 / self.bandwidth)
-        return duration
+        if size not in self._bytes_ns:
+            self._bytes_ns[size] = round(size * 1e9 / self.bandwidth)
+        return self._bytes_ns[size]
 
     def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
         """When an exchange ends at the lower and at the higher rank, given when each asked for it."""
@@ -50,7 +51,7 @@ class Ideal:
         free = pair.free_ns
         if begin < free[0] or begin < free[1]:
             begin = max(free)
-        end = free[0] = free[1] = begin + self.latency_ns + self.bytes_ns(size)
+        end = free[0] = free[1] = begin + self.latency_ns + (self._bytes_ns.get(size) or self.bytes_ns(size))
         return end, end
 
     def message(self, pair: Pair, direction: int, start_sender: int, start_receiver: int, size: int) -> tuple[int, int]:

@@ -49,14 +49,15 @@ def test_parking_lot(solver: Solver) -> None:
 def test_incast_with_a_bystander(solver: Solver) -> None:
     """Four senders to one NIC; the first also sends to somebody else, and gets what the incast leaves of its NIC."""
     nic = shared(100 * MB, 0.5e-3)
-    links = {**{f"up {sender}": nic for sender in range(4)}, "down": nic, "other down": nic}
+    names = ["up 0", "up 1", "up 2", "up 3", "down", "other down"]
+    links = dict.fromkeys(names, nic)
     flows: list[Flow] = [(50 * MB, 0, [f"up {sender}", "down"]) for sender in range(4)]
     flows.append((100 * MB, 0, ["up 0", "other down"]))
     expect(completion_times(links, flows, solver=solver), [2.001] * 4 + [4 / 3 + 0.001])
 
 
 def test_star_with_staggered_starts(solver: Solver) -> None:
-    links = {**{sender: shared(100 * MB) for sender in range(4)}, "uplink": shared(150 * MB)}
+    links: dict[LinkId, LinkLike] = {"uplink": shared(150 * MB), **{sender: shared(100 * MB) for sender in range(4)}}
     starts = [0, 0, 0.2, 1]
     flows: list[Flow] = [((sender + 1) * 60 * MB, starts[sender], [sender, "uplink"]) for sender in range(4)]
     expect(completion_times(links, flows, solver=solver), [17 / 15, 7 / 3, 10 / 3, 13 / 3])
