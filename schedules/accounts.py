@@ -20,6 +20,8 @@ Integers = NDArray[np.int64]
 
 pack_computation = struct.Struct("<3q").pack
 pack_transfer = struct.Struct("<6q").pack
+pack_exchange = struct.Struct("<12q").pack
+"""Two transfers at once: those of the two ends."""
 pack_applied = struct.Struct("<4q").pack
 
 

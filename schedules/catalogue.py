@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from schedules.operations import Program
@@ -56,44 +55,20 @@ def find(name: object) -> Entry:
     Raises:
         ValueError: if there is none, with the nearest names.
     """
-    from schedules.scenario import nearest
-
-    if isinstance(name, str) and name in MODULES:
-        module = importlib.import_module(MODULES[name])
-    elif isinstance(name, str) and ("." in name):
-        module = _own(name)
-    else:
-        raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(str(name), MODULES)}")
-    return Entry(
-        name=str(name),
-        summary=(module.__doc__ or name).strip().splitlines()[0],
-        source=module.SOURCE,
-        settings=module.Settings,
-        streams=module.streams,
-        has_tilde=getattr(module, "HAS_TILDE", False),
-    )
-
-
-def _own(name: str) -> ModuleType:
-    """The user's own schedule: a module with SOURCE, Settings and streams."""
-    try:
-        if name.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(name).stem, Path(name).resolve())
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules.setdefault(spec.name, module)  # pydantic looks up the annotations of Settings there
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(name)
-    except (ImportError, OSError) as error:
-        raise ValueError(f"expected a schedule that can be imported, found {name!r} ({error})") from None
+    module = _module(name)
     missing = [each for each in ("SOURCE", "Settings", "streams") if not hasattr(module, each)]
     if missing:
         raise ValueError(
             f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}"
         )
-    return module
+    return Entry(
+        name=str(name),
+        summary=(module.__doc__ or str(name)).strip().splitlines()[0],
+        source=module.SOURCE,
+        settings=module.Settings,
+        streams=module.streams,
+        has_tilde=getattr(module, "HAS_TILDE", False),
+    )
 
 
 def _module(name: object) -> Any:
@@ -115,8 +90,12 @@ def _from_file(path: Path) -> Any:
     key = f"schedules.programs.own.{path.resolve()}"
     if key not in sys.modules:
         spec = importlib.util.spec_from_file_location(key, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[key] = module
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[key] = importlib.util.module_from_spec(spec)  # pydantic looks for Settings' names there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[key]
+            raise
     return sys.modules[key]

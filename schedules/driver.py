@@ -100,6 +100,10 @@ class Running:
         self.waiter: Stream | None = None
         self.is_over = self.is_cancelled = False
 
+    def ended_with(self, _: object) -> None:
+        """`ended`, when the simulator ends it together with another operation."""
+        self.ended()
+
     def ended(self) -> None:
         """A started operation is over: record it, and tell the stream that awaits it."""
         if self.is_cancelled:

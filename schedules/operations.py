@@ -173,6 +173,7 @@ class Operation:
     micro_batch: Any = -1
     group: Any = None
     size: Any = 0
+    payload: Any = None
 
     def __str__(self) -> str:
         shown = ((token, getattr(self, name), default) for name, token, default in _tokens(type(self)))
@@ -191,7 +192,6 @@ class _Carrying(Operation):
     """An operation that hands over a payload."""
 
     __slots__ = ()
-    payload: Payload
 
     @property
     def size(self) -> int:

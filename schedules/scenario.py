@@ -387,7 +387,8 @@ def _check_problem(scenario: Scenario, where: str) -> None:
     try:
         build_problem(scenario)
     except (ValueError, TypeError) as error:
-        raise ScenarioError(f"{where}: workload.options: {error}") from None
+        told = str(error).replace("num_workers", "topology.workers")
+        raise ScenarioError(f"{where}: workload.options: {told}") from None
 
 
 def communication_graph(scenario: Scenario) -> Any:

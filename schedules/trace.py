@@ -33,6 +33,8 @@ what it was, `steps_behind` and `read_ns` how many gradient steps were made sinc
 contributions of the same segment follow as rows `Apply`. `answer` is what `Meet` and `Await` were told.
 """
 
+NOTHING_APPLIED: Applied = ("", -1, -1, -1, -1)
+
 APPLY = ("Apply", "", -1, -1, "")
 
 _row = struct.Struct(f"<{len(NUMBERS)}q")
@@ -74,9 +76,11 @@ class Recorder:
         answer = 0
         if running.note:
             answer, running.note = self.texts[running.note], ""
-        kind, version_read, version_written, steps_behind, read_ns = applied or ("", -1, -1, -1, -1)
+        kind, version_read, version_written, steps_behind, read_ns = applied or NOTHING_APPLIED
+        payload = operation.payload
+        size = operation.size if payload is None else payload.size
         self.rows += _row.pack(
-            running.lane, what, operation.peer, operation.tag, operation.size, running.start_ns, running.ready_ns,
+            running.lane, what, operation.peer, operation.tag, size, running.start_ns, running.ready_ns,
             running.end_ns, version_read, version_written, self.texts[kind], steps_behind, read_ns, answer,
         )  # fmt: skip
 

@@ -14,6 +14,8 @@ import itertools
 import json
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -308,11 +310,22 @@ def _backend(dask: str | None) -> Iterator[None]:
     from joblib import parallel_config
 
     if dask is None:
-        with parallel_config(backend="loky", idle_worker_timeout=10):  # if this process is killed, they end soon
+        with parallel_config(backend="loky", initializer=_end_with, initargs=(os.getpid(),)):
             yield
         return
     with _client(dask) as client, parallel_config(backend="dask", client=client):
         yield
+
+
+def _end_with(parent: int) -> None:
+    """In a process of the sweep: end soon after the parent, which may be killed. Left alone it would wait for work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _client(address: str) -> Any:

@@ -1,6 +1,6 @@
 """What must come out by mathematics: gossip as a Markov process, and rounds of a barrier as order statistics.
 
-Reference values are copied from reference/gossip.json (shared with the project; key named at each). There a time unit is
+Reference values are copied from the project's reference/gossip.json, whose key each one names. There a time unit is
 one gradient time and r is the rate of exchanges a worker. The theory has instantaneous exchanges: links are free here.
 """
 
@@ -214,7 +214,7 @@ FIEDLER_MODE = {  # gossip.json, first_moment_fiedler_mode: (t, baseline, a2cid2
 
 @functools.cache
 def fiedler_mode(program: str) -> Vector:
-    """<v, x_t> at the times 0 to 20 from x = x~ = v, averaged over both Fiedler vectors of the ring of 16: [runs, times]."""
+    """<v, x_t> at the times 0 to 20 from x = x~ = v, mean over both Fiedler vectors of a ring of 16: [runs, times]."""
     angle = 2 * np.pi * np.arange(16) / 16
     start = np.stack([np.cos(angle), np.sin(angle)], axis=1) / math.sqrt(8)
     scenario = theory(program, "ring", 16, 20, observations=20)
@@ -270,7 +270,7 @@ def test_stationary_identity_under_noise(graph: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("program", GOSSIP)
 def test_offset_of_heterogeneous_workers(program: str) -> None:
-    """E[pi x] = -2 gamma / (1/2 + alpha~) Lambda^+ zeta (gossip.json, heterogeneity_offset), zeta = the Fiedler vectors.
+    """E[pi x] = -2 gamma / (1/2 + alpha~) Lambda^+ zeta (gossip.json, heterogeneity_offset), zeta = Fiedler vectors.
 
     Ring of 8: Lambda^+ zeta = chi_1 zeta, chi_1 = 3.41421356237, alpha~ = 0.987668764946 (chi_table_r1; baseline: 1/2).
     """
