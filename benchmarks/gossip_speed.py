@@ -2,7 +2,8 @@
 
 Asynchronous gossip on a ring, timing only: every worker computes back to back and averages at the ticks of its edges.
 
-* `bare` is what one writes by hand: plain processes (one for the gradients and one for the gossip of a worker), timeouts
+* `bare` is what one writes by hand: plain processes (one for the gradients and one for the gossip of a worker),
+timeouts
   and events, and nothing else: it says when things end, and no more.
 * `counting` is the same with the totals that our summary has: staleness in versions and seconds, busy, waiting and
   transfer times, bytes.

@@ -1,8 +1,8 @@
 """Where the ranks' time goes, and how stale what they apply is: the facts behind every summary.
 
-A `Ledger` holds one entry a computation, a transfer and an applied gradient; everything else is worked out from these. The
-simulator enters them as things happen; from a trace the same entries are made row by row. One definition of busy,
-transferring and idle therefore serves both worlds, and runs whose trace is not kept.
+A `Ledger` holds one entry a computation, a transfer and an applied gradient; everything else is worked out from
+these. The simulator enters them as things happen; from a trace the same entries are made row by row. One definition
+of busy, transferring and idle therefore serves both worlds, and runs whose trace is not kept.
 """
 
 from __future__ import annotations

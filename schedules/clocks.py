@@ -68,12 +68,13 @@ class Clocks:
         self._edges: dict[tuple[int, int], NDArray[np.float64]] = {}
 
     def edge(self, i: int, j: int) -> NDArray[np.float64]:
-        """Ticks of the undirected edge (i, j): the same at both ends. Drawn at the first call, dropped at the second."""
+        """Ticks of the undirected edge (i, j), the same at both ends. Kept until the second call."""
         edge = (i, j) if i < j else (j, i)
         times = self._edges.pop(edge, None)
         if times is None:
             generator = stream(self.seed, StreamKey.EDGE, *edge)
-            times = self._edges[edge] = poisson_times(generator, self.graph.edges[edge]["rate"], self.horizon)
+            rate = self.graph.edges[edge]["rate"]
+            times = self._edges[edge] = poisson_times(generator, rate, self.horizon)
         return times
 
     def edges(self, rank: int) -> Iterator[Tick]:
@@ -92,7 +93,7 @@ class Clocks:
         order = np.argsort(times, kind="stable")
         whom = np.repeat(np.array(peers), lengths)[order]
         index = np.concatenate([np.arange(length) for length in lengths])[order]
-        return zip(times[order].tolist(), whom.tolist(), index.tolist())
+        return zip(times[order].tolist(), whom.tolist(), index.tolist(), strict=True)
 
     def gradient(self, rank: int) -> Iterator[Tick]:
         """Ticks of a worker's own gradient clock: Poisson of rate 1."""

@@ -1,8 +1,8 @@
 """Stepping programs: what the two worlds share.
 
 A world says what an operation means in its time (its `handlers`), what time it is (`now`), and how to continue later
-(`wake`, `alarm`). The driver resumes programs with answers, hands over between the streams of a worker, starts and awaits,
-keeps the record, follows a replay, and draws the board when nobody can move.
+(`wake`, `alarm`). The driver resumes programs with answers, hands over between the streams of a worker, starts and
+awaits, keeps the record, follows a replay, and draws the board when nobody can move.
 
 A handler is called when an operation is issued. It returns True if the operation is over at once (its result is in
 `running.result`), else False, and the world later calls `running.ended()`.

@@ -21,8 +21,8 @@ FORWARD_SHARE = 1 / 3
 def durations(scenario: Scenario, rank: int, kernel: str) -> Iterator[int]:
     """Durations of one kernel on one rank, in nanoseconds, without end.
 
-    `forward` takes a third of a gradient and `backward` (one bucket) its part of the rest, unless [platform.kernels] says
-    otherwise.
+    `forward` takes a third of a gradient and `backward` (one bucket) its part of the rest, unless [platform.kernels]
+    says otherwise.
 
     Raises:
         ValueError: if the platform does not know the kernel.

@@ -1,7 +1,8 @@
 """The parameters of a worker, and what may be done to them.
 
-`Model` is the timing-only one: size and versions, no arrays. `schedules.numeric` has the one with arrays. Both log every
-contribution that they apply, with the version of the parameters that it was computed from; staleness follows from that.
+`Model` is the timing-only one: size and versions, no arrays. `schedules.numeric` has the one with arrays. Both log
+every contribution that they apply, with the version of the parameters that it was computed from; staleness follows
+from that.
 """
 
 from __future__ import annotations

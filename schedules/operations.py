@@ -196,7 +196,7 @@ class _Carrying(Operation):
     @property
     def size(self) -> int:
         """Bytes of the payload."""
-        return self.payload.size
+        return int(self.payload.size)
 
 
 _C = TypeVar("_C", bound=Operation)
@@ -223,7 +223,8 @@ def _operation(cls: type[_C]) -> type[_C]:
 @_operation
 class Compute(Operation):
     """Run `kernel` for a stage and micro-batch, where that applies, on one of the worker's engines (first in, first
-    out). It works on the version of the parameters that it read when it was issued. `inputs` is handed to the kernel."""
+    out). It works on the version of the parameters that it read when it was issued. `inputs` is handed to the
+    kernel."""
 
     kernel: str = _token("", _NAME, str)
     stage: int = _token("s", _INTEGER, int, default=-1)

@@ -1,7 +1,7 @@
 """Following a trace: it fixes, for every rank, the order in which its streams were resumed, and every recorded answer.
 
-Segments between two yields are atomic, so the order decides the numbers: a replayed run ends with the same parameters as
-the original. Times, peers and arrivals are delivered as recorded; payloads are exchanged anew.
+Segments between two yields are atomic, so the order decides the numbers: a replayed run ends with the same parameters
+as the original. Times, peers and arrivals are delivered as recorded; payloads are exchanged anew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a run leaves behind: the same in both worlds, in memory and as a run directory.
 
-A run directory holds `run.json` (the resolved scenario, seed, versions, host), `summary.json`, `trace.parquet`, and in a
-numeric run `series.parquet` and `parameters.npy`. It is written beside its place and moved there, so it is whole or not there.
+A run directory holds `run.json` (the resolved scenario, seed, versions, host), `summary.json`, `trace.parquet`, and
+in a numeric run `series.parquet` and `parameters.npy`. It is written beside its place and moved there, so it is whole
+or not there.
 """
 
 from __future__ import annotations

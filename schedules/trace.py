@@ -29,8 +29,8 @@ COLUMNS = (
 
 `start_ns` is when the operation was issued, `ready_ns` when its last participant was there, `end_ns` when it was done.
 `version_read` and `version_written` are of the first contribution that the answer's segment applied, `applied` says
-what it was, `steps_behind` and `read_ns` how many gradient steps were made since it was read, and when that was. Further
-contributions of the same segment follow as rows `Apply`. `answer` is what `Meet` and `Await` were told.
+what it was, `steps_behind` and `read_ns` how many gradient steps were made since it was read, and when that was.
+Further contributions of the same segment follow as rows `Apply`. `answer` is what `Meet` and `Await` were told.
 """
 
 NOTHING_APPLIED: Applied = ("", -1, -1, -1, -1)

@@ -10,8 +10,9 @@ n ranks, S bytes a rank holds, links of bandwidth B and latency L in each direct
 | broadcast (binomial tree) | ceil(log2 n) (L + S / B) | S (root) |
 | barrier (dissemination) | ceil(log2 n) L | 0 |
 
-Gloo's ring all-reduce works in segments whose receiver must first announce itself, so a hop costs 2L and half a chunk can
-hide it: 2 (n-1) max(S / (n B), 2L + S / (2 n B) + c), with the software cost c of a segment (real-hardware.md, section 4).
+Gloo's ring all-reduce works in segments whose receiver must first announce itself, so a hop costs 2L and half a chunk
+can hide it: 2 (n-1) max(S / (n B), 2L + S / (2 n B) + c), with the software cost c of a segment (real-hardware.md,
+section 4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The simulated world: operations take simulated time. The only place that knows SimPy.
 
-There are no SimPy processes. A running operation is itself the event that SimPy queues, and SimPy's call at its end resumes
-the program: what a process would add is a generator around our generator, and half the time.
+There are no SimPy processes. A running operation is itself the event that SimPy queues, and SimPy's call at its end
+resumes the program: what a process would add is a generator around our generator, and half the time.
 """
 
 from __future__ import annotations

@@ -94,5 +94,5 @@ def test_every_time_parses_back(time: float) -> None:
     "text", ["", "Exchange", "Exchange(4", "Fly(<->4)", "Exchange(four 1 B)", "Until(@soon)", "Send()"]
 )
 def test_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected|argument"):
+    with pytest.raises(ValueError, match=r"expected|argument"):
         parse(text)

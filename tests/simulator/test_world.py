@@ -90,17 +90,8 @@ def test_streams_hand_over_through_a_bounded_queue() -> None:
             log.append(("took", item, time))
 
     run(lambda worker: {"producer": producer(), "consumer": consumer()} if worker.rank == 0 else {})
-    assert log == [
-        ("put", "a", 0.0),
-        ("took", "a", 1.0),
-        ("took", "b", 1.0),
-        ("put", "b", 1.0),
-        ("put", "c", 1.0),
-        ("took", "c", 1.0),
-    ] or sorted(log) == sorted(
-        [("put", "a", 0.0), ("put", "b", 1.0), ("put", "c", 1.0), *(("took", letter, 1.0) for letter in "abc")]
-    )
-    assert [entry[1] for entry in log if entry[0] == "took"] == ["a", "b", "c"]
+    assert [entry for entry in log if entry[0] == "put"] == [("put", "a", 0.0), ("put", "b", 1.0), ("put", "c", 1.0)]
+    assert [entry for entry in log if entry[0] == "took"] == [("took", letter, 1.0) for letter in "abc"]
 
 
 @pytest.mark.parametrize(
@@ -211,9 +202,9 @@ def test_a_stuck_run_shows_the_whole_board() -> None:
         run(lambda worker: {"gossip": program(worker)})
     lines = str(caught.value).splitlines()
     assert lines[0] == "DeadlockError at 500.000 ms: no worker can move."
-    assert (
-        lines[1].split()
-        == ["rank", "0", "gossip", "#1", "Exchange(<->1", "#9", "1", "kB)", "waiting", "0.000", "ms", "<-", "tags", "differ:", "the", "two", "programs", "disagree", "on", "order"]
+    assert lines[1] == (
+        "  rank 0  gossip  #1  Exchange(<->1 #9 1 kB)  waiting 0.000 ms"
+        "   <- tags differ: the two programs disagree on order"
     )
     assert "rank 1  gossip  #1  Exchange(<->0 #10 1 kB)" in lines[2]
 
@@ -235,7 +226,7 @@ def test_sizes_must_agree() -> None:
     def program(worker: Worker) -> Program:
         yield Exchange(1 - worker.rank, Payload(10 + worker.rank))
 
-    with pytest.raises(ProgramError, match="expected equal sizes, found 1[01] and 1[01] bytes"):
+    with pytest.raises(ProgramError, match=r"expected equal sizes, found 1[01] and 1[01] bytes"):
         run(lambda worker: {"gossip": program(worker)})
 
 

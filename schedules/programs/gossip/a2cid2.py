@@ -3,8 +3,9 @@
 dx_i  = eta (x~_i - x_i) dt - gamma g_i dN_i - 1/2     (x_i - x_j) dM_ij
 dx~_i = eta (x_i - x~_i) dt - gamma g_i dN_i - alpha~ (x_i - x_j) dM_ij
 
-eta = 1 / (2 sqrt(chi_1 chi_2)), alpha~ = sqrt(chi_1 / chi_2) / 2. Both ends mix up to the time at which they send, send the
-mixed x, and apply the difference of what was sent when it has arrived, mixed up to then: jumps use left limits.
+eta = 1 / (2 sqrt(chi_1 chi_2)), alpha~ = sqrt(chi_1 / chi_2) / 2. Both ends mix up to the time at which they send,
+send the mixed x, and apply the difference of what was sent when it has arrived, mixed up to then: jumps use left
+limits.
 """
 
 from __future__ import annotations
