@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schedules.volumes import bytes_sent
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -147,7 +149,8 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     computations = trace[trace["op"] == "Compute"]
     ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns"])
     transfers = trace[trace["op"].isin([*COMMUNICATION, "Meet"])]
-    sent = transfers["bytes"].where(~transfers["op"].isin(["Receive", "Meet"]), 0)
+    facts = zip(transfers["op"].tolist(), transfers["group"].tolist(), transfers["bytes"].tolist(), strict=True)
+    sent = [_sent(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
     transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"))
     ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange"])
     applied = trace[trace["applied"] == "gradient"]
@@ -156,6 +159,12 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     )
     ledger.applied += _packed(applied, ["rank", "versions", "steps_behind", "age"])
     return ledger
+
+
+def _sent(op: str, num_members: int, size: int) -> int:
+    if op in ("Send", "Exchange"):
+        return size
+    return 0 if op in ("Receive", "Meet") else bytes_sent(op, num_members, size)
 
 
 def _packed(frame: pd.DataFrame, columns: list[str]) -> bytes:

@@ -46,10 +46,15 @@ class Coordinator:
     def leave(self, rank: int) -> list[Answer]:
         """A worker takes part no longer: those who could only have met it are told."""
         self._left.add(rank)
+        self.withdraw(rank)
         lonely = [each for each, candidates in self._parked.items() if self._left.issuperset(candidates)]
         for each in lonely:
             del self._parked[each]
         return [(each, None) for each in lonely]
+
+    def withdraw(self, rank: int) -> None:
+        """A worker waits to be paired no longer."""
+        self._parked.pop(rank, None)
 
     def join(self, rank: int) -> list[Answer]:
         """A worker takes part again."""

@@ -32,7 +32,7 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         name, kernel, stage, micro_batch, group = self.op
         words = {"kernel": kernel, "stage": stage, "micro_batch": micro_batch, "group": group}
-        words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size}
+        words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}
         return f"{name}({', '.join(f'{key}={value}' for key, value in words.items() if value not in (-1, ''))})"
 
 
@@ -114,9 +114,18 @@ class Replay:
         assert row is not None, "issue() has checked it"
         return frozenset(int(position) for position in row.answer.split(",") if position)
 
-    def num_left(self) -> int:
-        """Recorded operations that have not been followed yet."""
-        return sum(len(order) - self._next[rank] for rank, order in self._order.items())
+    def check_end(self) -> None:
+        """The programs have ended: so must the trace.
+
+        Raises:
+            DivergenceError: if the trace goes on, naming its next operation.
+        """
+        for rank, order in self._order.items():
+            if self._next[rank] < len(order):
+                row = order[self._next[rank]]
+                raise DivergenceError(
+                    f"replay diverges at rank {rank}, {row.stream}: the program has ended, the trace has {row}"
+                )
 
     def _meet(self, running: Running) -> bool:
         row = self._row(running.stream)

@@ -171,9 +171,20 @@ def table(rows: bytes, lanes: list[Any], whats: list[Any], texts: list[str], *, 
     for column in ("applied", "answer"):
         frame[column] = _decode(frame[column].to_numpy(), texts)
     is_apply = frame["op"] == "Apply"
-    frame["index"] = frame.groupby([lane, is_apply.to_numpy()], sort=False).cumcount().mask(is_apply, -1)
+    frame["index"] = _positions(lane, is_apply.to_numpy())
     frame["run"], frame["world"] = run, world
     return frame[list(COLUMNS)]
+
+
+def _positions(lane: Any, is_apply: Any) -> Any:
+    """Each row's number on its lane, -1 for a row that is no operation of its own."""
+    order = np.argsort(lane * 2 + is_apply, kind="stable")
+    key = (lane * 2 + is_apply)[order]
+    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.empty(0, dtype=np.int64)
+    counts = np.arange(len(key)) - np.repeat(first, np.diff(np.append(first, len(key))))
+    positions = np.empty(len(key), dtype=np.int64)
+    positions[order] = counts
+    return np.where(is_apply, -1, positions)
 
 
 def _decode(numbers: Any, names: list[Any]) -> Any:

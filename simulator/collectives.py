@@ -2,13 +2,13 @@
 
 n ranks, S bytes a rank holds, links of bandwidth B and latency L in each direction:
 
-| collective | time | bytes a rank sends |
-|---|---|---|
-| all-reduce (ring) | 2 (n-1) (L + S / (n B)) | 2 S (n-1)/n |
-| reduce-scatter, all-to-all | (n-1) (L + S / (n B)) | S (n-1)/n |
-| all-gather | (n-1) (L + S / B) | S (n-1) |
-| broadcast (binomial tree) | ceil(log2 n) (L + S / B) | S (root) |
-| barrier (dissemination) | ceil(log2 n) L | 0 |
+| collective | time |
+|---|---|
+| all-reduce (ring) | 2 (n-1) (L + S / (n B)) |
+| reduce-scatter, all-to-all | (n-1) (L + S / (n B)) |
+| all-gather | (n-1) (L + S / B) |
+| broadcast (binomial tree) | ceil(log2 n) (L + S / B) |
+| barrier (dissemination) | ceil(log2 n) L |
 
 Gloo's ring all-reduce works in segments whose receiver must first announce itself, so a hop costs 2L and half a chunk
 can hide it: 2 (n-1) max(S / (n B), 2L + S / (2 n B) + c), with the software cost c of a segment (real-hardware.md,
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -35,37 +35,29 @@ from schedules.operations import (
 )
 
 
-class Cost(NamedTuple):
-    """Seconds, and bytes sent by a rank."""
-
-    seconds: float
-    sent: float
-
-
-def cost(kind: type[Operation], n: int, size: int, bandwidth: float, latency: float) -> Cost:
+def seconds(kind: type[Operation], n: int, size: int, bandwidth: float, latency: float) -> float:
     """What a collective of `n` ranks with `size` bytes each takes: bandwidth in bytes/s, latency in seconds."""
     if n == 1:
-        return Cost(0.0, 0.0)
+        return 0.0
     steps, depth = n - 1, math.ceil(math.log2(n))
-    part, whole = size / n, size / bandwidth
-    table: dict[type[Operation], Cost] = {
-        AllReduce: Cost(2 * steps * (latency + part / bandwidth), 2 * part * steps),
-        ReduceScatter: Cost(steps * (latency + part / bandwidth), part * steps),
-        AllToAll: Cost(steps * (latency + part / bandwidth), part * steps),
-        AllGather: Cost(steps * (latency + whole), float(size * steps)),
-        Broadcast: Cost(depth * (latency + whole), float(size)),
-        Barrier: Cost(depth * latency, 0.0),
+    part, whole = size / n / bandwidth, size / bandwidth
+    table: dict[type[Operation], float] = {
+        AllReduce: 2 * steps * (latency + part),
+        ReduceScatter: steps * (latency + part),
+        AllToAll: steps * (latency + part),
+        AllGather: steps * (latency + whole),
+        Broadcast: depth * (latency + whole),
+        Barrier: depth * latency,
     }
     return table[kind]
 
 
-def gloo_cost(kind: type[Operation], n: int, size: int, bandwidth: float, latency: float, overhead: float) -> Cost:
+def gloo_seconds(kind: type[Operation], n: int, size: int, bandwidth: float, latency: float, overhead: float) -> float:
     """The same with gloo's protocol; `overhead` is the software cost of a message in seconds."""
-    plain = cost(kind, n, size, bandwidth, 2 * latency + overhead)
     if kind is not AllReduce or n == 1:
-        return plain
+        return seconds(kind, n, size, bandwidth, 2 * latency + overhead)
     chunk = size / n / bandwidth
-    return Cost(2 * (n - 1) * max(chunk, 2 * latency + chunk / 2 + overhead), plain.sent)
+    return 2 * (n - 1) * max(chunk, 2 * latency + chunk / 2 + overhead)
 
 
 Reducer = Callable[[Any], Any]
@@ -85,46 +77,44 @@ def combine(operations: Sequence[Any]) -> list[Payload | None]:
     return _ANSWERS[type(first)](first, payloads)
 
 
-def _with(size: int, array: Any, version: int) -> Payload:
-    return Payload(size, array, version)
+def _answers(payloads: Sequence[Payload], size: int, arrays: Sequence[Any]) -> list[Payload | None]:
+    """One answer a member: it says of which version the member's own contribution was."""
+    return [Payload(size, array, mine.version, mine.step) for mine, array in zip(payloads, arrays, strict=True)]
 
 
 def _stack(payloads: Sequence[Payload]) -> Any:
     return None if payloads[0].array is None else np.stack([each.array for each in payloads])
 
 
-def _oldest(payloads: Sequence[Payload]) -> int:
-    return min(each.version for each in payloads)
-
-
-def _all_reduce(first: Any, payloads: Sequence[Payload]) -> list[Payload | None]:
-    stack = _stack(payloads)
-    array = None if stack is None else REDUCERS[first.reduction](stack)
-    return [_with(first.size, array, _oldest(payloads)) for _ in payloads]
-
-
 def _parts(array: Any, n: int) -> list[Any]:
     return [None] * n if array is None else np.split(array, n)
 
 
-def _reduce_scatter(first: Any, payloads: Sequence[Payload]) -> list[Payload | None]:
+def _reduced(first: Any, payloads: Sequence[Payload]) -> Any:
     stack = _stack(payloads)
-    array = None if stack is None else REDUCERS[first.reduction](stack)
-    return [_with(first.size // len(payloads), part, _oldest(payloads)) for part in _parts(array, len(payloads))]
+    return None if stack is None else REDUCERS[first.reduction](stack)
+
+
+def _all_reduce(first: Any, payloads: Sequence[Payload]) -> list[Payload | None]:
+    return _answers(payloads, first.size, [_reduced(first, payloads)] * len(payloads))
+
+
+def _reduce_scatter(first: Any, payloads: Sequence[Payload]) -> list[Payload | None]:
+    n = len(payloads)
+    return _answers(payloads, first.size // n, _parts(_reduced(first, payloads), n))
 
 
 def _all_gather(first: Any, payloads: Sequence[Payload]) -> list[Payload | None]:
-    stack = _stack(payloads)
-    array = None if stack is None else stack.ravel()
-    return [_with(first.size * len(payloads), array, _oldest(payloads)) for _ in payloads]
+    n, stack = len(payloads), _stack(payloads)
+    return _answers(payloads, first.size * n, [None if stack is None else stack.ravel()] * n)
 
 
 def _all_to_all(first: Any, payloads: Sequence[Payload]) -> list[Payload | None]:
     n = len(payloads)
+    if payloads[0].array is None:
+        return _answers(payloads, first.size, [None] * n)
     parts = [_parts(each.array, n) for each in payloads]
-    is_numeric = payloads[0].array is not None
-    arrays = [np.concatenate([parts[source][rank] for source in range(n)]) if is_numeric else None for rank in range(n)]
-    return [_with(first.size, array, _oldest(payloads)) for array in arrays]
+    return _answers(payloads, first.size, [np.concatenate([part[rank] for part in parts]) for rank in range(n)])
 
 
 _ANSWERS: Mapping[type[Operation], Callable[[Any, Sequence[Payload]], list[Payload | None]]] = {

@@ -60,9 +60,9 @@ class Ideal:
         end = pair.free_ns[direction] = begin + self.latency_ns + self.bytes_ns(size)
         return end, end
 
-    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> collectives.Cost:
-        """What a collective costs on an idle network."""
-        return collectives.cost(kind, num_ranks, size, self.bandwidth, self.latency)
+    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> float:
+        """Seconds that a collective takes on an idle network."""
+        return collectives.seconds(kind, num_ranks, size, self.bandwidth, self.latency)
 
 
 class Gloo(Ideal):
@@ -80,14 +80,15 @@ class Gloo(Ideal):
         return end_low, end_high
 
     def message(self, pair: Pair, direction: int, start_sender: int, start_receiver: int, size: int) -> tuple[int, int]:
-        """The sender is done when its last byte has left, the receiver a latency later."""
+        """Bytes leave when the announcement has arrived; it is over, for both, when the receiver has them."""
         begin = max(start_sender, start_receiver + self.latency_ns, pair.free_ns[direction])
         left = pair.free_ns[direction] = begin + self.bytes_ns(size)
-        return left + self.overhead_ns, left + self.latency_ns + self.overhead_ns
+        end = left + self.latency_ns + self.overhead_ns
+        return end, end
 
-    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> collectives.Cost:
-        """What a collective costs with gloo's segments."""
-        return collectives.gloo_cost(kind, num_ranks, size, self.bandwidth, self.latency, self.overhead)
+    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> float:
+        """Seconds that a collective takes with gloo's segments."""
+        return collectives.gloo_seconds(kind, num_ranks, size, self.bandwidth, self.latency, self.overhead)
 
 
 TRANSPORTS = {"ideal": Ideal, "gloo": Gloo}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import Any
@@ -21,6 +21,7 @@ from schedules.driver import SHARED_HANDLERS, Handler, Running, Stream, board
 from schedules.errors import DeadlockError, ProgramError
 from schedules.operations import (
     COLLECTIVES,
+    AllToAll,
     Broadcast,
     Compute,
     Exchange,
@@ -31,12 +32,14 @@ from schedules.operations import (
     Operation,
     Payload,
     Receive,
+    ReduceScatter,
     Send,
     Until,
 )
 from schedules.pairing import Answer, Coordinator
 from schedules.replay import Replay, note_partner
 from schedules.trace import Recorder
+from schedules.volumes import bytes_sent
 from schedules.worker import Worker
 from simulator import collectives
 from simulator.transports import Ideal, Pair
@@ -52,6 +55,17 @@ class Call:
 
     def __init__(self, call: Callable[[Any], None]) -> None:
         self.callbacks = (call,)
+
+
+class Engine:
+    """What runs kernels one after the other: the present one, until when, and those that wait."""
+
+    __slots__ = ("current", "free_ns", "waiting")
+    current: Running
+
+    def __init__(self) -> None:
+        self.free_ns = 0
+        self.waiting: deque[Running] = deque()
 
 
 class World:
@@ -78,7 +92,7 @@ class World:
     ) -> None:
         self.env = simpy.Environment()
         self._queue: list[Any] = self.env._queue
-        self._count = self.env._eid
+        self._number = self.env._eid
         self.ledger = ledger
         self.gradient_ns = gradient_ns
         self.transport = transport
@@ -134,6 +148,9 @@ class World:
             now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
             raise DeadlockError(f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now)}")
 
+        if self.replay is not None:
+            self.replay.check_end()
+
     def _run_events(self) -> None:
         """SimPy's `run`, without its care for events that fail, of which we have none: a fifth of the time."""
         env, queue = self.env, self._queue
@@ -160,16 +177,19 @@ class World:
     def alarm(self, time: float, call: Callable[[int], None]) -> None:
         """Call `call(now)` at a time in gradient times."""
         at = max(self.now, round(time * self.gradient_ns))
-        heappush(self._queue, (at, NORMAL, next(self._count), Call(lambda _: call(at))))
+        heappush(self._queue, (at, NORMAL, next(self._number), Call(lambda _: call(at))))
 
     def abandon(self, running: Running) -> None:
         """A cancelled operation gives back what it holds."""
-        if isinstance(running.operation, Compute):
+        operation, rank = running.operation, running.worker.rank
+        if isinstance(operation, Compute):
             self._abandon_compute(running)
-        elif isinstance(running.operation, Exchange):
-            pair = self._pair(running.worker.rank, running.operation.peer)
-            if pair.waiting.get(running.operation.tag) is running:
-                del pair.waiting[running.operation.tag]
+        elif isinstance(operation, Exchange):
+            pair = self._pair(rank, operation.peer)
+            if pair.waiting.get(operation.tag) is running:
+                del pair.waiting[operation.tag]
+        elif isinstance(operation, Meet) and self._meeting.pop(rank, None) is not None:
+            self.coordinator.withdraw(rank)
         for waiting in self._messages.values():
             if running in waiting:
                 waiting.remove(running)
@@ -177,7 +197,7 @@ class World:
     def _end_at(self, running: Running, at: int) -> None:
         running.end_ns = at
         running.callbacks = running.on_end
-        heappush(self._queue, (at, NORMAL, next(self._count), running))
+        heappush(self._queue, (at, NORMAL, next(self._number), running))
 
     # ------------------------------------------------------------------ time and compute
 
@@ -197,43 +217,42 @@ class World:
             result.size = result.array.nbytes
         elif operation.kernel == "backward":
             result.size = operation.inputs[1][operation.stage]
-        current = worker.engines.get(operation.engine)
-        if current is None or current.end_ns <= now or current.is_cancelled:
-            self._occupy(running, now)
+        engine = worker.engines.get(operation.engine)
+        if engine is None:
+            engine = worker.engines[operation.engine] = Engine()
+        if engine.free_ns <= now and not engine.waiting:
+            self._occupy(engine, running, now)
         else:
-            if current.state is None:
-                current.state = deque()
-                current.hook = self._next_on_engine
-            current.state.append(running)
+            engine.waiting.append(running)
+            engine.current.hook = self._next_on_engine
         return False
 
-    def _occupy(self, running: Running, now: int) -> None:
-        rank, operation = running.worker.rank, running.operation
-        running.worker.engines[operation.engine] = running
+    def _occupy(self, engine: Engine, running: Running, now: int) -> None:
+        rank = running.worker.rank
+        engine.current = running
         running.ready_ns = now
-        running.end_ns = end = now + self._durations[rank][operation.kernel]()
+        engine.free_ns = running.end_ns = end = now + self._durations[rank][running.operation.kernel]()
         running.callbacks = running.on_end
         self.ledger.computations += pack_computation(rank, now, end)
-        heappush(self._queue, (end, NORMAL, next(self._count), running))
+        heappush(self._queue, (end, NORMAL, next(self._number), running))
 
     def _next_on_engine(self, running: Running) -> None:
         """The hook of a kernel that others wait behind."""
-        waiting, running.state = running.state, None
-        while waiting and waiting[0].is_cancelled:
-            waiting.popleft()
-        if waiting:
-            following = waiting.popleft()
-            if waiting:
-                following.state, following.hook = waiting, self._next_on_engine
-            self._occupy(following, running.end_ns)
+        engine = running.worker.engines[running.operation.engine]
+        if engine.waiting:
+            following = engine.waiting.popleft()
+            self._occupy(engine, following, running.end_ns)
+            if engine.waiting:
+                following.hook = self._next_on_engine
 
     def _abandon_compute(self, running: Running) -> None:
-        now = self.now
-        if running.worker.engines.get(running.operation.engine) is running and running.end_ns > now:
+        engine, now = running.worker.engines[running.operation.engine], self.now
+        if running is not engine.current:
+            engine.waiting.remove(running)
+        elif running.end_ns > now:
             self.ledger.shorten(running.worker.rank, running.ready_ns, running.end_ns, now)
-            running.end_ns = now
-            if running.hook is not None:
-                running.hook(running)
+            engine.free_ns = running.end_ns = now
+            self._next_on_engine(running)
 
     # ------------------------------------------------------------------ point to point
 
@@ -272,7 +291,7 @@ class World:
         else:
             running.callbacks = running.on_end
             self._end_at(other, other_end)
-        heappush(self._queue, (end, NORMAL, next(self._count), running))
+        heappush(self._queue, (end, NORMAL, next(self._number), running))
         return False
 
     def _send(self, running: Running) -> bool:
@@ -353,10 +372,10 @@ class World:
         members = sorted(arrived)
         present = [arrived[rank] for rank in members]
         operations = [each.operation for each in present]
-        for each in present[1:]:
-            _check_sizes(present[0], each, operations[0].size, each.operation.size)
-        kind = type(operations[0])
-        seconds, sent = self.transport.collective(kind, len(members), operations[0].size)
+        _check_collective(present, members)
+        kind, size = type(operations[0]), operations[0].size
+        seconds = self.transport.collective(kind, len(members), size)
+        sent = bytes_sent(kind.__name__, len(members), size)
         group = operations[0].group
         begin = max(now, self._channels.get(group, 0))
         end = self._channels[group] = begin + round(seconds * 1e9)
@@ -364,7 +383,7 @@ class World:
         answers = collectives.broadcast(operations, members) if is_broadcast else collectives.combine(operations)
         for each, answer in zip(present, answers, strict=True):
             each.result, each.ready_ns = answer, begin
-            entry = (each.worker.rank, each.start_ns, begin, end, round(sent), 0)
+            entry = (each.worker.rank, each.start_ns, begin, end, sent, 0)
             self.ledger.transfers += pack_transfer(*entry)
             self._end_at(each, end)
 
@@ -379,6 +398,20 @@ def _no_collector() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _check_collective(present: Sequence[Running], members: Sequence[int]) -> None:
+    first = present[0].operation
+    for each in present:
+        if each.operation != first:
+            raise ProgramError(
+                f"rank {members[0]} {first} and rank {each.worker.rank} {each.operation}: "
+                "expected the same collective with equal sizes, found two"
+            )
+    if isinstance(first, Broadcast) and first.root not in members:
+        raise ProgramError(f"rank {members[0]} {first}: expected a root among {list(members)}, found {first.root}")
+    if isinstance(first, ReduceScatter | AllToAll) and first.size % len(members):
+        raise ProgramError(f"rank {members[0]} {first}: expected bytes that {len(members)} ranks can divide")
 
 
 def _check_sizes(one: Running, other: Running, mine: int, theirs: int) -> None:
