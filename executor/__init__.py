@@ -1,0 +1,32 @@
+"""The measured world: the same schedules in real time, on `torch.distributed`, one process a rank.
+
+>>> from executor import execute                       # doctest: +SKIP
+>>> result = execute("scenario.toml")                  # starts the ranks on this machine, and ends them
+>>> result.summary["gradients_per_s"]
+
+`python -m executor SCENARIO` runs one rank under `torchrun` or `srun`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from executor.calibrate import calibrate as calibrate
+    from executor.launch import Ranks as Ranks
+    from executor.launch import execute as execute
+
+__all__ = ["Ranks", "calibrate", "execute"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names where they are used."""
+    if name in ("execute", "Ranks"):
+        from executor import launch
+
+        return getattr(launch, name)
+    if name == "calibrate":
+        from executor.calibrate import calibrate
+
+        return calibrate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,115 @@
+"""What goes wrong is told by name, at once, and what was recorded is kept."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from executor import Ranks
+from schedules.errors import DeadRankError, ProgramError, TimeoutError
+from tests.executor.conftest import scenario
+
+IMPATIENT = {"timeout": "400 ms"}
+
+
+def test_a_program_that_yields_no_operation_is_shown_its_line(ranks: Ranks) -> None:
+    with pytest.raises(ProgramError, match=re.escape('yield "exchange, please"')) as raised:
+        ranks.execute(scenario("yields_a_string"))
+    assert "rank 2, stream main" in str(raised.value)
+
+
+def test_a_programs_error_on_one_rank_stops_all(ranks: Ranks) -> None:
+    with pytest.raises(ProgramError, match=r"rank 1: .*cases\.py:") as raised:
+        ranks.execute(scenario("raises"))
+    assert "ZeroDivisionError: one rank is wrong" in str(raised.value)
+
+
+def test_a_stuck_run_shows_the_board_of_all_ranks(ranks: Ranks) -> None:
+    with pytest.raises(TimeoutError) as raised:
+        ranks.execute(scenario("tags_differ", execution=IMPATIENT))
+    board = str(raised.value).splitlines()
+    assert "nothing has happened on any rank for 0.4 s" in board[0]
+    assert [line.split("  waiting")[0].strip() for line in board[1:]] == [
+        "rank 0  main  #0  Exchange(<->1 4 kB)",
+        "rank 1  main  #0  Exchange(<->0 #1 4 kB)",
+        "rank 2  main  #0  Barrier()",
+        "rank 3  main  #0  Barrier()",
+    ]
+    assert all("tags differ" in line for line in board[1:3])
+
+
+def test_sizes_that_differ_are_stuck_and_abort_nobody(ranks: Ranks) -> None:
+    with pytest.raises(TimeoutError, match=r"Exchange\(<->1 800 B\)(.|\n)*Exchange\(<->0 808 B\)"):
+        ranks.execute(scenario("sizes_differ", execution=IMPATIENT))
+
+
+def test_the_board_shows_what_is_awaited(ranks: Ranks) -> None:
+    with pytest.raises(TimeoutError, match=r"Await\(h1\)(.|\n)*awaits Receive\(<-0 #4 64 B\) on main\+1"):
+        ranks.execute(scenario("awaits_in_vain", execution=IMPATIENT))
+
+
+def test_a_rank_that_waits_for_a_slow_one_is_not_stuck(ranks: Ranks) -> None:
+    slow = {"gradient": {"mean": "1500 ms"}}
+    result = ranks.execute(scenario("gradients", workers=2, platform=slow, execution=IMPATIENT))
+    assert result.summary["gradients"] == 2
+
+
+def test_a_killed_rank_is_named_within_a_second_and_the_past_is_kept(ranks: Ranks, tmp_path: Path) -> None:
+    died = 0.0
+
+    def watch(event: dict[str, Any]) -> None:
+        nonlocal died
+        if event.get("status", 0) < 0:
+            died = time.perf_counter()
+
+    with pytest.raises(DeadRankError, match="rank 1 has died \\(killed by SIGKILL\\)"):
+        ranks.execute(scenario("dies"), out=tmp_path / "run", watch=watch)
+    assert time.perf_counter() - died < 1
+    trace = pd.read_parquet(tmp_path / "run" / "trace.parquet")
+    assert set(trace[trace["op"] == "Compute"]["rank"]) == {0, 1, 2, 3}
+
+
+@pytest.mark.slow
+def test_a_rank_that_shows_no_sign_of_life_is_named(ranks: Ranks) -> None:
+    with pytest.raises(DeadRankError, match="rank 1 has shown no sign of life"):
+        ranks.execute(scenario("stops", execution={"timeout": "800 ms"}))
+
+
+LAUNCHER = """
+import json, sys
+from executor import Ranks
+from tests.executor.conftest import scenario
+with Ranks() as ranks:
+    ranks.execute(scenario("endless", workers=2), watch=lambda event: print(json.dumps(event), flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_its_launcher(number: int) -> None:
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    command = [sys.executable, "-c", LAUNCHER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as launcher:
+        assert launcher.stdout is not None
+        pids = [int(re.findall(rb'"pid": (\d+)', launcher.stdout.readline())[0]) for _ in range(2)]
+        launcher.send_signal(number)
+        launcher.wait()
+    deadline = time.monotonic() + 5
+    while any(_is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a rank is still there"
+        time.sleep(0.02)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False

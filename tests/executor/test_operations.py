@@ -1,0 +1,80 @@
+"""Every operation of the vocabulary on four real ranks; the programs (`cases`) assert what they are answered."""
+
+import numpy as np
+import pytest
+
+from executor import Ranks
+from tests.executor.conftest import scenario
+
+WORKS = (
+    "exchange_values",
+    "exchange_large",
+    "tags_in_any_order",
+    "same_tag_in_order",
+    "timing_only",
+    "snapshot_at_issue",
+    "lonely_receive",
+    "await_any_and_deadline",
+    "await_k_of_n",
+    "engines_in_order",
+    "bounded_queue",
+    "atomic_segments",
+    "meet_and_leave",
+    "collectives",
+    "groups",
+    "collectives_of_two_streams",
+)
+
+KERNELS = {"kernels": {"long": {"mean": "20 s"}, "short": {"mean": "100 us"}}}
+
+
+@pytest.mark.parametrize("case", WORKS)
+def test_a_program_is_answered_as_the_vocabulary_says(ranks: Ranks, case: str) -> None:
+    result = ranks.execute(scenario(case, platform=KERNELS))
+    assert result.trace is not None
+    assert (result.trace["start_ns"] <= result.trace["ready_ns"]).all()
+    assert (result.trace["ready_ns"] <= result.trace["end_ns"]).all()
+    assert (result.trace["start_ns"] >= 0).all()
+
+
+def test_cancelling_frees_the_engine_at_once(ranks: Ranks) -> None:
+    result = ranks.execute(scenario("cancel_frees_the_engine", platform=KERNELS))
+    assert result.summary["makespan_s"] < 1
+
+
+def test_ranks_without_a_common_edge_may_talk(ranks: Ranks) -> None:
+    result = ranks.execute(scenario("far_peers", graph="ring"))
+    assert result.summary["exchanges"] == 2
+
+
+def test_paced_kernels_take_the_simulators_durations(ranks: Ranks) -> None:
+    from schedules.durations import durations
+    from schedules.scenario import load
+
+    gradient = {"distribution": "lognormal", "mean": "5 ms", "cv": 0.3}
+    tables = scenario("gradients", workers=2, schedule={"gradients": 20}, platform={"gradient": gradient})
+    trace = ranks.execute(tables).trace
+    assert trace is not None
+    for rank in range(2):
+        rows = trace[(trace["rank"] == rank) & (trace["op"] == "Compute")]
+        drawn = durations(load(tables), rank, "gradient")
+        expected = np.array([next(drawn) for _ in range(20)])
+        late = (rows["end_ns"] - rows["ready_ns"]).to_numpy() - expected
+        assert (late >= 0).all()
+        assert np.median(late) < 2e6
+
+
+def test_who_was_last_at_a_collective_is_known_to_all(ranks: Ranks) -> None:
+    trace = ranks.execute(scenario("collectives")).trace
+    assert trace is not None
+    barriers = trace[trace["op"] == "Barrier"]
+    assert barriers["ready_ns"].nunique() == 1
+    assert barriers["ready_ns"].iloc[0] == barriers["start_ns"].max()
+
+
+def test_both_ends_of_a_message_end_together(ranks: Ranks) -> None:
+    trace = ranks.execute(scenario("same_tag_in_order", workers=2)).trace
+    assert trace is not None
+    sends, receives = (trace[trace["op"] == op] for op in ("Send", "Receive"))
+    assert sorted(sends["end_ns"]) == sorted(receives["end_ns"])
+    assert sorted(sends["ready_ns"]) == sorted(receives["ready_ns"])

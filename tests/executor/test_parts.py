@@ -1,0 +1,165 @@
+"""The parts that need no processes: clocks, messages, fits, what a cluster's launcher says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executor.__main__ import place_in_cluster, tasks_of_node
+from executor.calibrate import exchange_duration, fit_gradient, fit_link, write_toml
+from executor.clock import Offset, align, drift, measure_offset
+from executor.messages import HEADER, Buffers, read, wire_tag, write
+from executor.waiting import Lane, Waiters
+from schedules.errors import ProgramError
+from schedules.operations import Payload
+from schedules.scenario import PlatformTable
+
+
+def test_the_offset_of_the_shortest_ping_counts() -> None:
+    times = iter([0, 100, 1000, 1010, 2000, 2500])
+    answers = iter([5090, 6004, 7400])
+    assert measure_offset(lambda: next(answers), 3, lambda: next(times)) == Offset(4999, 5, 1010)
+
+
+@given(st.integers(-(10**12), 10**12), st.floats(-1e-4, 1e-4))
+def test_alignment_takes_offset_and_drift_out(offset: int, rate: float) -> None:
+    """A clock that is off by `offset` and goes faster by `rate` is put right between the two measurements."""
+    before = Offset(offset, 0, 0)
+    after = Offset(offset + round(rate * 10**10), 0, 10**10)
+    assert drift(before, after) == pytest.approx(rate, abs=1e-9)
+    times = np.array([0, 10**9, 9 * 10**9])
+    expected = times + np.rint(rate * (times + 10**9)).astype(int)
+    assert np.abs(align(times, before, after, 10**9) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.uint8])
+def test_a_message_carries_the_array_and_what_it_was_computed_from(dtype: torch.dtype) -> None:
+    array = torch.arange(5).to(dtype)
+    payload = Payload(array.nbytes + 3, array, version=4, step=2, read_ns=99)
+    buffer = torch.zeros(HEADER + payload.size, dtype=torch.uint8)
+    write(buffer, payload, issue_ns=1234, tag=-7)
+    header, found = read(buffer, None)
+    assert torch.equal(found.array, array)
+    assert found.array.dtype == dtype
+    assert (found.size, found.version, found.step, found.read_ns) == (payload.size, 4, 2, 99)
+    assert (header.issue_ns, header.tag) == (1234, -7)
+
+
+def test_an_array_larger_than_its_payload_says_is_refused() -> None:
+    with pytest.raises(ProgramError, match="at most 7 bytes, as its size says, found 8"):
+        write(torch.zeros(HEADER + 8, dtype=torch.uint8), Payload(7, torch.zeros(1, dtype=torch.float64)), 0, 0)
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(0, 2**40), st.integers(0, 2))
+def test_wire_tags_fit_gloo_and_tell_kinds_tags_and_sizes_apart(tag: int, size: int, kind: int) -> None:
+    mine = wire_tag(kind, tag, size)
+    assert 0 <= mine < 2**31
+    assert mine not in (wire_tag(kind, tag + 1, size), wire_tag(kind, tag, size + 8), wire_tag(kind + 1, tag, size))
+
+
+def test_a_buffer_is_used_again_only_when_nobody_looks_at_it() -> None:
+    buffers = Buffers()
+    buffer = buffers.take(100)
+    place = buffer.data_ptr()
+    view = buffer[64:]
+    buffers.give_back(buffer)
+    del buffer
+    assert buffers.take(100).data_ptr() != place
+    del view
+    assert buffers.take(100).data_ptr() == place
+
+
+def test_a_lane_keeps_the_order_of_asking() -> None:
+    import threading
+
+    log: list[int] = []
+    gate, over = threading.Event(), threading.Event()
+    lane = Lane("test")
+    lane.post(lambda: log.append(0), is_long=False)
+    lane.post(lambda: (gate.wait(), log.append(1)), is_long=True)  # type: ignore[func-returns-value]
+    lane.post(lambda: (log.append(2), over.set()), is_long=False)  # type: ignore[func-returns-value]
+    assert log == [0]
+    gate.set()
+    assert over.wait(5)
+    assert log == [0, 1, 2]
+
+
+def test_as_many_waiters_as_calls_under_way() -> None:
+    import threading
+
+    waiters, barrier = Waiters(), threading.Barrier(4)
+    for _ in range(3):
+        waiters.submit(barrier.wait)  # type: ignore[arg-type]
+    barrier.wait(5)
+
+
+def _exchanges(latency: float, bandwidth: float, overhead: float) -> pd.DataFrame:
+    """Both ends of exchanges whose issues are apart by up to 300 us, 1 % of noise."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for tag, size in enumerate(np.repeat([4096, 65_536, 1_048_576, 4_194_304], 20).tolist()):
+        starts = tag + generator.uniform(0, 3e-4, 2)
+        for rank in range(2):
+            own = np.array([starts[rank]]), np.array([starts[1 - rank]]), np.array([float(size)])
+            taken = exchange_duration(*own, (latency, 1 / bandwidth, overhead))[0] * generator.normal(1, 0.01)
+            ends = {"start_ns": round(starts[rank] * 1e9), "end_ns": round((starts[rank] + taken) * 1e9)}
+            rows.append({"op": "Exchange", "rank": rank, "peer": 1 - rank, "tag": tag, "bytes": size, **ends})
+    return pd.DataFrame(rows)
+
+
+def test_the_fit_finds_latency_bandwidth_and_overhead() -> None:
+    link = fit_link(_exchanges(1e-4, 1e9, 5e-5))
+    assert (link.latency, link.bandwidth, link.overhead) == pytest.approx((1e-4, 1e9, 5e-5), rel=0.05)
+    assert link.residual < 0.02
+    assert link.is_told
+    assert link.factor < 1.1
+
+
+def test_exchanges_that_do_not_depend_on_size_tell_no_bandwidth() -> None:
+    """What a busy machine shows: every exchange takes a scheduler's tick or two, whatever its size."""
+    exchanges = _exchanges(1e-4, 1e13, 1e-3)
+    noise = np.random.default_rng(1).exponential(2e6, len(exchanges)).astype(int)
+    link = fit_link(exchanges.assign(end_ns=exchanges["end_ns"] + noise))
+    assert not link.is_told
+
+
+def test_the_gradients_of_the_warm_up_do_not_count() -> None:
+    taken = [9, 9, 9, 1, 1, 1, 1, 9, 9, 9, 3, 3, 3, 3]
+    kernels = pd.DataFrame({"rank": [0] * 7 + [1] * 7, "ready_ns": 0, "end_ns": np.array(taken) * 10**9})
+    assert fit_gradient(kernels) == {"distribution": "lognormal", "mean": 2.0, "cv": 0.5}
+    assert fit_gradient(kernels[:7]) == {"distribution": "constant", "mean": 1.0}
+
+
+def test_a_platform_is_written_as_a_table_of_a_scenario(tmp_path) -> None:
+    import tomllib
+
+    platform = {
+        "gradient": {"distribution": "lognormal", "mean": 0.001, "cv": 0.1},
+        "transport": "gloo",
+        "link": {"bandwidth": 1e9, "latency": 5e-05},
+        "overhead": 0.0001,
+    }
+    found = tomllib.loads(write_toml(platform, tmp_path / "platform.toml").read_text())["platform"]
+    assert found == platform
+    assert PlatformTable.model_validate(found).overhead == 1e-4
+
+
+def test_what_torchrun_says() -> None:
+    environment = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    environment |= {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    place = place_in_cluster(environment)
+    assert place is not None
+    assert place[:6] == (3, 4, 1, 2, "node1", 29500)
+    assert place.is_store_kept
+
+
+def test_what_slurm_says() -> None:
+    environment = {"SLURM_PROCID": "3", "SLURM_NTASKS": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
+    environment |= {"SLURM_TASKS_PER_NODE": "2(x2),1", "SLURM_JOB_ID": "7", "MASTER_ADDR": "node1"}
+    place = place_in_cluster(environment)
+    assert place is not None
+    assert place[:6] == (3, 5, 1, 2, "node1", 20_007)
+    assert [tasks_of_node("2(x2),1", node) for node in range(3)] == [2, 2, 1]
+    assert place_in_cluster({}) is None

@@ -1,0 +1,301 @@
+"""Wrong input: status 2, one line that names the key or file, what was expected and found, and nothing written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schedules import catalogue
+from twinclock.setting_docs import setting_docs, tables
+
+ROOT = Path(__file__).parent.parent.parent
+
+ALL_REDUCE = {"schedule.program": '"all-reduce"'}
+PROBLEM = {"workload.parameters": None, "workload.problem": '"digits-mlp"'}
+
+KEYS = [
+    # [schedule]
+    ("schedule.program", '"gosip"', "expected one of all-reduce,", "'gosip' (did you mean gossip?)"),
+    ("schedule.program", "3", "expected one of all-reduce", "found 3"),
+    ("schedule.program", None, "expected one of all-reduce", "found none"),
+    ("schedule.program", '"nowhere.py"', "expected", "nowhere.py"),
+    ("schedule.gradients", None, "expected a value, found none"),
+    ("schedule.gradients", "0", "expected a number of at least 1, found 0"),
+    ("schedule.gradients", "-5", "expected a number of at least 1, found -5"),
+    ("schedule.gradients", "5.0", "expected a whole number, found 5.0"),
+    ("schedule.gradients", "true", "expected a whole number, found true"),
+    ("schedule.gradients", '"5"', "expected a whole number, found '5'"),
+    ("schedule.rate", "-1", "expected a number above 0, found -1"),
+    ("schedule.rate", "0", "expected a number above 0, found 0"),
+    ("schedule.rate", "nan", "expected a finite number, found nan"),
+    ("schedule.rate", "inf", "expected a finite number, found inf"),
+    ("schedule.rate", "true", "expected a number, found true"),
+    ("schedule.rate", "[1, 2]", "expected a number, found [1, 2]"),
+    ("schedule.rat", "1", "unknown key (did you mean rate?); accepted: gradients, rate, pairing, gradient_clock"),
+    ("schedule.pairing", '"edge_clock"', "expected 'edge-clock' or 'first-come'", "(did you mean edge-clock?)"),
+    ("schedule.gradient_clock", "1", "expected 'free' or 'poisson', found 1"),
+    ("schedule.overlap", "1", "expected true or false, found 1", ALL_REDUCE),
+    ("schedule.bucket_size", '"25 MHz"', 'in byte, such as "44.7 MB"', "found '25 MHz'", ALL_REDUCE),
+    ("schedule.rate", "1", "unknown key", "accepted: gradients, overlap, bucket_size", ALL_REDUCE),
+    # [topology]
+    ("topology.graph", '"rong"', "graph: expected one of ring,", "found 'rong' (did you mean 'ring'?)"),
+    ("topology.graph", "3", "expected text, found 3"),
+    ("topology.graph", None, "expected a value, found none"),
+    ("topology.graph", '"hypercube"', "expected a power of two, found 6", {"topology.workers": "6"}),
+    ("topology.graph", '"grid"', "product of two sides", "found 7", {"topology.workers": "7"}),
+    ("topology.graph", '"barbell"', "workers", "found 3", {"topology.workers": "3"}),
+    ("topology.workers", "0", "expected a number of at least 1, found 0"),
+    ("topology.workers", "1", "graph 'ring': workers: expected a whole number of at least 2, found 1"),
+    ("topology.workers", "-4", "expected a number of at least 1, found -4"),
+    ("topology.workers", "4.5", "expected a whole number, found 4.5"),
+    ("topology.workers", "true", "expected a whole number, found true"),
+    ("topology.weights", '"even"', "expected 'uniform' or 'neighbour', found 'even'"),
+    ("topology.degree", "3", "graph 'ring': expected no options, found option 'degree'"),
+    ("topology.degre", "3", "found option 'degre' (did you mean 'degree'?)", {"topology.graph": '"random_regular"'}),
+    ("topology.degree", "9", "degree", "found 9", {"topology.graph": '"random_regular"'}),
+    ("topology.p", "nan", "p: expected a number between 0 and 1, found nan", {"topology.graph": '"erdos_renyi"'}),
+    ("topology.p", "0.0", "expected a connected graph, found none", "p=0", {"topology.graph": '"erdos_renyi"'}),
+    # [platform]
+    ("platform.gradient", None, "platform", "expected a table [platform], found none"),
+    ("platform.gradient", '"120 ms"', "expected a table, found '120 ms'"),
+    ("platform.gradient.mean", None, "platform", "expected a table [platform], found none"),
+    ("platform.gradient.mean", '"-1 ms"', "expected a number of at least 0, found '-1 ms'"),
+    ("platform.gradient.mean", '"10 MB"', 'expected a quantity in second, such as "50 us", found \'10 MB\''),
+    ("platform.gradient.mean", '"ten ms"', 'expected a quantity such as "50 us", found \'ten ms\''),
+    ("platform.gradient.mean", '"inf s"', "expected a finite quantity", "found 'inf s'"),
+    ("platform.gradient.mean", "nan", "expected a finite quantity", "found nan"),
+    ("platform.gradient.mean", "true", "expected a quantity", "found true"),
+    ("platform.gradient.distribution", '"normal"', "expected 'constant', 'exponential', 'lognormal' or 'gamma'"),
+    ("platform.gradient.distribution", '"log-normal"', "found 'log-normal' (did you mean lognormal"),
+    ("platform.gradient.cv", "0.1", "expected none for the constant distribution", "found 0.1"),
+    ("platform.gradient.cv", "-0.1", "expected a number of at least 0, found -0.1"),
+    ("platform.gradient.cv", "0", "above 0", "found 0", {"platform.gradient.distribution": '"gamma"'}),
+    ("platform.gradient.cv", "2", "expected none", "found 2", {"platform.gradient.distribution": '"exponential"'}),
+    ("platform.gradient.speed", "2", "unknown key", "accepted: distribution, mean, cv"),
+    ("platform.link", '"10 Gbit/s"', "expected a table, found '10 Gbit/s'"),
+    ("platform.link.bandwidth", None, "expected a value, found none", {"platform.link.latency": "1"}),
+    ("platform.link.latency", '"-1 us"', "of at least 0, found '-1 us'", {"platform.link.bandwidth": "1"}),
+    ("platform.link.bandwidth", '"10 Gbit"', 'in byte/second, such as "10 Gbit/s"', "found '10 Gbit'"),
+    ("platform.link.bandwidth", "0", "expected a number above 0, found 0"),
+    ("platform.link.bandwith", "1", "unknown key (did you mean bandwidth", {"platform.link.bandwidth": "1"}),
+    ("platform.transport", '"tcp"', "expected 'ideal' or 'gloo', found 'tcp'"),
+    ("platform.overhead", '"1 byte"', "expected a quantity in second", "found '1 byte'"),
+    ("platform.kernels", "[]", "expected a table, found []"),
+    ("platform.kernels.forward", '"1 ms"', "expected a table, found '1 ms'"),
+    ("platform.kernels.forward.men", "1", "unknown key (did you mean mean?)", {"platform.kernels.forward.mean": "1"}),
+    # [workload]
+    ("workload.parameters", None, "workload", "expected a table [workload], found none"),
+    ("workload.parameters", "0", "expected a number of at least 1, found 0"),
+    ("workload.parameters", "25e6", "expected a whole number, found 25000000.0"),
+    ("workload.problem", '"digits"', "expected one of quadratic,", "found 'digits'", {"workload.parameters": None}),
+    ("workload.problem", "3", "expected text, found 3", {"workload.parameters": None}),
+    ("workload.parameters", "10", "none beside workload.problem, found 10", {"workload.problem": '"quadratic"'}),
+    ("workload.module", '"mymodel"', 'expected a factory such as "package.module:factory", found \'mymodel\''),
+    ("workload.module", '"m:f"', "expected none beside workload.problem, found 'm:f'", PROBLEM),
+    ("workload.dtype", '"int8"', "expected 'float16', 'bfloat16', 'float32' or 'float64', found 'int8'"),
+    ("workload.dtype", '"float16"', "expected 'float32' or 'float64' for a problem, found 'float16'", PROBLEM),
+    ("workload.batch_size", "0", "expected a number of at least 1, found 0"),
+    ("workload.options", "3", "expected a table, found 3", PROBLEM),
+    ("workload.options.hidden", "[0]", "hidden: expected a whole number of at least 1, found 0", PROBLEM),
+    ("workload.options.hiden", "[8]", "found 'hiden' (did you mean 'hidden'?)", PROBLEM),
+    ("workload.options.l2", "inf", "l2: expected a finite number", "found inf", PROBLEM),
+    ("workload.options.l2", "1", "workload.options: expected options of a problem, found no problem"),
+    ("workload.dtype", None, "workload: expected one of the keys problem, parameters and module", {
+        "workload.parameters": None, "workload.batch_size": "8"}),
+    ("topology.workers", "2000", "topology.workers: expected at most one worker a sample (1437), found 2000", PROBLEM),
+    # [optimizer]
+    ("optimizer.learning_rate", "0", "expected a number above 0, found 0"),
+    ("optimizer.learning_rate", '"0.1"', "expected a number, found '0.1'"),
+    ("optimizer.momentum", "1", "expected a number below 1, found 1"),
+    ("optimizer.weight_decay", "-1e-4", "expected a number of at least 0, found -0.0001"),
+    ("optimizer.nesterov", "true", "expected optimizer.momentum above 0 beside it, found 0"),
+    ("optimizer.schedule", '"linear"', "expected 'constant', 'step' or 'cosine', found 'linear'"),
+    ("optimizer.warmup", "1.5", "expected a number below 1, found 1.5"),
+    ("optimizer.lr", "1", "unknown key", "accepted: learning_rate, momentum"),
+    # [run]
+    ("run.seed", "-1", "expected a number of at least 0, found -1"),
+    ("run.seed", "1.5", "expected a whole number, found 1.5"),
+    ("run.seed", "9223372036854775808", "expected a number below 9.22337203685478e+18, found 9223372036854775808"),
+    ("run.trace", '"no"', "expected true or false, found 'no'"),
+    ("run.numerics", "0", "expected true or false, found 0"),
+    ("run.observations", "10001", "expected a number of at most 10000, found 10001"),
+    # [execution]
+    ("execution.device", '"gpu"', "expected 'auto', 'cpu' or 'cuda', found 'gpu'"),
+    ("execution.backend", '"mpi"', "expected 'auto', 'gloo' or 'nccl', found 'mpi'"),
+    ("execution.compute", "true", "expected 'auto', 'real' or 'paced', found true"),
+    ("execution.timeout", "0", "expected a number above 0, found 0"),
+    # whole tables
+    ("sheduel.rate", "1", "unknown table [sheduel] (did you mean schedule?)"),
+    ("run", "3", "expected a table, found 3"),
+    ("topology", '"ring"', "expected a table, found 'ring'"),
+]  # fmt: skip
+"""A key, its line in the file (None: left out), what the message says, and what else is in the file."""
+
+
+def files(here):
+    return sorted((str(path.relative_to(here)), path.is_dir() or path.read_bytes()) for path in here.rglob("*"))
+
+
+def assert_refused(result, here, before, *words):
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("twinclock: ")
+    for word in words:
+        assert word in line
+    assert "Input should" not in line
+    assert "Value error" not in line
+    assert files(here) == before
+
+
+@pytest.mark.parametrize("row", KEYS, ids=[f"{row[0]}={row[1]}" for row in KEYS])
+def test_wrong_key(here, scenario, run, row):
+    key, value, *words = row
+    more = words.pop() if isinstance(words[-1], dict) else {}
+    file = scenario({**more, key: value})
+    before = files(here)
+    is_whole = key.startswith(("topology", "sheduel", "workload.options")) or value is None
+    named = key.split(".")[0] if is_whole else key
+    assert_refused(run("simulate", file, "--out", "out"), here, before, f"{file}: ", named, *words)
+
+
+def known_keys():
+    """Every key that a scenario may have, but for those of graphs, problems and users' own schedules."""
+    settings = [catalogue.find(name).settings for name in catalogue.names()]
+    found = {f"schedule.{each.name}" for model in settings for each in setting_docs(model)}
+    return found | {f"{table}.{each.name}" for table, model in tables().items() for each in setting_docs(model)}
+
+
+def test_every_key_is_tried():
+    assert known_keys() - {row[0] for row in KEYS} == set()
+
+
+# ---- options and files
+
+
+def test_set_is_told_with_its_key(here, scenario, run):
+    file = scenario()
+    before = files(here)
+    result = run("simulate", file, "--set", "schedule.rate=fast", "--out", "out")
+    assert_refused(result, here, before, "schedule.rate: expected a number, found 'fast'")
+
+
+OPTIONS = [
+    (("simulate",), "Missing argument 'SCENARIO'", "twinclock simulate --help"),
+    (("simulate", "none.toml"), "none.toml: expected a scenario file, found none"),
+    (("simulate", "."), ".: expected a scenario file, found none (Is a directory)"),
+    (("simulate", "broken.toml"), "broken.toml: expected TOML, found an error", "line 1"),
+    (("simulate", "bytes.toml"), "bytes.toml: expected a TOML file in UTF-8, found other bytes"),
+    (("simulate", "empty.toml"), "empty.toml: expected a table [schedule], found none"),
+    (("simulate", "scenario.toml", "--sed", "3"), "No such option '--sed'", "--seed"),
+    (("simulate", "scenario.toml", "--seed", "x"), "--seed", "'x' is not a valid integer"),
+    (("simulate", "scenario.toml", "--seed", "-1"), "run.seed: expected a number of at least 0, found -1"),
+    (("simulate", "scenario.toml", "--seed"), "'--seed' requires an argument"),
+    (("simulate", "scenario.toml", "more.toml"), "unexpected extra argument"),
+    (("simulate", "scenario.toml", "--set", "schedule.rate"), "--set: expected KEY=VALUE, found 'schedule.rate'"),
+    (("simulate", "scenario.toml", "--set", "=2"), "--set: expected KEY=VALUE, found '=2'"),
+    (("simulate", "scenario.toml", "--set", "rate=2"), "expected a dotted key such as schedule.rate, found 'rate'"),
+    (("simulate", "scenario.toml", "--set", "schedule..rate=2"), "expected a dotted key", "'schedule..rate'"),
+    (("simulate", "scenario.toml", "--set", "schedule.rate.x=2"), "schedule.rate: expected a number, found {'x': 2}"),
+    (("simulate", "scenario.toml", "--set", "schedule.program.x=2"), "expected program to be a table, found 'gossip'"),
+    (("simulate", "scenario.toml", "--set", "sweep.x=[1]"), "--set sweep.x: expected a key outside of [sweep]"),
+    (("simulate", "scenario.toml", "--out", "file"), "file: expected a new or empty directory", "found something else"),
+    (("simulate", "scenario.toml", "--out", "file/run"), "file/run: expected a place in a directory, found the file"),
+    (("simulate", "scenario.toml", "--out", "full"), "full: expected a new or empty directory"),
+    (("simulate", "scenario.toml", "--replay", "none"), "none/trace.parquet: expected the trace of a run, found none"),
+    (("simulate", "scenario.toml", "--replay", "cut"), "cut/trace.parquet: expected a whole Parquet trace"),
+    (("simulate", "scenario.toml", "--replay", "other"), "expected a trace of this scenario", "run.seed = 9 (here 0)"),
+    (("execute", "none.toml"), "none.toml: expected a scenario file, found none"),
+    (("execute", "scenario.toml", "--out", "file"), "file: expected a new or empty directory"),
+    (("execute", "scenario.toml", "--replay", "other", "--out", "new"), "expected a trace of this scenario"),
+    (("execute", "scenario.toml", "--set", "schedule.rate=-1"), "schedule.rate: expected a number above 0, found -1"),
+    (("simulate", "scenario.toml", "--platform", "none.toml"), "none.toml: expected a scenario file, found none"),
+    (("simulate", "scenario.toml", "--platform", "empty.toml"), "empty.toml: expected a table [platform], found none"),
+    (("calibrate", "none.toml"), "none.toml: expected a scenario file, found none"),
+    (("calibrate", "scenario.toml", "--out", "full"), "full: expected a file, found a directory"),
+    (("calibrate", "--set", "topology.workers=1"), "workers: expected a whole number of at least 2, found 1"),
+    (("quickstart", "--out", "full"), "full: expected a new or empty directory, or one with scenario.toml"),
+    (("quickstart", "--out", "file"), "file: expected a directory, found a file"),
+    (("quickstart", "scenario.toml"), "unexpected extra argument (scenario.toml)"),
+    (("sweep", "scenario.toml"), "scenario.toml: sweep: expected a table of lists", "found none"),
+    (("sweep", "sweep.toml", "--out", "file"), "file: expected a directory, found a file"),
+    (("sweep", "sweep.toml", "--out", "full"), "full: expected a new or empty directory, or one with cases"),
+    (("sweep", "sweep.toml", "--jobs", "0"), "--jobs: expected a number of processes", "found 0"),
+    (("sweep", "sweep.toml", "--jobs", "-2"), "--jobs: expected a number of processes", "found -2"),
+    (("sweep", "sweep.toml", "--set", "schedule.rate=3"), "sweep.schedule.rate: expected a key that is swept or set"),
+    (("sweep", "badsweep.toml"), "badsweep.toml: sweep case schedule.rat = 1: schedule.rat: unknown key"),
+    (("compare", "full"), "Missing argument 'REAL_DIR'"),
+    (("compare", "none", "other"), "none: expected a run directory", "found nothing"),
+    (("compare", "other", "file"), "file: expected a run directory", "found a file"),
+    (("compare", "other", "other"), "expected a measured run, found a simulated one"),
+    (("compare", "other", "other", "--force", "--out", "file"), "file"),
+    (("export", "other"), "Missing option '--format'", "perfetto"),
+    (("export", "other", "--format", "json"), "--format", "'json' is not one of 'perfetto', 'graphml', 'csv'"),
+    (("export", "none", "--format", "csv"), "none: expected a run directory", "found nothing"),
+    (("export", "cut", "--format", "csv", "--out", "x.csv"), "cut/trace.parquet: expected a whole Parquet table"),
+    (("export", "other", "--format", "csv", "--out", "file/x.csv"), "file/x.csv: expected a place in a directory"),
+    (("schedules", "gosip"), "expected one of all-reduce", "found 'gosip' (did you mean gossip?)"),
+    (("schedules", "gossip", "--tables"), "--tables: expected no NAME beside it"),
+    (("topologies", "rong"), "graph: expected one of ring", "found 'rong' (did you mean 'ring'?)"),
+    (("topologies", "ring", "--workers", "1"), "workers: expected a whole number of at least 2, found 1"),
+    (("topologies", "ring", "--rate", "-1"), "per_worker: expected a finite number above 0", "found -1"),
+    (("topologies", "ring", "--rate", "nan"), "per_worker: expected a finite number above 0", "found nan"),
+    (("topologies", "ring", "--weights", "even"), "expected one of 'uniform', 'neighbour', found 'even'"),
+    (("topologies", "ring", "--set", "k=3"), "graph 'ring': expected no options, found option 'k'"),
+    (("topologies", "ring", "--draw", "ring.pdf"), "--draw: expected a file name ending in .svg or .png"),
+    (("topologies", "ring", "--draw", "full.svg"), "full.svg: expected a file, found a directory"),
+    (("topologies", "--draw", "ring.svg"), "expected the NAME of a graph or network"),
+    (("topologies", "ring", "--network"), "network: expected one of dedicated"),
+    (("simulat", "scenario.toml"), "No such command 'simulat'"),
+    (("--fast",), "No such option '--fast'"),
+]  # fmt: skip
+"""Arguments, and what the message says."""
+
+
+@pytest.fixture
+def around(here, scenario, run):
+    """Files that are wrong in some way, beside `scenario.toml`; `other` is a run with another seed."""
+    scenario()
+    scenario({"sweep.'schedule.rate'": "[1, 2]"}, "sweep.toml")
+    scenario({"sweep.'schedule.rat'": "[1, 2]"}, "badsweep.toml")
+    (here / "broken.toml").write_text("schedule = \n")
+    (here / "bytes.toml").write_bytes(b"\xff\xfe")
+    (here / "empty.toml").write_text("")
+    (here / "file").write_text("mine\n")
+    for name in ("full", "full.svg"):
+        (here / name).mkdir()
+        (here / name / "mine.txt").write_text("mine\n")
+    for name in ("other", "cut"):
+        assert run("simulate", "scenario.toml", "--seed", "9", "--out", name).exit_code == 0
+    trace = here / "cut" / "trace.parquet"
+    trace.write_bytes(trace.read_bytes()[:-200])
+    return here
+
+
+@pytest.mark.parametrize("row", OPTIONS, ids=[" ".join(row[0]) for row in OPTIONS])
+def test_wrong_option(around, run, row):
+    arguments, *words = row
+    before = files(around)
+    assert_refused(run(*arguments), around, before, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("simulate", "scenario.toml", "--set", "schedule.rate=-1"), "schedule.rate"),
+        (("sweep", "none.toml"), "none.toml"),
+        (("--fast",), "--fast"),
+    ],
+    ids=["key", "file", "option"],
+)
+def test_process_ends_with_status_2_and_without_traceback(around, arguments, word):
+    before = files(around)
+    command = [sys.executable, "-m", "twinclock", *arguments]
+    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("twinclock: ")
+    assert word in line
+    assert files(around) == before

@@ -1,0 +1,120 @@
+"""`twinclock schedules` and `twinclock topologies`: what there is, with sources."""
+
+import json
+
+import pytest
+
+import topologies
+from schedules import catalogue
+
+
+def test_schedules_are_listed_with_summary_source_and_keys(run):
+    text = run("schedules").stdout
+    for name in catalogue.names():
+        entry = catalogue.find(name)
+        assert f"{name}\n  {entry.summary}\n  Source: {entry.source}\n  Keys: gradients" in text
+    assert 'rate = 1, pairing = "edge-clock", gradient_clock = "free"' in text
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_schedule_is_described_key_by_key(run, name):
+    text = run("schedules", name).stdout
+    entry = catalogue.find(name)
+    assert text.startswith(f"{name}: {entry.summary}\nSource: {entry.source}\n")
+    assert f'[schedule]\nprogram = "{name}"\n' in text
+    for key, field in entry.settings.model_fields.items():
+        assert f"\n  {key} " in text
+        assert " ".join((field.description or "").split()) in " ".join(text.split())
+
+
+def test_schedule_as_json(run):
+    found = json.loads(run("schedules", "gossip", "--json").stdout)
+    settings = {each["name"]: each for each in found["settings"]}
+    assert settings["gradients"]["is_required"]
+    assert settings["rate"]["type"] == "number > 0"
+    assert settings["rate"]["default"] == 1
+    assert settings["pairing"]["type"] == '"edge-clock" | "first-come"'
+    assert [each["name"] for each in json.loads(run("schedules", "--json").stdout)] == catalogue.names()
+
+
+def test_tables_are_described(run):
+    text = run("schedules", "--tables").stdout
+    assert '  bandwidth  bytes/s, or text like "10 Gbit/s"  required\n' in text
+    for name in ("topology", "platform", "workload", "optimizer", "run", "execution", "platform.link"):
+        assert f"[{name}]\n" in text
+    found = json.loads(run("schedules", "--tables", "--json").stdout)
+    assert [each["name"] for each in found["run"]] == ["seed", "trace", "numerics", "observations"]
+
+
+def test_topologies_are_listed_with_sources_and_options(run):
+    text = run("topologies").stdout
+    for name, entry in {**topologies.GRAPHS, **topologies.NETWORKS}.items():
+        assert f"{', '.join((name, *entry.aliases))}\n  {entry.summary}\n  Source: {entry.source}\n" in text
+    assert "  Options: k=4, p=0.1, seed=0\n" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_topologies_as_json(run):
+    found = json.loads(run("topologies", "--json").stdout)
+    assert [each["name"] for each in found["graphs"]] == list(topologies.GRAPHS)
+    assert [each["name"] for each in found["networks"]] == list(topologies.NETWORKS)
+    assert found["networks"][0]["options"]["graph"] == "required"
+
+
+def test_numbers_of_a_ring(run):
+    found = json.loads(run("topologies", "ring", "--workers", "16", "--json").stdout)
+    graph = topologies.build("ring", 16)
+    chi_1, chi_2 = topologies.chi_1(graph), topologies.chi_2(graph)
+    eta, alpha_tilde = topologies.a2cid2_parameters(chi_1, chi_2)
+    assert found == {
+        "graph": "ring",
+        "workers": 16,
+        "edges": 16,
+        "degree": 2,
+        "diameter": 8,
+        "chi_1": chi_1,
+        "chi_2": chi_2,
+        "eta": eta,
+        "alpha_tilde": alpha_tilde,
+        "files": [],
+    }
+
+
+def test_options_rate_and_weights(run):
+    text = run("topologies", "star", "--workers", "5", "--rate", "2", "--weights", "neighbour").stdout
+    assert "degree       1 to 4\n" in text
+    found = json.loads(run("topologies", "star", "--workers", "5", "--rate", "2", "--json").stdout)
+    assert found["chi_1"] == topologies.chi_1(topologies.with_rates(topologies.build("star", 5), 2))
+    assert json.loads(run("topologies", "2d-grid", "--set", "rows=2", "--json").stdout)["edges"] == 22
+
+
+def test_network(run):
+    text = run("topologies", "fat_tree", "--network", "--workers", "16").stdout
+    assert text.splitlines() == [
+        "network           fat_tree",
+        "hosts             16",
+        "switches          20",
+        "links             48",
+        "links of a route  2 to 6",
+    ]
+    assert "links of a route  1 to 8" in run("topologies", "dedicated", "--network", "--set", "graph=ring").stdout
+
+
+@pytest.mark.parametrize(("suffix", "begin"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_drawing(here, run, suffix, begin):
+    file = here / "new" / f"ring.{suffix}"
+    result = run("topologies", "ring", "--workers", "5", "--draw", file)
+    assert result.stdout.splitlines()[-1] == f"wrote {file}"
+    first = file.read_bytes()
+    assert first.startswith(begin)
+    run("topologies", "ring", "--workers", "5", "--draw", file)
+    assert file.read_bytes() == first
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_every_graph_and_network_can_be_drawn(here, run):
+    for name in topologies.GRAPHS:
+        assert run("topologies", name, "--workers", "16", "--draw", "graph.svg").exit_code == 0, name
+    for name in topologies.NETWORKS:
+        more = ("--set", "graph=ring") if name == "dedicated" else ()
+        assert run("topologies", name, "--network", "--draw", "network.svg", *more).exit_code == 0, name

@@ -1,0 +1,70 @@
+"""`twinclock calibrate`: what the simulator should assume of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from twinclock.options import PATH, changes, json_option, overrides
+from twinclock.printing import print_json, print_table, print_written
+
+if TYPE_CHECKING:
+    from schedules.scenario import Scenario
+
+EXAMPLES = """\b
+Without a SCENARIO, four processes train a small perceptron.
+\b
+Examples:
+  twinclock calibrate
+  twinclock calibrate examples/ring-gossip.toml --out runs/platform.toml
+  twinclock simulate examples/ring-gossip.toml --platform runs/platform.toml
+"""
+
+DEFAULT = {
+    "schedule": {"program": "gossip", "gradients": 1},
+    "topology": {"graph": "complete", "workers": 4},
+    "platform": {"gradient": {"mean": 0.001}},
+    "workload": {"problem": "digits-mlp"},
+}
+"""What is calibrated where no scenario is given; the platform's own numbers do not count."""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("scenario", type=PATH, required=False)
+@changes
+@click.option("--out", type=PATH, default=Path("platform.toml"), metavar="FILE", help="Default: platform.toml")
+@json_option
+def calibrate(
+    scenario: Path | None,
+    platform: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Measure this machine and write a [platform] table."""
+    from executor.calibrate import measure, write_toml
+    from schedules.scenario import load
+    from twinclock.platform_rows import platform_rows
+    from twinclock.targets import check_file
+
+    resolved = load(scenario or DEFAULT, overrides(platform, settings, seed))
+    check_file(out)
+    if not as_json:
+        click.echo(_begin(resolved))
+    measured = measure(resolved)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_toml(measured.platform, out)
+    if as_json:
+        print_json({"platform": measured.platform, "info": measured.info, "files": [out]})
+        return
+    print_table([(f"  {name}", value) for name, value in platform_rows(measured.platform)])
+    print_written([out])
+
+
+def _begin(scenario: Scenario) -> str:
+    workload = scenario.workload
+    what = workload.problem or workload.module or f"{workload.parameters:,} parameters"
+    return f"measuring {scenario.topology.workers} processes on this machine: {what}, batch size {workload.batch_size}"

@@ -1,0 +1,48 @@
+"""`twinclock execute`: the same schedule for real, on this machine."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from twinclock.options import PATH, changes, json_option, overrides, replay_option, scenario_argument
+
+EXAMPLES = """\b
+Examples:
+  twinclock execute examples/ring-gossip.toml
+  twinclock execute examples/ring-gossip.toml --set topology.workers=4 --out runs/measured
+  twinclock execute examples/ring-gossip.toml --replay runs/simulated
+\b
+On a cluster:
+  torchrun --nnodes 2 --nproc-per-node 8 ... -m executor examples/ring-gossip.toml
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@scenario_argument
+@changes
+@click.option("--out", type=PATH, metavar="DIR", help="Where to keep the run. Default: a new directory in runs/")
+@replay_option
+@json_option
+def execute(
+    scenario: Path,
+    platform: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    replay: Path | None,
+    as_json: bool,
+) -> None:
+    """Run one scenario for real on this machine."""
+    from executor.launch import execute as run
+    from schedules.scenario import load
+    from twinclock.run_summary import show
+    from twinclock.targets import check_run_directory
+
+    resolved = load(scenario, overrides(platform, settings, seed))
+    target = out or Path("runs") / f"{scenario.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    check_run_directory(target)
+    result = run(resolved, out=target, replay=replay)
+    show(result, target, as_json=as_json)

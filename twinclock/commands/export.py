@@ -1,0 +1,44 @@
+"""`twinclock export`: a run in the formats of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from twinclock.endings import reading
+from twinclock.options import PATH, json_option
+from twinclock.printing import print_json, print_written
+
+NAMES = {"perfetto": "trace.perfetto.json", "graphml": "communication.graphml", "csv": "trace.csv"}
+
+EXAMPLES = """\b
+Formats:
+  perfetto   timeline for https://ui.perfetto.dev and chrome://tracing (JSON)
+  graphml    who exchanged with whom, how often, for networkx, Gephi and yEd
+  csv        the trace, one row an operation, times in nanoseconds
+\b
+Examples:
+  twinclock export runs/measured --format perfetto
+  twinclock export runs/measured --format csv --out trace.csv
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("run_dir", type=PATH)
+@click.option("--format", "format_", type=click.Choice(list(NAMES)), required=True, help="What to write.")
+@click.option("--out", type=PATH, metavar="FILE", help="The file to write. Default: in the run's directory")
+@json_option
+def export(run_dir: Path, format_: str, out: Path | None, as_json: bool) -> None:
+    """Write a run's trace for Perfetto, as a graph, or as CSV."""
+    from analysis import export as exported
+    from twinclock.targets import check_file
+
+    target = out or run_dir / NAMES[format_]
+    with reading():
+        check_file(target)
+        written = exported(run_dir, format_, target)
+    if as_json:
+        print_json({"format": format_, "files": [written]})
+    else:
+        print_written([written])

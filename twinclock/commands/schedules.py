@@ -1,0 +1,105 @@
+"""`twinclock schedules`: what can be run."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from twinclock.endings import bad_input, reading
+from twinclock.options import json_option
+from twinclock.printing import print_json, table_lines
+
+if TYPE_CHECKING:
+    from schedules.catalogue import Entry
+
+EXAMPLES = """\b
+Examples:
+  twinclock schedules              all of them
+  twinclock schedules a2cid2       one, with every key of its [schedule] table
+  twinclock schedules --tables     the keys of the scenario's other tables
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("name", required=False)
+@click.option("--tables", is_flag=True, help="Describe the other tables of a scenario.")
+@json_option
+def schedules(name: str | None, tables: bool, as_json: bool) -> None:
+    """List the schedules, or describe one and its keys."""
+    if name and tables:
+        raise bad_input("--tables: expected no NAME beside it, the tables are the same for all schedules")
+    if tables:
+        _show_tables(as_json)
+    elif name:
+        _show_one(_find(name), as_json)
+    else:
+        _show_all(as_json)
+
+
+def _find(name: str) -> Entry:
+    from schedules import catalogue
+
+    with reading():
+        return catalogue.find(name)
+
+
+def _show_all(as_json: bool) -> None:
+    from schedules import catalogue
+
+    entries = [catalogue.find(each) for each in catalogue.names()]
+    if as_json:
+        print_json([_described(entry) for entry in entries])
+        return
+    for entry in entries:
+        click.echo(f"{entry.name}\n  {entry.summary}\n  Source: {entry.source}\n  Keys: {_keys(entry)}\n")
+    click.echo("twinclock schedules NAME explains the keys.")
+
+
+def _keys(entry: Entry) -> str:
+    from twinclock.setting_docs import setting_docs, shown
+
+    docs = setting_docs(entry.settings)
+    return ", ".join(each.name if each.is_required else f"{each.name} = {shown(each.default)}" for each in docs)
+
+
+def _show_one(entry: Entry, as_json: bool) -> None:
+    from twinclock.setting_docs import setting_docs
+
+    if as_json:
+        print_json(_described(entry))
+        return
+    click.echo(f"{entry.name}: {entry.summary}\nSource: {entry.source}\n")
+    click.echo(f'[schedule]\nprogram = "{entry.name}"')
+    _print_docs([each.cells() for each in setting_docs(entry.settings)])
+
+
+def _show_tables(as_json: bool) -> None:
+    from twinclock.setting_docs import setting_docs, tables
+
+    found = {name: setting_docs(model) for name, model in tables().items()}
+    if as_json:
+        print_json({name: [each.as_dict() for each in docs] for name, docs in found.items()})
+        return
+    for name, docs in found.items():
+        click.echo(f"[{name}]")
+        _print_docs([each.cells() for each in docs])
+        click.echo()
+    click.echo("A plain number is in SI units. twinclock topologies lists the options of a graph.")
+
+
+def _print_docs(rows: list[tuple[str, str, str, str]]) -> None:
+    """Name, type and default in columns, and what a key is for below it."""
+    lines = table_lines([(f"  {name}", type_, default) for name, type_, default, _ in rows])
+    for line, (_, _, _, doc) in zip(lines, rows, strict=True):
+        click.echo(line)
+        if doc:
+            click.echo(textwrap.fill(doc, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6))
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    from twinclock.setting_docs import setting_docs
+
+    told = {"name": entry.name, "summary": entry.summary, "source": entry.source}
+    return {**told, "settings": [each.as_dict() for each in setting_docs(entry.settings)]}

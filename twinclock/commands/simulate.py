@@ -1,0 +1,45 @@
+"""`twinclock simulate`: one simulation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from twinclock.options import PATH, changes, json_option, overrides, replay_option, scenario_argument
+
+EXAMPLES = """\b
+Examples:
+  twinclock simulate examples/ring-gossip.toml
+  twinclock simulate examples/ring-gossip.toml --set schedule.rate=2 --seed 3
+  twinclock simulate examples/ring-gossip.toml --json | jq .summary.gradients_per_s
+  twinclock simulate examples/ring-gossip.toml --platform platform.toml --out runs/simulated
+  twinclock simulate examples/ring-gossip.toml --replay runs/measured
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@scenario_argument
+@changes
+@click.option("--out", type=PATH, metavar="DIR", help="Keep the run here; without it nothing is written.")
+@replay_option
+@json_option
+def simulate(
+    scenario: Path,
+    platform: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    replay: Path | None,
+    as_json: bool,
+) -> None:
+    """Simulate one scenario and print what came of it."""
+    from schedules.scenario import load
+    from simulator.run import simulate as run
+    from twinclock.run_summary import show
+    from twinclock.targets import check_run_directory
+
+    resolved = load(scenario, overrides(platform, settings, seed))
+    check_run_directory(out)
+    result = run(resolved, replay=replay)
+    show(result, out and result.save(out), as_json=as_json)

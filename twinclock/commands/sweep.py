@@ -1,0 +1,90 @@
+"""`twinclock sweep`: every combination of the lists of [sweep]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from twinclock.endings import FAILED, INTERRUPTED, Ending, bad_input
+from twinclock.options import PATH, changes, json_option, overrides, scenario_argument
+from twinclock.printing import print_json, print_written
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simulator.sweep import Sweep
+
+EXAMPLES = """\b
+The scenario says what varies; lists multiply:
+  [sweep]
+  "schedule.rate" = [0.5, 1, 2]
+  "topology.graph" = ["ring", "complete"]
+\b
+Interrupted? The same command goes on where it was: finished cases are in DIR/cases.
+\b
+Examples:
+  twinclock sweep examples/a2cid2-sweep.toml
+  twinclock sweep examples/a2cid2-sweep.toml --jobs 4 --out runs/rates
+  twinclock sweep examples/a2cid2-sweep.toml --dask tcp://10.0.0.1:8786
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@scenario_argument
+@changes
+@click.option("--out", type=PATH, metavar="DIR", help="Where to keep it. Default: runs/SCENARIO-sweep")
+@click.option("--jobs", type=int, default=-1, metavar="N", help="Processes at a time. Default: one a core")
+@click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler.")
+@json_option
+def sweep(
+    scenario: Path,
+    platform: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    jobs: int,
+    dask: str | None,
+    as_json: bool,
+) -> None:
+    """Simulate every case of a scenario's [sweep], in parallel."""
+    from simulator.sweep import Sweep
+    from twinclock.sweep_figures import draw
+    from twinclock.sweep_table import show_table
+    from twinclock.targets import check_directory
+
+    if jobs == 0 or jobs < -1:
+        raise bad_input(f"--jobs: expected a number of processes, or -1 for one a core, found {jobs}")
+    target = out or Path("runs") / f"{scenario.stem}-sweep"
+    prepared = Sweep(scenario, target, overrides=overrides(platform, settings, seed))
+    check_directory(target, ("cases",))
+    if not as_json:
+        click.echo(_begin(prepared))
+    table = _run(prepared, jobs, dask)
+    files = [*prepared.tables, *draw(table, prepared.series(), target)]
+    if as_json:
+        print_json({"out": target, "files": files, "failed": len(prepared.errors), "cases": table.to_dict("records")})
+    else:
+        show_table(table, list(prepared.cases[0].swept))
+        print_written(files)
+    if prepared.errors:
+        raise Ending(_failures(prepared, table), FAILED)
+
+
+def _begin(sweep: Sweep) -> str:
+    finished = len(sweep.cases) - len(sweep.todo)
+    return f"{len(sweep.cases)} cases" + (f", {finished} of them finished before" if finished else "")
+
+
+def _run(sweep: Sweep, jobs: int, dask: str | None) -> pd.DataFrame:
+    try:
+        return sweep.run(jobs=jobs, dask=dask)
+    except KeyboardInterrupt:
+        kept = f"{len(sweep.records)} of {len(sweep.cases)} cases are finished and kept in {sweep.out / 'cases'}"
+        raise Ending(f"interrupted: {kept}; the same command goes on", INTERRUPTED) from None
+
+
+def _failures(sweep: Sweep, table: pd.DataFrame) -> str:
+    failed = [f"  {case}: {sweep.errors[case.key]}" for case in sweep.cases if case.key in sweep.errors]
+    return f"{len(failed)} of {len(table)} cases failed:\n" + "\n".join(failed)

@@ -1,0 +1,126 @@
+"""`twinclock topologies`: which graphs and networks there are, and their numbers."""
+
+from __future__ import annotations
+
+import textwrap
+from inspect import Parameter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from twinclock.endings import bad_input, reading
+from twinclock.options import PATH, json_option, settings_option, values
+from twinclock.printing import print_json, print_table, print_written
+
+if TYPE_CHECKING:
+    from topologies.registry import Entry
+
+EXAMPLES = """\b
+Examples:
+  twinclock topologies                                  all of them
+  twinclock topologies ring --workers 16                degrees, chi_1, chi_2, eta, alpha_tilde
+  twinclock topologies watts_strogatz --workers 32 --set k=6 --set p=0.2
+  twinclock topologies exponential --draw exponential.svg
+  twinclock topologies fat_tree --network --workers 16  hosts, switches, routes
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("name", required=False)
+@click.option("--workers", type=int, default=16, show_default=True, metavar="N", help="How many workers.")
+@click.option("--rate", type=float, default=1.0, show_default=True, help="Averagings per worker and gradient.")
+@click.option("--weights", default="uniform", show_default=True, help="How rates are spread: uniform or neighbour.")
+@settings_option("An option of the graph, e.g. degree=4. Can be given several times.")
+@click.option("--network", is_flag=True, help="NAME is a physical network.")
+@click.option("--draw", type=PATH, metavar="FILE", help="Draw it: a .svg or .png.")
+@json_option
+def topologies(
+    name: str | None,
+    workers: int,
+    rate: float,
+    weights: str,
+    settings: tuple[str, ...],
+    network: bool,
+    draw: Path | None,
+    as_json: bool,
+) -> None:
+    """List graphs and networks, or show the numbers of one."""
+    if name is None:
+        if draw is not None or settings or network:
+            raise bad_input("topologies: expected the NAME of a graph or network beside these options, found none")
+        _list(as_json)
+        return
+    if draw is not None:
+        _check_drawing(draw)
+    with reading():
+        graph, facts = _numbers(name, workers, values(settings), None if network else (rate, weights))
+    files = [_draw(graph, draw)] if draw is not None else []
+    if as_json:
+        print_json({**facts, "files": files})
+        return
+    print_table([(key, _shown(value)) for key, value in facts.items()])
+    print_written(files)
+
+
+def _numbers(
+    name: str, workers: int, options: dict[str, Any], rates: tuple[float, str] | None
+) -> tuple[Any, dict[str, Any]]:
+    """A graph with these rates, or, without any, a network; and its numbers."""
+    from twinclock import topology_facts as facts
+
+    if rates is None:
+        network = facts.build_network(name, workers, options)
+        return network, facts.network_facts(network)
+    rate, weights = rates
+    graph = facts.build_graph(name, workers, options, rate=rate, weights=weights)
+    return graph, facts.graph_facts(graph)
+
+
+def _draw(graph: Any, file: Path) -> Path:
+    from twinclock.topology_drawing import draw
+
+    return draw(graph, file)
+
+
+def _check_drawing(file: Path) -> None:
+    from twinclock.targets import check_file
+
+    if file.suffix not in (".svg", ".png"):
+        raise bad_input(f"--draw: expected a file name ending in .svg or .png, found {str(file)!r}")
+    check_file(file)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _list(as_json: bool) -> None:
+    from topologies import GRAPHS, NETWORKS
+
+    if as_json:
+        print_json({"graphs": _described(GRAPHS), "networks": _described(NETWORKS)})
+        return
+    click.echo("Communication graphs, for topology.graph:\n")
+    _print_entries(GRAPHS)
+    click.echo("Physical networks:\n")
+    _print_entries(NETWORKS)
+    click.echo("twinclock topologies NAME --workers N shows the numbers of one.")
+
+
+def _print_entries(entries: Any) -> None:
+    for name, entry in entries.items():
+        click.echo(f"{', '.join((name, *entry.aliases))}\n  {entry.summary}\n  Source: {entry.source}")
+        if entry.options:
+            click.echo(textwrap.fill(entry.signature, 100, initial_indent="  Options: ", subsequent_indent=" " * 11))
+        click.echo()
+
+
+def _described(entries: Any) -> list[dict[str, Any]]:
+    return [_entry(name, entry) for name, entry in entries.items()]
+
+
+def _entry(name: str, entry: Entry) -> dict[str, Any]:
+    options = {key: "required" if each is Parameter.empty else each for key, each in entry.options.items()}
+    told = {"name": name, "aliases": entry.aliases, "summary": entry.summary, "source": entry.source}
+    return {**told, "options": options}
