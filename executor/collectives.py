@@ -33,6 +33,7 @@ from schedules.operations import (
     Payload,
     ReduceScatter,
 )
+from schedules.volumes import bytes_sent
 
 _SUM = {"sum": distributed.ReduceOp.SUM, "mean": distributed.ReduceOp.SUM, "max": distributed.ReduceOp.MAX}
 
@@ -107,7 +108,7 @@ class _Lane:
         self._connect()
         running.result = self._answer(operation)
         end_ns = running.end_ns = self._ends.now
-        self.took.append((start_ns, end_ns, bytes_sent(operation, len(self._members))))
+        self.took.append((start_ns, end_ns, bytes_sent(type(operation).__name__, len(self._members), operation.size)))
         self._ends.done(running)
 
     def _answer(self, operation: Any) -> Payload | None:
@@ -186,20 +187,6 @@ def _all_to_all(group: Any, array: torch.Tensor, operation: Any, place: _Place) 
     answer = torch.empty_like(array)
     group.alltoall_base(answer, array, [], []).wait()
     return answer
-
-
-def bytes_sent(operation: Operation, n: int) -> int:
-    """What a rank hands to the network in a ring (all-reduce, reduce-scatter), to all others, or down a tree."""
-    size, kind = operation.size, type(operation)
-    part = size * (n - 1) / n
-    sent = {
-        AllReduce: 2 * part,
-        ReduceScatter: part,
-        AllToAll: part,
-        AllGather: size * (n - 1.0),
-        Broadcast: float(size),
-    }
-    return round(sent.get(kind, 0.0)) if n > 1 else 0
 
 
 def _mean(array: torch.Tensor, operation: Any, place: _Place) -> torch.Tensor:

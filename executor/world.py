@@ -179,6 +179,8 @@ class World:
         while self._news is None:
             if not self._is_done and all(stream.is_over or stream.is_daemon for stream in self.streams):
                 self._is_done = True
+                if self.replay is not None:
+                    self.replay.check_end()
                 self._control.finish()
             self._turn()
         until = self.now + int(DRAIN_S * 1e9)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules.clocks import StreamKey, stream
-from schedules.scenario import Duration, Scenario
+from schedules.scenario import Duration, Scenario, ScenarioError
 
 BLOCK = 64
 FORWARD_SHARE = 1 / 3
@@ -25,7 +25,7 @@ def durations(scenario: Scenario, rank: int, kernel: str) -> Iterator[int]:
     says otherwise.
 
     Raises:
-        ValueError: if the platform does not know the kernel.
+        ScenarioError: if the platform does not know the kernel.
     """
     spec = _spec(scenario, kernel)
     generator = stream(scenario.run.seed, StreamKey.DURATION, rank, zlib.crc32(kernel.encode()))
@@ -53,7 +53,7 @@ def _spec(scenario: Scenario, kernel: str) -> Duration:
     share = {"gradient": 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets(scenario)}
     if kernel not in share:
         known = ", ".join(sorted({*share, *platform.kernels}))
-        raise ValueError(f"scenario: platform.kernels.{kernel}: expected the kernel's duration, found only {known}")
+        raise ScenarioError(f"scenario: platform.kernels.{kernel}: expected the kernel's duration, found only {known}")
     return platform.gradient.model_copy(update={"mean": platform.gradient.mean * share[kernel]})
 
 

@@ -331,11 +331,13 @@ def _end_with(parent: int) -> None:
 def _client(address: str) -> Any:
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise ScenarioError(
             "dask: expected the packages dask and distributed, found none; pip install 'twinclock[dask]'"
         ) from None
     try:
+        get_address_host_port(address)  # a client that cannot read its address never ends
         return Client(address, set_as_default=False, timeout=10)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise ScenarioError(f"dask: expected a scheduler at {address!r}, found none ({error})") from None

@@ -374,6 +374,13 @@ def test_sweep_on_a_cluster_survives_the_loss_of_a_worker(tmp_path, cluster):
 
 
 @pytest.mark.cluster
+@pytest.mark.parametrize("address", ["foo", "tcp://", "foo://127.0.0.1:1"])
+def test_address_that_is_none_is_named(tmp_path, address):
+    with pytest.raises(ScenarioError, match=f"expected a scheduler at '{address}', found none"):
+        sweep(TIMING, tmp_path, dask=address)
+
+
+@pytest.mark.cluster
 def test_scheduler_that_is_not_there_is_named(tmp_path, monkeypatch):
     import distributed
 
