@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,11 @@ class Result:
     series: pd.DataFrame | None = None
     parameters: np.ndarray[Any, Any] | None = None
     info: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        took = timedelta(seconds=self.summary["makespan_s"] if self.world == MEASURED else 0)
+        self.info.setdefault("started", (datetime.now(UTC) - took).isoformat(timespec="seconds"))
+        self.info.setdefault("command", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
     def run_info(self) -> dict[str, Any]:
         """The contents of `run.json`."""

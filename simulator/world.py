@@ -147,17 +147,19 @@ class World:
         if not all(stream.is_over or stream.is_daemon for stream in self.streams):
             now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
             raise DeadlockError(f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now)}")
-
         if self.replay is not None:
             self.replay.check_end()
 
     def _run_events(self) -> None:
-        """SimPy's `run`, without its care for events that fail, of which we have none: a fifth of the time."""
+        """SimPy's `run` with its `step` written out: a sixth of the time. SimPy's own events and processes run too."""
         env, queue = self.env, self._queue
         while queue:
             env._now, _, _, event = heappop(queue)
-            for call in event.callbacks:
+            calls, event.callbacks = event.callbacks, None
+            for call in calls:
                 call(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                raise event._value
 
     def _keep_house(self) -> None:
         """Fold the ledger after every fifty thousand things or so, as long as anything happens."""

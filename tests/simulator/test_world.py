@@ -285,3 +285,34 @@ def test_rows_are_in_the_order_of_resuming_and_numbered_by_stream() -> None:
     assert (exchange["start_ns"], exchange["ready_ns"], exchange["end_ns"]) == (10**9, 10**9, 10**9 + 2_000_000)
     assert (exchange["peer"], exchange["tag"], exchange["bytes"]) == (1, 3, 1000)
     assert waited["answer"] == "0"
+
+
+def test_processes_of_simpy_run_beside_the_programs() -> None:
+    log: list[Any] = []
+
+    def program() -> Program:
+        yield Until(1.0)
+        log.append("program")
+        yield Until(3.0)
+        log.append("program")
+
+    def process(env: Any) -> Any:
+        for _ in range(3):
+            yield env.timeout(700_000_000)
+            log.append(f"process {env.now / 1e9}")
+
+    world = build(lambda worker: {"compute": program()} if worker.rank == 0 else {})
+    world.env.process(process(world.env))
+    world.run()
+    assert log == ["process 0.7", "program", "process 1.4", "process 2.1", "program"]
+
+
+def test_what_fails_in_simpy_ends_the_run() -> None:
+    def process(env: Any) -> Any:
+        yield env.timeout(5)
+        raise ValueError("a mistake")
+
+    world = build(lambda worker: {})
+    world.env.process(process(world.env))
+    with pytest.raises(ValueError, match="a mistake"):
+        world.run()
