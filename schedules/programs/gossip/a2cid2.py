@@ -16,7 +16,7 @@ from schedules.operations import Exchange, Payload, Program
 from schedules.programs.gossip import pairing
 from schedules.worker import Worker
 
-SOURCE = "A²CiD² (arXiv:2306.08289), equations 4 and 5"
+SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
 HAS_TILDE = True
 
 Settings = pairing.Settings

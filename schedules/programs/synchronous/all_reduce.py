@@ -13,7 +13,7 @@ from schedules.scenario import Count, Table
 from schedules.units import Bytes
 from schedules.worker import Worker
 
-SOURCE = "Li et al. 2020, PyTorch Distributed (arXiv:2006.15704), section 3.2: bucketed overlap"
+SOURCE = "Li et al. 2020, PyTorch Distributed (arXiv:2006.15704): bucketed overlap"
 
 
 class Settings(Table):
