@@ -226,4 +226,4 @@ def versions() -> dict[str, str]:
 
 def host() -> dict[str, Any]:
     """The machine that ran it."""
-    return {"name": platform.node(), "system": platform.platform(), "cores": os.cpu_count(), "python": sys.executable}
+    return {"name": platform.node(), "system": platform.platform(), "cores": os.cpu_count()}
