@@ -56,7 +56,9 @@ class Result:
     info: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        took = timedelta(seconds=self.summary["makespan_s"] if self.world == MEASURED else 0)
+        took = timedelta(
+            seconds=self.summary.get("makespan_s", 0) if self.world == MEASURED else 0
+        )  # a failed run has none
         self.info.setdefault("started", (datetime.now(UTC) - took).isoformat(timespec="seconds"))
         self.info.setdefault("command", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
