@@ -1,8 +1,8 @@
 """What `Compute` runs on: one thread an engine, first in, first out.
 
 A kernel is prepared on the loop, where it reads the parameters; the engine's thread runs it. A paced kernel ends no
-sooner
-than the platform's duration, drawn as the simulator draws it: a virtual GPU. What is computed meanwhile is real.
+sooner than the platform's duration, drawn as the simulator draws it: a virtual GPU. What is computed meanwhile is
+real.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Process groups, made directly on a store: one a pair of ranks that talk, one a lane of collectives.
 
 The backend follows the device. On CPUs, and where several ranks share a GPU, it is gloo (NCCL refuses two ranks on
-one GPU);
-with a GPU a rank it is NCCL. NCCL is **not measured yet**: no machine with two GPUs was at hand.
+one GPU); with a GPU a rank it is NCCL. NCCL is **not measured yet**: no machine with two GPUs was at hand.
 """
 
 from __future__ import annotations

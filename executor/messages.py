@@ -2,8 +2,7 @@
 
 There is no separate message for the header: it would cost a latency. So both ends must know the size beforehand, as
 the operations say it. gloo aborts a process that is sent more or less than it expects; therefore the size is part of
-the tag
-that gloo matches by: two ends that disagree about it wait for each other in vain, and the board shows both.
+the tag that gloo matches by: two ends that disagree about it wait for each other in vain, and the board shows both.
 """
 
 from __future__ import annotations

@@ -1,22 +1,17 @@
 """Where the ranks' time goes, and how stale what they apply is: the facts behind every summary.
 
 A `Ledger` holds one entry a computation, a transfer and an applied gradient; everything else is worked out from
-these. The simulator enters them as things happen; from a trace the same entries are made row by row. One definition
-of busy, transferring and idle therefore serves both worlds, and runs whose trace is not kept.
+these. Both worlds enter them as things happen, so one definition of busy, transferring and idle serves both, and runs
+whose trace is not kept.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from schedules.volumes import bytes_sent
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Integers = NDArray[np.int64]
 
@@ -136,39 +131,6 @@ class Account:
         """Enter a gradient that is applied now."""
         ledger = self.ledger
         ledger.applied += pack_applied(self.rank, versions, steps, ledger.now - read_ns)
-
-
-COMMUNICATION = (
-    "Send", "Receive", "Exchange", "AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll", "Barrier",
-)  # fmt: skip
-
-
-def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
-    """The ledger of a recorded run: table with `schedules.trace.COLUMNS`."""
-    ledger = Ledger(num_ranks)
-    computations = trace[trace["op"] == "Compute"]
-    ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns"])
-    transfers = trace[trace["op"].isin([*COMMUNICATION, "Meet"])]
-    facts = zip(transfers["op"].tolist(), transfers["group"].tolist(), transfers["bytes"].tolist(), strict=True)
-    sent = [_sent(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
-    transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"))
-    ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange"])
-    applied = trace[trace["applied"] == "gradient"]
-    applied = applied.assign(
-        versions=applied["version_written"] - 1 - applied["version_read"], age=applied["end_ns"] - applied["read_ns"]
-    )
-    ledger.applied += _packed(applied, ["rank", "versions", "steps_behind", "age"])
-    return ledger
-
-
-def _sent(op: str, num_members: int, size: int) -> int:
-    if op in ("Send", "Exchange"):
-        return size
-    return 0 if op in ("Receive", "Meet") else bytes_sent(op, num_members, size)
-
-
-def _packed(frame: pd.DataFrame, columns: list[str]) -> bytes:
-    return np.ascontiguousarray(frame[columns].to_numpy(dtype="<i8")).tobytes()
 
 
 def _entries(packed: bytearray, width: int) -> Integers:

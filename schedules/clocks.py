@@ -80,7 +80,6 @@ class Clocks:
     def edges(self, rank: int) -> Iterator[Tick]:
         """Ticks of all edges of a worker in the one global order: by time, then by edge.
 
-
         Executing them in this order at both ends cannot deadlock: the globally earliest unfinished exchange always
         has both ends ready (gossip.md, 4.4).
         """

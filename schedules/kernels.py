@@ -1,8 +1,7 @@
 """What the kernels of a problem compute.
 
 A kernel is prepared when it is issued: `prepare(operation)` reads the parameters there and then, and returns the
-function that
-does the work. So a `Compute` works on the version that it read, wherever and whenever the function runs.
+function that does the work. So a `Compute` works on the version that it read, wherever and whenever the function runs.
 """
 
 from __future__ import annotations

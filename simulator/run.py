@@ -38,9 +38,10 @@ def simulate(
     resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
     followed = Replay(*read_replay(replay, resolved)) if replay is not None else None
     recorder = Recorder() if resolved.run.trace else None
-    world = build_world(Setup(resolved, is_recorded=recorder is not None), recorder, followed)
+    setup = Setup(resolved, is_recorded=recorder is not None)
+    world = build_world(setup, recorder, followed)
     world.run()
-    return _result(resolved, world)
+    return _result(setup, world)
 
 
 def build_world(setup: Setup, recorder: Recorder | None = None, replay: Replay | None = None) -> World:
@@ -73,24 +74,23 @@ class Durations(dict[str, Callable[[], int]]):
         return drawn
 
 
-def _result(scenario: Scenario, world: World) -> Result:
+def _result(setup: Setup, world: World) -> Result:
+    scenario = setup.scenario
     makespan = max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
     result = Result(scenario, SIMULATED, summarise(scenario, world.ledger, makespan))
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
-    if scenario.is_numeric:
-        add_numbers(result, [worker.model for worker in world.workers])
+    if setup.problem is not None:
+        _add_numbers(result, setup.problem, [worker.model for worker in world.workers])
     return result
 
 
-def add_numbers(result: Result, models: list[Any]) -> None:
+def _add_numbers(result: Result, problem: Any, models: list[Any]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time."""
     import pandas as pd
 
     from schedules.numeric import series
-    from schedules.scenario import build_problem
 
-    problem = build_problem(result.scenario)
     result.parameters = np.stack([np.asarray(model.parameters(), dtype=np.float64) for model in models])
     rows = series([model.observations for model in models], problem, result.scenario.gradient_s)
     result.series = pd.DataFrame(rows)

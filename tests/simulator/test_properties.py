@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from schedules.accounts import Account, Ledger, from_trace
+from schedules.accounts import Account, Ledger
 from schedules.clocks import Clocks
 from schedules.models import Model
 from schedules.operations import AllReduce, Compute, Program, Until
@@ -28,12 +28,12 @@ from simulator.collectives import seconds
 from simulator.run import build_world, simulate
 from simulator.transports import Ideal
 from simulator.world import World
+from tests.simulator.trace_ledger import from_trace
 
 Tables = dict[str, Any]
 GOSSIP = ("gossip", "a2cid2")
 PROGRAMS = ("all-reduce", "d-psgd", *GOSSIP)
 few = settings(max_examples=20)
-
 
 # ---- scenarios
 

@@ -1,0 +1,39 @@
+"""The ledger of a run worked out again from its trace: what the simulator enters live must come to the same."""
+
+import numpy as np
+import pandas as pd
+
+from schedules.accounts import Ledger
+from schedules.volumes import bytes_sent
+
+COMMUNICATION = (
+    "Send", "Receive", "Exchange", "AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll", "Barrier",
+)  # fmt: skip
+
+
+def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
+    """The ledger of a recorded run: table with `schedules.trace.COLUMNS`."""
+    ledger = Ledger(num_ranks)
+    computations = trace[trace["op"] == "Compute"]
+    ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns"])
+    transfers = trace[trace["op"].isin([*COMMUNICATION, "Meet"])]
+    facts = zip(transfers["op"].tolist(), transfers["group"].tolist(), transfers["bytes"].tolist(), strict=True)
+    sent = [_sent(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
+    transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"))
+    ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange"])
+    applied = trace[trace["applied"] == "gradient"]
+    applied = applied.assign(
+        versions=applied["version_written"] - 1 - applied["version_read"], age=applied["end_ns"] - applied["read_ns"]
+    )
+    ledger.applied += _packed(applied, ["rank", "versions", "steps_behind", "age"])
+    return ledger
+
+
+def _sent(op: str, num_members: int, size: int) -> int:
+    if op in ("Send", "Exchange"):
+        return size
+    return 0 if op in ("Receive", "Meet") else bytes_sent(op, num_members, size)
+
+
+def _packed(frame: pd.DataFrame, columns: list[str]) -> bytes:
+    return np.ascontiguousarray(frame[columns].to_numpy(dtype="<i8")).tobytes()
