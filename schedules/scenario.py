@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -27,65 +26,15 @@ from pydantic import (
     model_validator,
 )
 
-from schedules.units import Bytes, BytesPerSecond, Seconds
+from schedules.platform import Duration, PlatformTable
+from schedules.tables import Count, NonNegative, Number, Positive, Table
+from schedules.units import Bytes, Seconds
 
 ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 class ScenarioError(ValueError):
     """The scenario is wrong: the message names the file and key, what was expected, and what was found."""
-
-
-class Table(BaseModel):
-    """A table of the scenario: no unknown keys, no silent conversions, no NaN."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        use_attribute_docstrings=True,  # `twinclock schedules` shows them
-    )
-
-
-def _integer_as_float(value: object) -> object:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Number = Annotated[float, BeforeValidator(_integer_as_float)]
-Positive = Annotated[Number, Field(gt=0)]
-NonNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Duration(Table):
-    """How long a kernel runs: a distribution with a mean and a coefficient of variation (standard deviation / mean)."""
-
-    distribution: Literal["constant", "exponential", "lognormal", "gamma"] = "constant"
-    mean: Seconds
-    cv: NonNegative = 0.0
-    """Standard deviation / mean, for lognormal and gamma."""
-
-    @field_validator("cv")
-    @classmethod
-    def _check_spread(cls, cv: float, info: ValidationInfo) -> float:
-        distribution = info.data.get("distribution")
-        if distribution in ("lognormal", "gamma") and cv == 0:
-            raise ValueError(f"expected a number above 0 for the {distribution} distribution")
-        if distribution == "constant" and cv != 0:
-            raise ValueError("expected none for the constant distribution (is another distribution meant?)")
-        if distribution == "exponential" and cv not in (0, 1):
-            raise ValueError("expected none for the exponential distribution (it is 1)")
-        return cv
-
-
-class Link(Table):
-    """One direction of a link."""
-
-    bandwidth: BytesPerSecond
-    latency: Seconds = 0.0
-    """Of one message, one way."""
 
 
 class TopologyTable(BaseModel):
@@ -100,21 +49,6 @@ class TopologyTable(BaseModel):
     """How the rate is spread: evenly over all edges, or by each worker over its neighbours."""
 
 
-class PlatformTable(Table):
-    """What the simulator assumes of the hardware; `twinclock calibrate` writes such a table."""
-
-    gradient: Duration
-    """How long a gradient takes."""
-    link: Link = Link(bandwidth=1.25e9, latency=50e-6)
-    """Between two workers, each way."""
-    transport: Literal["ideal", "gloo"] = "ideal"
-    """The protocol on top: what a message costs beside latency and bytes."""
-    overhead: Seconds = 0.0
-    """Software cost of one message (the gloo transport adds it)."""
-    kernels: dict[str, Duration] = {}
-    """Durations of other kernels than the gradient."""
-
-
 class WorkloadTable(Table):
     """What is trained: a problem with numbers, a size for timing alone, or the user's own module."""
 
@@ -127,7 +61,7 @@ class WorkloadTable(Table):
     dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
     batch_size: Count = 32
     """Samples of one gradient."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     """Of the problem."""
 
     @field_validator("module")
@@ -348,6 +282,7 @@ def resolve(tables: Mapping[str, Any], where: str = "scenario") -> Scenario:
     settings = _validated(entry.settings, schedule, where, prefix=("schedule",))
     scenario: Scenario = _validated(Scenario, {**tables, "program": program, "schedule": settings}, where)
     _check_topology(scenario, where)
+    _check_network(scenario, where)
     _check_problem(scenario, where)
     return scenario
 
@@ -391,6 +326,13 @@ def _check_problem(scenario: Scenario, where: str) -> None:
         raise ScenarioError(f"{where}: workload.options: {told}") from None
 
 
+def _check_network(scenario: Scenario, where: str) -> None:
+    try:
+        physical_network(scenario)
+    except (ValueError, OSError) as error:
+        raise ScenarioError(f"{where}: platform.network: {error}") from None
+
+
 def communication_graph(scenario: Scenario) -> Any:
     """The scenario's graph with its rates: a networkx.Graph with the edge attribute `rate`.
 
@@ -407,6 +349,32 @@ def communication_graph(scenario: Scenario) -> Any:
     if graph.number_of_edges() == 0:
         raise ValueError(f"expected a graph with edges for schedule.rate = {rate}, found {topology.graph} without any")
     return topologies.with_rates(graph, per_worker=rate, convention=topology.weights)
+
+
+def physical_network(scenario: Scenario) -> Any:
+    """The scenario's physical network (`topologies.physical`), or None where every pair has a link of its own.
+
+    Raises:
+        ValueError: an unknown network or option, an unreadable file, or too few places for the workers.
+    """
+    import topologies
+    from topologies import files, physical
+
+    table = scenario.platform.network
+    if table is None:
+        return None
+    if table.file is not None:
+        network = files.load(table.file)
+        physical.check_network(network)
+    else:
+        options = {**(table.model_extra or {})}
+        if table.kind == "dedicated":
+            options["graph"] = communication_graph(scenario)
+        network = topologies.build_network(str(table.kind), scenario.topology.workers, **options)
+    places = len(table.placement or physical.places(network))
+    if places < scenario.topology.workers:
+        raise ValueError(f"expected places for {scenario.topology.workers} workers, found {places}")
+    return network
 
 
 def _validated(model: Any, values: Mapping[str, Any], where: str, prefix: tuple[str, ...] = ()) -> Any:

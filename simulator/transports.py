@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from schedules.operations import Operation
-from schedules.scenario import PlatformTable
+from schedules.platform import PlatformTable
 from simulator import collectives
 
 

@@ -45,11 +45,23 @@ def setting_docs(model: Any) -> list[SettingDoc]:
 
 def tables() -> Mapping[str, Any]:
     """The tables of a scenario beside [schedule], and the tables within them."""
-    from schedules import scenario
+    from schedules.scenario import Scenario
 
-    fields = scenario.Scenario.model_fields
-    top = {name: field.annotation for name, field in fields.items() if name not in ("program", "schedule")}
-    return {**top, "platform.gradient": scenario.Duration, "platform.link": scenario.Link}
+    fields = Scenario.model_fields
+    found: dict[str, Any] = {name: field.annotation for name, field in fields.items()}
+    del found["program"], found["schedule"]
+    for name, table in list(found.items()):
+        for key, field in table.model_fields.items():
+            found |= {f"{name}.{key}": inner for inner in _models(field.annotation)}
+    return found
+
+
+def _models(annotation: Any) -> list[Any]:
+    """The model that a field holds, be it optional; a table with any names (`dict`) is none."""
+    from pydantic import BaseModel
+
+    kinds = get_args(annotation) if get_origin(annotation) is UnionType else (annotation,)
+    return [each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def shown(value: object) -> str:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 ALL_REDUCE = {"schedule.program": '"all-reduce"'}
 PROBLEM = {"workload.parameters": None, "workload.problem": '"digits-mlp"'}
+FABRIC = {"platform.network.kind": '"fabric"'}
 
 KEYS = [
     # [schedule]
@@ -80,6 +81,22 @@ KEYS = [
     ("platform.link.bandwidth", "0", "expected a number above 0, found 0"),
     ("platform.link.bandwith", "1", "unknown key (did you mean bandwidth", {"platform.link.bandwidth": "1"}),
     ("platform.transport", '"tcp"', "expected 'ideal' or 'gloo', found 'tcp'"),
+    ("platform.order", '"sorted"', "expected 'auto', 'in-order' or 'overtaking', found 'sorted'"),
+    ("platform.collectives", "1", "expected a table, found 1"),
+    ("platform.collectives.form", '"open"', "expected 'auto', 'closed' or 'flows', found 'open'"),
+    ("platform.network", '"fabric"', "expected a table, found 'fabric'"),
+    ("platform.network.kind", '"fabrik"', "found 'fabrik' (did you mean 'fabric'?)"),
+    ("platform.network.kind", "3", "expected text, found 3"),
+    ("platform.network.file", '"none.json"', "none.json"),
+    ("platform.network.file", '"f.json"', "expected none beside platform.network.kind", FABRIC),
+    ("platform.network.ties", '"random"', "expected 'smallest' or 'ecmp', found 'random'", FABRIC),
+    ("platform.network.ties", '"ecmp"', "expected one of the keys kind and file, found none of them"),
+    ("platform.network.sharing", '"fair"', "expected 'max-min' or 'rtt', found 'fair'", FABRIC),
+    ("platform.network.solver", '"fast"', "expected 'auto', 'python' or 'numba', found 'fast'", FABRIC),
+    ("platform.network.placement", "[0]", "expected places for 4 workers, found 1", FABRIC),
+    ("platform.network.routes", "[]", "expected a table, found []", FABRIC),
+    ("platform.network.bandwidth", '"10 s"', "expected a quantity in byte/second", "found '10 s'", FABRIC),
+    ("platform.network.bandwith", "1", "did you mean 'bandwidth'?", FABRIC),
     ("platform.overhead", '"1 byte"', "expected a quantity in second", "found '1 byte'"),
     ("platform.kernels", "[]", "expected a table, found []"),
     ("platform.kernels.forward", '"1 ms"', "expected a table, found '1 ms'"),
@@ -155,7 +172,7 @@ def test_wrong_key(here, scenario, run, row):
     more = words.pop() if isinstance(words[-1], dict) else {}
     file = scenario({**more, key: value})
     before = files(here)
-    is_whole = key.startswith(("topology", "sheduel", "workload.options")) or value is None
+    is_whole = key.startswith(("topology", "sheduel", "workload.options", "platform.network")) or value is None
     named = key.split(".")[0] if is_whole else key
     assert_refused(run("simulate", file, "--out", "out"), here, before, f"{file}: ", named, *words)
 

@@ -1,0 +1,117 @@
+"""What the simulator assumes of the hardware: the [platform] table of a scenario."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from schedules.tables import NonNegative, Table
+from schedules.units import BytesPerSecond, Seconds, quantity
+
+
+class Duration(Table):
+    """How long a kernel runs: a distribution with a mean and a coefficient of variation (standard deviation / mean)."""
+
+    distribution: Literal["constant", "exponential", "lognormal", "gamma"] = "constant"
+    mean: Seconds
+    cv: NonNegative = 0.0
+    """Standard deviation / mean, for lognormal and gamma."""
+
+    @field_validator("cv")
+    @classmethod
+    def _check_spread(cls, cv: float, info: ValidationInfo) -> float:
+        distribution = info.data.get("distribution")
+        if distribution in ("lognormal", "gamma") and cv == 0:
+            raise ValueError(f"expected a number above 0 for the {distribution} distribution")
+        if distribution == "constant" and cv != 0:
+            raise ValueError("expected none for the constant distribution (is another distribution meant?)")
+        if distribution == "exponential" and cv not in (0, 1):
+            raise ValueError("expected none for the exponential distribution (it is 1)")
+        return cv
+
+
+class Link(Table):
+    """One direction of a link."""
+
+    bandwidth: BytesPerSecond
+    latency: Seconds = 0.0
+    """Of one message, one way."""
+
+
+class NetworkTable(BaseModel):
+    """The physical network that messages cross. Further keys are options of the network's builder."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    kind: str | None = None
+    """Any network that `twinclock topologies` lists."""
+    file: str | None = None
+    """Instead of a kind: a GraphML or JSON file."""
+    placement: list[int | str] | None = None
+    """The node of every worker; left out, the GPUs (or hosts) in their order."""
+    ties: Literal["smallest", "ecmp"] = "smallest"
+    """Which of several shortest routes: the smallest sequence of nodes, or one by a hash, as switches choose."""
+    routes: dict[str, list[int | str]] = Field(default={})
+    """Routes that are given, as nodes: "0-3" = [0, 12, 3] for messages from worker 0 to worker 3."""
+    sharing: Literal["max-min", "rtt"] = "max-min"
+    """How transfers share a link: equally, or by 1 / latency as TCP does."""
+    solver: Literal["auto", "python", "numba"] = "auto"
+    """numba is the extra `fast`; both give the same to the last bit."""
+
+    @field_validator("file")
+    @classmethod
+    def _check_one(cls, file: str | None, info: ValidationInfo) -> str | None:
+        if file is not None and info.data.get("kind") is not None:
+            raise ValueError("expected none beside platform.network.kind")
+        return file
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_units(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {key: _in_si(key, value) for key, value in values.items()}
+
+    @model_validator(mode="after")
+    def _check_some(self) -> NetworkTable:
+        if self.kind is None and self.file is None:
+            raise ValueError("expected one of the keys kind and file, found none of them")
+        return self
+
+
+def _in_si(key: str, value: Any) -> Any:
+    """An option of a network: bandwidths and latencies may have units."""
+    unit = {"bandwidth": "byte/second", "latency": "second"}.get(key.rpartition("_")[2])
+    try:
+        return value if unit is None else quantity(value, unit)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}, found {value!r}") from None
+
+
+class CollectivesTable(Table):
+    """How collectives are carried out."""
+
+    form: Literal["auto", "closed", "flows"] = "auto"
+    """closed: by formula, as on an idle network; flows: message by message. auto: flows where there is a network."""
+
+
+class PlatformTable(Table):
+    """What the simulator assumes of the hardware; `twinclock calibrate` writes such a table."""
+
+    gradient: Duration
+    """How long a gradient takes."""
+    link: Link = Link(bandwidth=1.25e9, latency=50e-6)
+    """Between two workers, each way; a link of their own, unless there is a network."""
+    network: NetworkTable | None = None
+    """The links that messages share."""
+    transport: Literal["ideal", "gloo"] = "ideal"
+    """The protocol on top: what a message costs beside latency and bytes."""
+    order: Literal["auto", "in-order", "overtaking"] = "auto"
+    """Whether sends and receives of one stream wait for those before them, as on one communicator of NCCL. auto: not
+    with gloo, which goes by tags."""
+    overhead: Seconds = 0.0
+    """Software cost of one message (the gloo transport adds it)."""
+    kernels: dict[str, Duration] = Field(default={})
+    """Durations of other kernels than the gradient."""
+    collectives: CollectivesTable = CollectivesTable()
