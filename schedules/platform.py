@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from schedules.tables import NonNegative, Table
+from schedules.tables import Count, NonNegative, Table
 from schedules.units import BytesPerSecond, Seconds, quantity
 
 
@@ -48,6 +48,8 @@ class NetworkTable(BaseModel):
     """Any network that `twinclock topologies` lists."""
     file: str | None = None
     """Instead of a kind: a GraphML or JSON file."""
+    hosts: Count | None = None
+    """How many hosts (or GPUs) a network of a kind has; left out, one a worker."""
     placement: list[int | str] | None = None
     """The node of every worker; left out, the GPUs (or hosts) in their order."""
     ties: Literal["smallest", "ecmp"] = "smallest"

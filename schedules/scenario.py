@@ -370,7 +370,7 @@ def physical_network(scenario: Scenario) -> Any:
         options = {**(table.model_extra or {})}
         if table.kind == "dedicated":
             options["graph"] = communication_graph(scenario)
-        network = topologies.build_network(str(table.kind), scenario.topology.workers, **options)
+        network = topologies.build_network(str(table.kind), table.hosts or scenario.topology.workers, **options)
     places = len(table.placement or physical.places(network))
     if places < scenario.topology.workers:
         raise ValueError(f"expected places for {scenario.topology.workers} workers, found {places}")

@@ -40,7 +40,7 @@ Policy = Literal["shared", "fatpipe"]
 SharingRule = Literal["max-min", "rtt"]
 Solver = Literal["auto", "python", "numba"]
 Callback = Callable[[], object]
-Schedule = Callable[[int, Callback], object]
+Schedule = Callable[[int, Callable[..., object]], object]
 
 NANOSECONDS = 10**9
 FINE_TICKS = 2**80
@@ -324,11 +324,11 @@ class Network:
             route = self._routes[names] = self._resolve(names)
         return route
 
-    def start(self, route: Route, size: float, now: int, done: Callback) -> Flow:
+    def start(self, route: Route, size: float, now: int, done: Callback, begin: int | None = None) -> Flow:
         """Begin to send `size` bytes over `route`; `done()` is called when the last one is there.
 
         A transfer of no bytes (or of less than half a tick) takes the latency, one over no links takes no time.
-        `done` is never called from in here.
+        `done` is never called from in here. `begin`, if given, is the tick (now or later) at which the latency is over.
 
         Raises:
             ValueError: if the size is negative or not finite.
@@ -339,12 +339,12 @@ class Network:
         flow.route = route
         flow.size = size
         flow.done = done
-        flow.begin = now + route.latency
+        flow.begin = now + route.latency if begin is None else begin
         for link in route.shared:
             if link.free_at > now:
                 self._start_beside_others(flow, now)
                 return flow
-        self._book(flow, route.duration)
+        self._book(flow, route.duration, now)
         return flow
 
     def cancel(self, flow: Flow, now: int) -> bool:
@@ -359,7 +359,7 @@ class Network:
         flow.end = now
         return True
 
-    def _book(self, flow: Flow, duration: int) -> None:
+    def _book(self, flow: Flow, duration: int, now: int) -> None:
         """Take the idle links of a route for all of a transfer."""
         route, begin, size = flow.route, flow.begin, flow.size
         flow.end = end = begin + duration
@@ -371,7 +371,7 @@ class Network:
                 link.carried += size
                 link.busy += duration
             for pipe in route.pipes:
-                pipe.book(flow, begin - route.latency)
+                pipe.book(flow, now)
         else:
             self._pass(flow)
         self._schedule(end, flow.arrive)
@@ -418,7 +418,7 @@ class Network:
         if is_contended:
             self._share(flow, flow.size, now)
         else:
-            self._book(flow, duration)
+            self._book(flow, duration, now)
 
     def _displace(self, flow: Flow, now: int) -> None:
         """A transfer that was alone has company now."""

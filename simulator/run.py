@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from schedules.durations import durations
+from schedules.operations import Program
 from schedules.pairing import Coordinator
+from schedules.platform import PlatformTable
 from schedules.replay import Replay
 from schedules.result import SIMULATED, Result, read_replay, summarise
-from schedules.scenario import Scenario, load
+from schedules.scenario import Scenario, ScenarioError, load, physical_network
 from schedules.setup import OBSERVE, Setup
 from schedules.trace import Recorder
+from schedules.worker import Worker
+from simulator.fabric import Fabric
 from simulator.transports import TRANSPORTS
 from simulator.world import World
 
@@ -44,8 +48,13 @@ def simulate(
     return _result(setup, world)
 
 
-def build_world(setup: Setup, recorder: Recorder | None = None, replay: Replay | None = None) -> World:
-    """The simulated world of a set-up, ready to run."""
+def build_world(
+    setup: Setup,
+    recorder: Recorder | None = None,
+    replay: Replay | None = None,
+    programs: Callable[[Worker], Mapping[str, Program]] | None = None,
+) -> World:
+    """The simulated world of a set-up, ready to run; `programs` replaces those of its schedule."""
     scenario = setup.scenario
     workers = scenario.topology.workers
     world = World(
@@ -55,11 +64,30 @@ def build_world(setup: Setup, recorder: Recorder | None = None, replay: Replay |
         coordinator=Coordinator(workers, scenario.run.seed),
         recorder=recorder,
         replay=replay,
+        is_in_order=is_in_order(scenario.platform),
     )
+    world.fabric = _fabric(setup, world)
     for rank in range(workers):
         worker = setup.worker(rank)
-        world.add(worker, Durations(scenario, rank), setup.programs(worker), daemons=(OBSERVE,))
+        world.add(worker, Durations(scenario, rank), (programs or setup.programs)(worker), daemons=(OBSERVE,))
     return world
+
+
+def is_in_order(platform: PlatformTable) -> bool:
+    """Whether sends and receives of one stream wait for those before them; gloo's go by their tags."""
+    return platform.order == "in-order" or (platform.order == "auto" and platform.transport != "gloo")
+
+
+def _fabric(setup: Setup, world: World) -> Fabric | None:
+    table, graph = setup.scenario.platform.network, physical_network(setup.scenario)
+    if table is None:
+        return None
+    try:
+        fabric = Fabric(graph, table, world.schedule)
+        fabric.connect(setup.graph.to_directed().edges)
+    except ValueError as error:
+        raise ScenarioError(f"scenario: platform.network: {error}") from None
+    return fabric
 
 
 class Durations(dict[str, Callable[[], int]]):

@@ -10,6 +10,7 @@ import gc
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -42,6 +43,7 @@ from schedules.trace import Recorder
 from schedules.volumes import bytes_sent
 from schedules.worker import Worker
 from simulator import collectives
+from simulator.fabric import Fabric
 from simulator.transports import Ideal, Pair
 
 NORMAL = simpy.events.NORMAL
@@ -53,7 +55,7 @@ class Call:
     __slots__ = ("callbacks",)
     _ok = True
 
-    def __init__(self, call: Callable[[Any], None]) -> None:
+    def __init__(self, call: Callable[[Any], object]) -> None:
         self.callbacks = (call,)
 
 
@@ -78,6 +80,9 @@ class World:
         coordinator: who meets whom.
         recorder: of the trace, or None.
         replay: the trace to follow, or None.
+        is_in_order: whether sends and receives of one stream wait for those before them.
+    Attributes:
+        fabric: what messages cross, where they share links; None: every pair has a link of its own.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class World:
         coordinator: Coordinator,
         recorder: Recorder | None = None,
         replay: Replay | None = None,
+        is_in_order: bool = False,
     ) -> None:
         self.env = simpy.Environment()
         self._queue: list[Any] = self.env._queue
@@ -103,6 +109,9 @@ class World:
         self.streams: list[Stream] = []
         self._pairs: list[dict[int, Pair]] = []
         self._durations: list[dict[str, Callable[[], int]]] = []
+        self.fabric: Fabric | None = None
+        self.is_in_order = is_in_order and replay is None  # a trace fixes the order itself
+        self._turns: dict[Stream, deque[Running]] = {}
         self._messages: dict[tuple[int, int, int], deque[Running]] = {}
         self._gatherings: dict[Any, list[dict[int, Running]]] = {}
         self._channels: dict[Group, int] = {}
@@ -146,7 +155,8 @@ class World:
             self._run_events()
         if not all(stream.is_over or stream.is_daemon for stream in self.streams):
             now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
-            raise DeadlockError(f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now)}")
+            told = f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now)}"
+            raise DeadlockError(told + self._blocked())
         if self.replay is not None:
             self.replay.check_end()
 
@@ -181,6 +191,10 @@ class World:
         at = max(self.now, round(time * self.gradient_ns))
         heappush(self._queue, (at, NORMAL, next(self._number), Call(lambda _: call(at))))
 
+    def schedule(self, at: int, call: Callable[[Any], object]) -> None:
+        """Call `call(event)` at a tick, after what is scheduled for it already."""
+        heappush(self._queue, (at, NORMAL, next(self._number), Call(call)))
+
     def abandon(self, running: Running) -> None:
         """A cancelled operation gives back what it holds."""
         operation, rank = running.operation, running.worker.rank
@@ -195,6 +209,8 @@ class World:
         for waiting in self._messages.values():
             if running in waiting:
                 waiting.remove(running)
+        if running in self._turns.get(running.stream, ()):
+            self._leave_turn(running, self.now)
 
     def _end_at(self, running: Running, at: int) -> None:
         running.end_ns = at
@@ -282,6 +298,9 @@ class World:
             _check_sizes(running, other, size, running.result.size)
         other.result = payload
         other.ready_ns = now
+        if self.fabric is not None:
+            self._exchange_by_flows(self.fabric, running, other)
+            return False
         if rank < peer:
             end, other_end = self.transport.exchange(pair, now, other_start, size)
         else:
@@ -296,15 +315,60 @@ class World:
         heappush(self._queue, (end, NORMAL, next(self._number), running))
         return False
 
+    def _exchange_by_flows(self, fabric: Fabric, running: Running, other: Running) -> None:
+        """Both directions at once; with gloo each end is over when it has the other's data, else both together."""
+        transport, now = self.transport, running.start_ns
+        ends: list[int] = []
+
+        def arrived(ending: Running, at: int) -> None:
+            ends.append(at)
+            if not transport.ends_together:
+                self._end_transfer(ending, now, at + transport.overhead_ns, is_exchange=1)
+            elif len(ends) == 2:
+                for each in (other, running):
+                    self._end_transfer(each, now, at, is_exchange=1)
+
+        for sender, receiver in ((running, other), (other, running)):
+            source, target = sender.worker.rank, receiver.worker.rank
+            leaves = transport.leaves(sender.start_ns, receiver.start_ns, fabric.latency_ns(target, source))
+            size = sender.operation.payload.size
+            fabric.send(source, target, size, max(now, leaves), now, partial(arrived, receiver))
+
     def _send(self, running: Running) -> bool:
-        rank, operation = running.worker.rank, running.operation
-        return self._match(running, (rank, operation.peer, operation.tag), is_sender=True)
+        return self._take_turn(running) if self.is_in_order else self._match(running)
 
-    def _receive(self, running: Running) -> bool:
-        rank, operation = running.worker.rank, running.operation
-        return self._match(running, (operation.peer, rank, operation.tag), is_sender=False)
+    _receive = _send
 
-    def _match(self, running: Running, key: tuple[int, int, int], *, is_sender: bool) -> bool:
+    def _take_turn(self, running: Running) -> bool:
+        """Sends and receives of one stream go in order: this one waits until those before it are over."""
+        turns = self._turns.setdefault(running.stream, deque())
+        turns.append(running)
+        running.hook = self._pass_turn
+        return self._match(running) if len(turns) == 1 else False
+
+    def _pass_turn(self, running: Running) -> None:
+        self._leave_turn(running, running.end_ns)
+
+    def _leave_turn(self, running: Running, now: int) -> None:
+        turns = self._turns[running.stream]
+        is_first = turns[0] is running
+        turns.remove(running)
+        if is_first and turns:
+            turns[0].ready_ns = now  # posted only now
+            self._match(turns[0])
+
+    def _blocked(self) -> str:
+        """A remark on messages that wait behind others of their stream, for the board of a deadlock."""
+        blocked = sum(len(turns) - 1 for turns in self._turns.values() if turns)
+        told = f"\n  {blocked} of the sends and receives are blocked by earlier ones of their streams: they go in order"
+        return f"{told} (platform.order)." if blocked else ""
+
+    def _match(self, running: Running) -> bool:
+        """Pair a send with its receive, in the order in which they were posted."""
+        rank, operation = running.worker.rank, running.operation
+        is_sender = isinstance(operation, Send)
+        self._pair(rank, operation.peer)
+        key = (rank, operation.peer, operation.tag) if is_sender else (operation.peer, rank, operation.tag)
         waiting = self._messages.setdefault(key, deque())
         if not waiting or isinstance(waiting[0].operation, Send) == is_sender:
             waiting.append(running)
@@ -312,20 +376,33 @@ class World:
         other = waiting.popleft()
         if not waiting:
             del self._messages[key]
-        self._deliver(*((running, other) if is_sender else (other, running)), now=running.start_ns)
+        self._deliver(*((running, other) if is_sender else (other, running)), now=running.ready_ns)
         return False
 
     def _deliver(self, sender: Running, receiver: Running, *, now: int) -> None:
         payload = sender.operation.payload
         _check_sizes(sender, receiver, payload.size, receiver.operation.size)
         source, target = sender.worker.rank, receiver.worker.rank
-        pair, direction = self._pair(source, target), int(source > target)
-        ends = self.transport.message(pair, direction, sender.start_ns, receiver.start_ns, payload.size)
+        posted = sender.ready_ns, receiver.ready_ns
         receiver.result, sender.result = payload, None
-        for each, end, sent in zip((sender, receiver), ends, (payload.size, 0), strict=True):
-            each.ready_ns = now
-            self.ledger.transfers += pack_transfer(each.worker.rank, each.start_ns, now, end, sent, 0)
-            self._end_at(each, end)
+        sender.ready_ns = receiver.ready_ns = now
+
+        def end_both(end: int) -> None:
+            for each in (sender, receiver):
+                self._end_transfer(each, now, end + self.transport.overhead_ns)
+
+        if self.fabric is None:
+            end_both(self.transport.message(self._pair(source, target), int(source > target), *posted, payload.size))
+        else:
+            leaves = self.transport.leaves(*posted, self.fabric.latency_ns(target, source))
+            self.fabric.send(source, target, payload.size, max(now, leaves), now, end_both)
+
+    def _end_transfer(self, running: Running, ready: int, end: int, *, is_exchange: int = 0) -> None:
+        """Enter a transfer in the ledger, and end it."""
+        sent = 0 if isinstance(running.operation, Receive) else running.operation.payload.size
+        entry = (running.worker.rank, running.start_ns, ready, end, sent, is_exchange)
+        self.ledger.transfers += pack_transfer(*entry)
+        self._end_at(running, end)
 
     # ------------------------------------------------------------------ pairing
 

@@ -4,13 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schedules.operations import Program
-from schedules.pairing import Coordinator
 from schedules.scenario import load
 from schedules.setup import Setup
 from schedules.trace import Recorder
 from schedules.worker import Worker
-from simulator.run import Durations
-from simulator.transports import TRANSPORTS
+from simulator.run import build_world
 from simulator.world import World
 
 Programs = Callable[[Worker], Mapping[str, Program]]
@@ -28,17 +26,7 @@ def build(programs: Programs, workers: int = 2, *, recorder: Recorder | None = N
         {key.replace("__", "."): value for key, value in overrides.items()},
     )
     setup = Setup(scenario, is_recorded=recorder is not None)
-    world = World(
-        ledger=setup.ledger,
-        gradient_ns=scenario.gradient_s * 1e9,
-        transport=TRANSPORTS[scenario.platform.transport](scenario.platform),
-        coordinator=Coordinator(workers, scenario.run.seed),
-        recorder=recorder,
-    )
-    for rank in range(workers):
-        worker = setup.worker(rank)
-        world.add(worker, Durations(scenario, rank), programs(worker))
-    return world
+    return build_world(setup, recorder, programs=programs)
 
 
 def run(programs: Programs, workers: int = 2, **options: Any) -> World:

@@ -37,7 +37,7 @@ from schedules.operations import (
     Until,
 )
 from schedules.pairing import Coordinator
-from schedules.scenario import Duration, Link, PlatformTable
+from schedules.platform import Duration, Link, PlatformTable
 from schedules.worker import Worker
 from simulator.collectives import gloo_seconds, seconds
 from simulator.transports import TRANSPORTS
@@ -170,7 +170,7 @@ def started(*operations: Operation) -> Program:
     yield Await(tuple(handles))
 
 
-def run_started(transport: str, *scripts: Sequence[Operation]) -> list[int]:
+def run_started(transport: str, *scripts: Sequence[Operation], is_in_order: bool = False) -> list[int]:
     """When all started operations of each rank are over."""
     ledger = Ledger(len(scripts))
     world = World(
@@ -178,6 +178,7 @@ def run_started(transport: str, *scripts: Sequence[Operation]) -> list[int]:
         gradient_ns=1e9,
         transport=TRANSPORTS[transport](platform(transport)),
         coordinator=Coordinator(len(scripts), 0),
+        is_in_order=is_in_order,
     )
     clocks = Clocks(nx.complete_graph(len(scripts)), 0, 1.0)
     for rank, script in enumerate(scripts):
@@ -188,7 +189,8 @@ def run_started(transport: str, *scripts: Sequence[Operation]) -> list[int]:
 
 def test_ideal_messages_of_one_direction_go_one_behind_the_other() -> None:
     sends, receives = zip(*(message(tag) for tag in range(3)), strict=True)
-    assert run_started("ideal", sends, receives) == [3 * (LATENCY + BYTES)] * 2
+    assert run_started("ideal", sends, receives) == [LATENCY + 3 * BYTES] * 2  # the latency passes meanwhile
+    assert run_started("ideal", sends, receives, is_in_order=True) == [3 * (LATENCY + BYTES)] * 2
 
 
 def test_gloo_messages_of_one_direction_share_the_wire_but_not_the_latency() -> None:

@@ -94,6 +94,8 @@ KEYS = [
     ("platform.network.sharing", '"fair"', "expected 'max-min' or 'rtt', found 'fair'", FABRIC),
     ("platform.network.solver", '"fast"', "expected 'auto', 'python' or 'numba', found 'fast'", FABRIC),
     ("platform.network.placement", "[0]", "expected places for 4 workers, found 1", FABRIC),
+    ("platform.network.hosts", "0", "expected a number of at least 1, found 0", FABRIC),
+    ("platform.network.hosts", "2", "expected places for 4 workers, found 2", FABRIC),
     ("platform.network.routes", "[]", "expected a table, found []", FABRIC),
     ("platform.network.bandwidth", '"10 s"', "expected a quantity in byte/second", "found '10 s'", FABRIC),
     ("platform.network.bandwith", "1", "did you mean 'bandwidth'?", FABRIC),

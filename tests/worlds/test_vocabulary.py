@@ -11,7 +11,11 @@ from schedules.result import Result
 from tests.worlds.conftest import World
 
 HERE = Path(__file__).parent
-VOCABULARY = {"schedule.program": str(HERE / "programs" / "vocabulary.py"), "topology.graph": "complete"}
+VOCABULARY = {
+    "schedule.program": str(HERE / "programs" / "vocabulary.py"),
+    "topology.graph": "complete",
+    "platform.order": "overtaking",  # it posts receives before it sends
+}
 
 
 def operations(result: Result, rank: int, stream: str) -> list[tuple[Any, ...]]:
