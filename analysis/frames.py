@@ -1,4 +1,5 @@
-"""Reading a run directory: `run.json`, `summary.json`, `trace.parquet` and, of a numeric run, `series.parquet`."""
+"""Reading a run directory: `run.json`, `summary.json`, `trace.parquet`; of a numeric run, `series.parquet`; where the
+run has them, `links.parquet`, `network.json` and `memory.parquet`."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from schedules.trace import COLUMNS
 
 if TYPE_CHECKING:
+    import networkx as nx
     import pandas as pd
 
 WORLDS: Final = ("simulated", "measured")
@@ -26,6 +28,8 @@ _SERIES_COLUMNS: Final = (
     "consensus_distance",
     "consensus_distance_mean",
 )
+_LINK_COLUMNS: Final = ("source", "target", "bandwidth", "latency", "carried_bytes", "busy_s", "utilisation")
+_MEMORY_COLUMNS: Final = ("rank", "time_ns", "kind", "bytes")
 _INFO_KEYS: Final = ("scenario", "seed", "world", "gradient_s", "fingerprint")
 
 
@@ -78,8 +82,43 @@ class Run:
         Raises:
             ValueError: if the file is cut short or not such a table; it is named.
         """
-        path = self.directory / "series.parquet"
-        return _read_table(path, _SERIES_COLUMNS) if path.exists() else None
+        return self._table("series", _SERIES_COLUMNS)
+
+    @cached_property
+    def links(self) -> pd.DataFrame | None:
+        """What every direction of a link carried, as `schedules.result.Result.links`; None where it is not known.
+
+        Raises:
+            ValueError: as `series`.
+        """
+        return self._table("links", _LINK_COLUMNS)
+
+    @cached_property
+    def memory(self) -> pd.DataFrame | None:
+        """Bytes held by rank and kind of buffer: `rank`, `time_ns`, `kind`, `bytes`, steps in time; None if unknown.
+
+        Raises:
+            ValueError: as `series`.
+        """
+        return self._table("memory", _MEMORY_COLUMNS)
+
+    @cached_property
+    def network(self) -> nx.Graph[Any] | None:
+        """The network that messages crossed, or the communication graph; None where it is not known.
+
+        Raises:
+            ValueError: if the file is not such a graph; it is named.
+        """
+        path = self.directory / "network.json"
+        if not path.exists():
+            return None
+        from topologies.files import load
+
+        return load(path)
+
+    def _table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame | None:
+        path = self.directory / f"{name}.parquet"
+        return _read_table(path, columns) if path.exists() else None
 
 
 def load_run(directory: str | PathLike[str]) -> Run:

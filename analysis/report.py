@@ -8,22 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis.comparison import Comparison, leaves
+from analysis.explanation import Explanation, explain_run
 from analysis.figures import breakdown_bars, curves, readable_window, staleness_bars, timeline
 from analysis.fits import DurationFit, LinkFit, platform_toml
 from analysis.frames import Run
+from analysis.graph_figure import graph_figure
 from analysis.kinds import COMPUTE
+from analysis.memory_figure import memory_curve
 from analysis.metrics import PARTS
 from analysis.quantities import MISSING, number, percent, quantity, relative_error, with_unit
 from analysis.style import WORLD_COLOURS, inline_svg, save
 from analysis.whole import whole_directory
+from analysis.why import path_table, section
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 REPORT: Final = "report.html"
-_FIGURES: Final = ("timeline", "breakdown", "staleness", "curves")
-_TABLES: Final = ("summary", "operations", "breakdown", "staleness", "settings")
+_FIGURES: Final = ("timeline", "breakdown", "network", "memory", "memory_measured", "staleness", "curves")
+_TABLES: Final = ("summary", "operations", "breakdown", "critical_path", "waits", "staleness", "settings")
+_LINKS: Final = "links"
 _QUANTITIES: Final = {
     "count": "count",
     "duration_s": "duration",
@@ -49,10 +54,11 @@ def write_report(comparison: Comparison, out_dir: Path) -> tuple[Path, ...]:
         figures = _figures(comparison)
         for name, figure in figures.items():
             save(figure, place / name)
-        for name, table in _tables(comparison).items():
+        explanations = {world: explain_run(run) for world, run in comparison.runs.items()}
+        for name, table in _tables(comparison, explanations).items():
             table.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
         drawn = {name: (place / f"{name}.svg").read_text(encoding="utf-8") for name in figures}
-        html = render(comparison, {name: inline_svg(svg, name) for name, svg in drawn.items()})
+        html = render(comparison, {name: inline_svg(svg, name) for name, svg in drawn.items()}, explanations)
         (place / REPORT).write_text(html, encoding="utf-8")
         written = sorted((each.name for each in place.iterdir()), key=lambda name: (name != REPORT, name))
     _remove_former(out_dir, written)
@@ -60,11 +66,11 @@ def write_report(comparison: Comparison, out_dir: Path) -> tuple[Path, ...]:
 
 
 def _remove_former(out_dir: Path, written: list[str]) -> None:
-    """Figures of a former report that this one does not have."""
-    for name in _FIGURES:
-        for suffix in (".png", ".svg"):
-            if name + suffix not in written:
-                (out_dir / (name + suffix)).unlink(missing_ok=True)
+    """Figures and tables of a former report that this one does not have."""
+    names = [name + suffix for name in _FIGURES for suffix in (".png", ".svg")]
+    for name in (*names, f"{_LINKS}.csv"):
+        if name not in written:
+            (out_dir / name).unlink(missing_ok=True)
 
 
 def _figures(comparison: Comparison) -> dict[str, Figure]:
@@ -75,6 +81,9 @@ def _figures(comparison: Comparison) -> dict[str, Figure]:
     figures = {
         "timeline": timeline(traces, window),
         "breakdown": breakdown_bars(comparison.breakdowns),
+        "network": _network(comparison.simulated),
+        "memory": _memory(comparison.simulated),
+        "memory_measured": _memory(comparison.measured),
         "staleness": staleness_bars(comparison.staleness),
         "curves": curves({world: each for world, each in series.items() if each is not None}),
     }
@@ -82,20 +91,42 @@ def _figures(comparison: Comparison) -> dict[str, Figure]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def _tables(comparison: Comparison) -> dict[str, pd.DataFrame]:
+def _network(run: Run) -> Figure | None:
+    """The network with its links coloured by utilisation, where the run knows them and they carried anything."""
+    if run.network is None or run.links is None or not (run.links["carried_bytes"] > 0).any():
+        return None
+    return graph_figure(run.network, run.links)
+
+
+def _memory(run: Run) -> Figure | None:
+    return None if run.memory is None else memory_curve(run.memory)
+
+
+def _tables(comparison: Comparison, explanations: dict[str, Explanation]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     parts = pd.concat(comparison.breakdowns, names=["world"]).reset_index()
-    tables = (comparison.summary, comparison.operations, parts, comparison.distances, comparison.settings)
-    return dict(zip(_TABLES, tables, strict=True))
+    waits = {world: each.waits for world, each in explanations.items() if each.waits is not None}
+    tables = (
+        comparison.summary,
+        comparison.operations,
+        parts,
+        path_table(explanations),
+        pd.concat(waits, names=["world"]).reset_index("world"),
+        comparison.distances,
+        comparison.settings,
+    )
+    links = comparison.simulated.links
+    return dict(zip(_TABLES, tables, strict=True)) | ({} if links is None else {_LINKS: links})
 
 
-def render(comparison: Comparison, figures: dict[str, str]) -> str:
+def render(comparison: Comparison, figures: dict[str, str], explanations: dict[str, Explanation] | None = None) -> str:
     """The page.
 
     Args:
         comparison: what to say.
         figures: `<svg>` elements by name.
+        explanations: by world; worked out if they are not given.
     """
     import jinja2
     from markupsafe import Markup
@@ -113,6 +144,7 @@ def render(comparison: Comparison, figures: dict[str, str]) -> str:
             operations=_operation_groups(comparison),
             distances=[_distance_row(row) for row in comparison.distances.to_dict("records")],
             parts=_parts(comparison),
+            why=section(explanations or {world: explain_run(run) for world, run in comparison.runs.items()}),
             calibration=_calibration_rows(comparison),
             toml=platform_toml(comparison.calibrations["measured"], _distribution(comparison.simulated)),
             scenario=[(key, _text(value)) for key, value in leaves(comparison.measured.scenario)],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 INK: Final = "#1d242c"
@@ -78,6 +79,16 @@ _SETTINGS: Final = {
 _NO_METADATA: Final[dict[str, Any]] = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _VARIABLES: Final = {"ink": INK, "faint": FAINT, "grid": GRID, "paper": PAPER, "idle": IDLE, **WORLD_COLOURS}
 """The colours that a page sets anew, for instance where it is dark."""
+
+
+def utilisation_map() -> Colormap:
+    """From idle to full: the middle of plasma, of even steps for all kinds of colour blindness, seen on light and dark
+    paper."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    shades = [colormaps["plasma"](0.9 - 0.65 * step / 255) for step in range(256)]
+    return ListedColormap(shades, "utilisation")
 
 
 def kind_colours(kinds: list[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedules.errors import ScheduleError
 from schedules.result import check_target, read_replay
-from schedules.scenario import Scenario, ScenarioError, load, read_value
+from schedules.scenario import Scenario, ScenarioError, read_value
 
 if TYPE_CHECKING:
     from executor.news import News
@@ -213,6 +213,8 @@ def _leave(seat: Any) -> None:
 
 def main() -> int:
     """The command line. Exit status 0, 1 (the run failed) or 2 (bad input)."""
+    from executor.launch import executable
+
     parser = argparse.ArgumentParser(prog="python -m executor", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("scenario", help="TOML file")
     parser.add_argument("--out", default="runs/measured", help="run directory (default: %(default)s)")
@@ -222,7 +224,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         pairs = [each.partition("=")[::2] for each in options.set]
-        scenario = load(options.scenario, {key: read_value(value) for key, value in pairs})
+        scenario = executable(options.scenario, {key: read_value(value) for key, value in pairs})
         check_target(Path(options.out))
         place = place_in_cluster(dict(os.environ))
         if place is not None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from executor.launch import Ranks, Source, execute
 from schedules.errors import ScheduleError
 from schedules.result import Result
-from schedules.scenario import Scenario, load, resolve
+from schedules.scenario import Duration, Scenario, load, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,12 +104,17 @@ def measure(
     assert result.trace is not None
     kernels = result.trace[result.trace["op"] == "Compute"]
     has_gradient = resolved.is_numeric or resolved.workload.module is not None
-    gradient = fit_gradient(kernels) if has_gradient else resolved.platform.gradient.model_dump(mode="json")
+    gradient = fit_gradient(kernels) if has_gradient else kept(resolved.platform.gradient)
     platform: dict[str, Any] = {"gradient": gradient, "transport": "gloo"}
     platform |= {"link": {"bandwidth": link.bandwidth, "latency": link.latency}, "overhead": link.overhead}
     info = {"num_gradients": len(kernels), "all_reduce_s": _all_reduces(result.trace), "attempts": attempts}
     info |= {"link_residual": link.residual, "bandwidth_factor": link.factor, "ranks": result.info["ranks"]}
     return Measurement(platform, info)
+
+
+def kept(gradient: Duration) -> dict[str, Any]:
+    """The scenario's own durations, in seconds."""
+    return gradient.model_dump(mode="json", exclude={"flops", "bytes"}, exclude_none=True)
 
 
 def _measured(scenario: Scenario, sizes: Sequence[int] | None, ranks: Ranks | None) -> tuple[Result, Link, int]:
@@ -134,7 +139,7 @@ def probe(scenario: Scenario, sizes: Sequence[int] | None = None) -> Scenario:
     largest = min(max(scenario.parameter_bytes or 0, 1 << 22), 1 << 24) // 8 * 8
     chosen = sorted(sizes) if sizes else sorted({4096, 65_536, 1 << 20, largest})
     tables["schedule"] = {"program": "executor.probes", "sizes": list(chosen)}
-    tables["run"] |= {"trace": True, "observations": 0}
+    tables["run"] |= {"trace": True, "observations": 0, "until": "end"}
     return resolve(tables, "calibration")
 
 

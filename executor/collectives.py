@@ -23,6 +23,7 @@ from executor.report import Took
 from executor.transports import Ends
 from schedules.driver import Running
 from schedules.errors import ProgramError
+from schedules.memory import in_flight
 from schedules.operations import (
     AllGather,
     AllReduce,
@@ -77,7 +78,7 @@ class _Lane:
     """Collectives of one stream on one group, one after the other on a thread of their own."""
 
     def __init__(self, groups: Groups, name: str, index: int, members: tuple[int, ...], ends: Ends) -> None:
-        self.took: list[tuple[int, int, int]] = []
+        self.took: list[tuple[int, int, int, int]] = []
         self.queue: SimpleQueue[Running] = SimpleQueue()
         self._groups, self._name, self._ends = groups, name, ends
         self._index, self._members = index, members
@@ -108,7 +109,8 @@ class _Lane:
         self._connect()
         running.result = self._answer(operation)
         end_ns = running.end_ns = self._ends.now
-        self.took.append((start_ns, end_ns, bytes_sent(type(operation).__name__, len(self._members), operation.size)))
+        volume = type(operation).__name__, len(self._members), operation.size
+        self.took.append((start_ns, end_ns, bytes_sent(*volume), in_flight(*volume)))
         self._ends.done(running)
 
     def _answer(self, operation: Any) -> Payload | None:

@@ -17,10 +17,10 @@ import torch
 from executor.clock import Clock
 from executor.transports import Ends
 from executor.waiting import sleep_until
-from schedules.accounts import pack_computation
 from schedules.driver import Running, where
 from schedules.errors import ProgramError
 from schedules.operations import Payload
+from schedules.stragglers import Pace
 
 Draw = Callable[[str], Iterator[int]]
 """Durations of a kernel in nanoseconds, without end."""
@@ -43,10 +43,12 @@ class Engines:
     Args:
         draw: durations of a kernel, or None where kernels take what they take.
         device: waited for at the end of a kernel.
+        pace: of the rank; paced kernels take longer in its slow spells.
     """
 
-    def __init__(self, clock: Clock, ends: Ends, draw: Draw | None, device: torch.device) -> None:
+    def __init__(self, clock: Clock, ends: Ends, draw: Draw | None, device: torch.device, pace: Pace) -> None:
         self._clock, self._ends, self._draw, self._device = clock, ends, draw, device
+        self._pace, self._pace_lock = pace, threading.Lock()  # all engines' threads ask it
         self._durations: dict[str, Iterator[int]] = {}
         self._threads: dict[str, _Engine] = {}
 
@@ -68,8 +70,8 @@ class Engines:
         name = running.operation.engine
         engine = self._threads[name]
         if engine.leave(running):
-            account, ready_ns = running.worker.account, running.ready_ns
-            account.ledger.computations += pack_computation(account.rank, ready_ns, max(ready_ns, self._ends.now))
+            ready_ns = running.ready_ns
+            running.worker.account.computed(running.operation, ready_ns, max(ready_ns, self._ends.now))
             self._threads[name] = _Engine(name, self, engine.jobs)
 
     def busy_until_ns(self) -> int:
@@ -102,14 +104,15 @@ class Engines:
         """Run one kernel, on the engine's thread."""
         running = job.running
         ready_ns = running.ready_ns = self._ends.now
-        engine.until_ns = ready_ns + job.duration_ns
+        with self._pace_lock:
+            until_ns = engine.until_ns = self._pace.end(ready_ns, job.duration_ns)
         if job.work is not None:
             array = running.result.array = job.work()
             running.result.size = array.nbytes
             if self._device.type == "cuda":
                 torch.cuda.current_stream(self._device).synchronize()
         if job.duration_ns and self._clock.t0_ns is not None:
-            sleep_until(self._clock.t0_ns + ready_ns + job.duration_ns)
+            sleep_until(self._clock.t0_ns + until_ns)
         running.end_ns = self._ends.now
         self._ends.done(running)
 

@@ -48,13 +48,25 @@ def execute(
         ScheduleError: if the run cannot go on: a program's mistake, a dead rank, a replay that diverges, or
             (`TimeoutError`, with the board of all ranks) nothing has happened anywhere for `execution.timeout`.
     """
-    resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    resolved = executable(scenario, overrides)
     if out is not None:
         check_target(Path(out))
     if ranks is not None:
         return ranks.execute(resolved, out=out, replay=replay)
     with Ranks() as started:
         return started.execute(resolved, out=out, replay=replay)
+
+
+def executable(scenario: Source, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario, resolved, as the ranks can run it.
+
+    Raises:
+        ScenarioError: if it is wrong, or ends as only a simulation can.
+    """
+    resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    if resolved.run.until != "end":
+        raise ScenarioError(f"scenario: run.until: expected 'end' for an execution, found {resolved.run.until!r}")
+    return resolved
 
 
 class Ranks:
@@ -88,7 +100,7 @@ class Ranks:
         watch: Callable[[dict[str, Any]], None] | None = None,
     ) -> Result:
         """Run a scenario: see `executor.execute`. `watch` is told of processes that begin and end."""
-        resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+        resolved = executable(scenario, overrides)
         if out is not None:
             check_target(Path(out))
         directory = Path(tempfile.mkdtemp(prefix="twinclock-"))

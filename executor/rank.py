@@ -33,6 +33,7 @@ from schedules.pairing import Coordinator
 from schedules.replay import Replay
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
+from schedules.stragglers import pace
 from schedules.trace import FileRecorder
 from schedules.worker import Worker
 
@@ -162,7 +163,8 @@ class Run:
     def _provide(self) -> None:
         seat, world, store = self.seat, self.world, self.control.store
         groups = Groups(store, self.placement, is_local=seat.is_local)
-        self.engines = Engines(self.clock, world, self._draw(), self.placement.device)
+        rank_pace = pace(self.scenario, seat.rank)
+        self.engines = Engines(self.clock, world, self._draw(), self.placement.device, rank_pace)
         self.messages = PointToPoint(groups, seat.rank, seat.num_workers, world)
         self.collectives = Collectives(groups, seat.rank, seat.num_workers, world)
         if seat.rank == 0:

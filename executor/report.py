@@ -21,16 +21,18 @@ from schedules.trace import read_rank_files
 if TYPE_CHECKING:
     import pandas as pd
 
-_ENTRIES = ("computations", "transfers", "applied")
+_ENTRIES = ("computations", "transfers", "applied", "held")
 
 
 class Took(NamedTuple):
-    """One collective of a rank: its lane, when it was issued and over there, and the bytes that the rank sent."""
+    """One collective of a rank: its lane, when it was issued and over there, the bytes that the rank sent, and those
+    that it held meanwhile."""
 
     lane: str
     start_ns: int
     end_ns: int
     sent: int
+    held: int
 
 
 @dataclass
@@ -76,7 +78,8 @@ def write(report: Report, directory: Path) -> Path:
         "evaluation": report.evaluation,
     }
     arrays: dict[str, Any] = {name: np.frombuffer(bytes(getattr(report.ledger, name)), np.uint8) for name in _ENTRIES}
-    arrays["collectives"] = np.array([each[1:] for each in report.collectives], dtype=np.int64).reshape(-1, 3)
+    arrays["collectives"] = np.array([each[1:] for each in report.collectives], dtype=np.int64).reshape(-1, 4)
+    arrays["always"] = report.ledger.memory.always[report.rank]
     if report.parameters is not None:
         arrays["parameters"] = report.parameters
         arrays["index"] = np.array([each[0] for each in report.observations], dtype=np.int64)
@@ -97,7 +100,8 @@ def read(directory: Path, rank: int) -> Report:
     with np.load(stem(directory, rank).with_suffix(".npz")) as found:
         arrays = dict(found)
     told = json.loads(str(arrays["told"]))
-    ledger = Ledger()
+    ledger = Ledger(rank + 1)
+    ledger.memory.always[rank] = arrays["always"]
     for name in _ENTRIES:
         getattr(ledger, name).extend(arrays[name].tobytes())
     t0_ns, before, after, is_shared = told["clock"]
@@ -120,11 +124,12 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, Any]) -> Resul
     ranks = range(scenario.topology.workers)
     reports = [read(directory, rank) for rank in ranks]
     readies = _readies(reports)
-    ledger = _ledger(reports, readies)
+    ledger = _ledger(reports, readies, keeps_curve=scenario.run.trace)
     result = Result(scenario, MEASURED, summarise(scenario, ledger, max(report.end_ns for report in reports)))
     result.info = {**info, "ranks": [_told(report) for report in reports]}
     if scenario.run.trace:
         result.trace = _trace(scenario, directory, reports, readies)
+        result.memory = _on_one_clock(ledger.memory_table(), reports, ("time_ns",))
     if reports[0].parameters is not None:
         _add_numbers(result, reports)
     return result
@@ -158,14 +163,15 @@ def _numbered(collectives: Sequence[Took]) -> list[tuple[str, int]]:
     return keys
 
 
-def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]]) -> Ledger:
+def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]], *, keeps_curve: bool) -> Ledger:
     """The facts of all ranks."""
-    ledger = Ledger(len(reports))
+    ledger = Ledger(len(reports), keeps_curve=keeps_curve)
     for report, ready in zip(reports, readies, strict=True):
         for name in _ENTRIES:
             getattr(ledger, name).extend(getattr(report.ledger, name))
+        ledger.memory.always[report.rank] = report.ledger.memory.always[report.rank]
         for took, at in zip(report.collectives, ready, strict=True):
-            ledger.transfers += pack_transfer(report.rank, took.start_ns, at, took.end_ns, took.sent, 0)
+            ledger.transfers += pack_transfer(report.rank, took.start_ns, at, took.end_ns, took.sent, 0, took.held)
     return ledger
 
 
@@ -175,7 +181,7 @@ def _trace(
     """The ranks' records, with the collectives' `ready_ns`, on one clock."""
     stems = [stem(directory, report.rank) for report in reports]
     trace = read_rank_files(stems, run=scenario.fingerprint(), world=MEASURED)
-    times = {name: trace[name].to_numpy(copy=True) for name in ("start_ns", "ready_ns", "end_ns")}
+    ready_ns, start_ns, end_ns = (trace[name].to_numpy(copy=True) for name in ("ready_ns", "start_ns", "end_ns"))
     found = {
         (report.rank, took.start_ns, took.end_ns): ready
         for report, all_ready in zip(reports, readies, strict=True)
@@ -184,14 +190,20 @@ def _trace(
     ranks = trace["rank"].to_numpy()
     is_collective = (trace["group"] != "").to_numpy()
     for row in np.flatnonzero(is_collective).tolist():
-        key = (int(ranks[row]), int(times["start_ns"][row]), int(times["end_ns"][row]))
-        times["ready_ns"][row] = found.get(key, times["ready_ns"][row])
+        key = (int(ranks[row]), int(start_ns[row]), int(end_ns[row]))
+        ready_ns[row] = found.get(key, ready_ns[row])
+    return _on_one_clock(trace.assign(ready_ns=ready_ns), reports, ("start_ns", "ready_ns", "end_ns"))
+
+
+def _on_one_clock(table: pd.DataFrame, reports: Sequence[Report], times: Sequence[str]) -> pd.DataFrame:
+    """A table with a column `rank`, the times of each rank with another clock aligned."""
+    columns = {name: table[name].to_numpy(copy=True) for name in times}
     for report in reports:
         if not report.is_clock_shared:
-            rows = (trace["rank"] == report.rank).to_numpy()
-            for column in times.values():
+            rows = (table["rank"] == report.rank).to_numpy()
+            for column in columns.values():
                 column[rows] = align(column[rows], report.before, report.after, report.t0_ns)
-    return trace.assign(**times)
+    return table.assign(**columns)
 
 
 def _add_numbers(result: Result, reports: Sequence[Report]) -> None:

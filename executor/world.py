@@ -24,8 +24,9 @@ from executor.meeting import Meetings
 from executor.news import DEAD, FINISHED, News
 from executor.transports import PointToPoint
 from executor.waiting import sleep_until
-from schedules.accounts import pack_computation, pack_transfer
+from schedules.accounts import pack_transfer
 from schedules.driver import SHARED_HANDLERS, Handler, Running, Stream
+from schedules.memory import in_flight
 from schedules.operations import (
     COLLECTIVES,
     Compute,
@@ -298,14 +299,14 @@ class World:
 
 
 def _computed(running: Running) -> None:
-    account = running.worker.account
-    account.ledger.computations += pack_computation(account.rank, running.ready_ns, running.end_ns)
+    running.worker.account.computed(running.operation, running.ready_ns, running.end_ns)
 
 
 def _transferred(running: Running) -> None:
     account, operation = running.worker.account, running.operation
-    sent = 0 if operation.__class__ in (Receive, Meet) else operation.size
-    entry = (account.rank, running.start_ns, running.ready_ns, running.end_ns, sent, operation.__class__ is Exchange)
+    kind, times = operation.__class__, (running.start_ns, running.ready_ns, running.end_ns)
+    sent = 0 if kind in (Receive, Meet) else operation.size
+    entry = (account.rank, *times, sent, kind is Exchange, in_flight(kind.__name__, 2, operation.size))
     account.ledger.transfers += pack_transfer(*entry)
 
 

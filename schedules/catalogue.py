@@ -24,6 +24,7 @@ class Entry:
         settings: pydantic model of the keys of [schedule].
         streams: worker -> its programs by stream name, in the order in which they begin.
         has_tilde: whether the workers keep a second copy x~ of the parameters (A²CiD²).
+        survives: whether the others go on when a worker fails: an exchange with it is answered None.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Entry:
     settings: Any
     streams: Callable[[Any], Mapping[str, Program]]
     has_tilde: bool = False
+    survives: bool = False
 
 
 MODULES = {
@@ -50,7 +52,8 @@ def names() -> list[str]:
 def find(name: object) -> Entry:
     """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
 
-    A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`.
+    A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`; `HAS_TILDE` and
+    `SURVIVES_FAILURES`, if it has them, say what `Entry` says.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -68,6 +71,7 @@ def find(name: object) -> Entry:
         settings=module.Settings,
         streams=module.streams,
         has_tilde=getattr(module, "HAS_TILDE", False),
+        survives=getattr(module, "SURVIVES_FAILURES", False),
     )
 
 

@@ -7,7 +7,9 @@ moves no other stream. Poisson clocks tick in gradient times (one gradient time 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterator
+from itertools import chain
 
 import networkx as nx
 import numpy as np
@@ -27,6 +29,7 @@ class StreamKey(enum.IntEnum):
     INITIAL = 8
     PROGRAM = 9
     FAILURE = 10
+    STRAGGLER = 11
 
 
 Tick = tuple[float, int, int]
@@ -38,18 +41,35 @@ def stream(seed: int, key: StreamKey, i: int = 0, j: int = 0) -> np.random.Gener
     return np.random.default_rng([seed, int(key), i, j])
 
 
+class Poisson:
+    """A Poisson clock, whose ticks are drawn as far as they are asked for.
+
+    Args:
+        generator: its own random stream.
+        rate: in ticks per gradient time.
+    """
+
+    def __init__(self, generator: np.random.Generator, rate: float) -> None:
+        self._generator = generator
+        self._rate = rate
+        self._times = np.empty(0)
+        self._last = 0.0 if rate > 0 else np.inf
+
+    def until(self, horizon: float) -> NDArray[np.float64]:
+        """The ticks up to `horizon` that were not asked for yet, ascending, in gradient times: float64 [num_ticks]."""
+        while self._last <= horizon:
+            expected = self._rate * (horizon - self._last)
+            gaps = self._generator.exponential(1 / self._rate, size=int(expected + 4 * expected**0.5 + 8))
+            self._times = np.append(self._times, np.cumsum(np.append(self._last, gaps))[1:])  # however they are cut
+            self._last = float(self._times[-1])
+        num_due = int(np.searchsorted(self._times, horizon, side="right"))
+        due, self._times = self._times[:num_due], self._times[num_due:].copy()
+        return due
+
+
 def poisson_times(generator: np.random.Generator, rate: float, horizon: float) -> NDArray[np.float64]:
     """Ticks of a Poisson clock of the given rate in (0, horizon], ascending, in gradient times: float64 [num_ticks]."""
-    if rate <= 0:
-        return np.empty(0)
-    times = np.empty(0)
-    last = 0.0
-    while last <= horizon:
-        expected = rate * (horizon - last)
-        gaps = generator.exponential(1 / rate, size=int(expected + 4 * expected**0.5 + 8))
-        times = np.append(times, last + np.cumsum(gaps))
-        last = float(times[-1])
-    return times[: int(np.searchsorted(times, horizon, side="right"))]
+    return Poisson(generator, rate).until(horizon)
 
 
 class Clocks:
@@ -59,22 +79,29 @@ class Clocks:
         graph: undirected, edge attribute `rate` = lambda_ij in ticks per gradient time.
         seed: of the run.
         horizon: time of the last possible tick, in gradient times.
+        ahead: how far ahead ticks are drawn, in gradient times; None: all at once. The ticks are the same.
     """
 
-    def __init__(self, graph: nx.Graph[int], seed: int, horizon: float) -> None:
+    def __init__(self, graph: nx.Graph[int], seed: int, horizon: float, *, ahead: float | None = None) -> None:
         self.graph = graph
         self.seed = seed
         self.horizon = horizon
-        self._edges: dict[tuple[int, int], NDArray[np.float64]] = {}
+        self._ahead = horizon if ahead is None else min(ahead, horizon)
+        self._edges: dict[tuple[int, int], Poisson] = {}
+        self._drawn: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
-    def edge(self, i: int, j: int) -> NDArray[np.float64]:
-        """Ticks of the undirected edge (i, j), the same at both ends. Kept until the second call."""
+    def edge(self, i: int, j: int, window: int = 0) -> NDArray[np.float64]:
+        """Ticks of the undirected edge (i, j) in a window of time, the same at both ends. Kept until the second call.
+
+        The windows of an edge must be asked for in their order, by either end.
+        """
         edge = (i, j) if i < j else (j, i)
-        times = self._edges.pop(edge, None)
+        times = self._drawn.pop((*edge, window), None)
         if times is None:
-            generator = stream(self.seed, StreamKey.EDGE, *edge)
-            rate = self.graph.edges[edge]["rate"]
-            times = self._edges[edge] = poisson_times(generator, rate, self.horizon)
+            clock, end = self._edges.pop(edge) if window else self._clock(*edge), self._end(window)
+            times = self._drawn[(*edge, window)] = clock.until(end)
+            if end < self.horizon:
+                self._edges[edge] = clock
         return times
 
     def edges(self, rank: int) -> Iterator[Tick]:
@@ -84,18 +111,33 @@ class Clocks:
         has both ends ready (gossip.md, 4.4).
         """
         peers = sorted(self.graph.adj[rank], key=lambda peer: (min(rank, peer), max(rank, peer)))
-        ticks = [self.edge(rank, peer) for peer in peers]
+        num_before = np.zeros(len(peers), dtype=np.int64)
+        return chain.from_iterable(self._merged(rank, peers, window, num_before) for window in self._windows())
+
+    def _merged(self, rank: int, peers: list[int], window: int, num_before: NDArray[np.int64]) -> Iterator[Tick]:
+        """The ticks of one window in their order; `num_before` counts those of earlier windows by peer."""
+        ticks = [self.edge(rank, peer, window) for peer in peers]
         lengths = [len(times) for times in ticks]
         if not any(lengths):
             return iter(())
         times = np.concatenate(ticks)
         order = np.argsort(times, kind="stable")
         whom = np.repeat(np.array(peers), lengths)[order]
-        index = np.concatenate([np.arange(length) for length in lengths])[order]
+        index = np.concatenate([np.arange(n, n + length) for n, length in zip(num_before, lengths, strict=True)])[order]
+        num_before += lengths
         return zip(times[order].tolist(), whom.tolist(), index.tolist(), strict=True)
 
     def gradient(self, rank: int) -> Iterator[Tick]:
         """Ticks of a worker's own gradient clock: Poisson of rate 1."""
-        generator = stream(self.seed, StreamKey.GRADIENT_CLOCK, rank)
-        times = poisson_times(generator, 1.0, self.horizon)
-        return ((time, -1, index) for index, time in enumerate(times.tolist()))
+        clock = Poisson(stream(self.seed, StreamKey.GRADIENT_CLOCK, rank), 1.0)
+        times = chain.from_iterable(clock.until(self._end(window)).tolist() for window in self._windows())
+        return ((time, -1, index) for index, time in enumerate(times))
+
+    def _clock(self, i: int, j: int) -> Poisson:
+        return Poisson(stream(self.seed, StreamKey.EDGE, i, j), self.graph.edges[i, j]["rate"])
+
+    def _end(self, window: int) -> float:
+        return min((window + 1) * self._ahead, self.horizon)
+
+    def _windows(self) -> range:
+        return range(math.ceil(self.horizon / self._ahead) if self._ahead > 0 else 1)

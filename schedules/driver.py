@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from schedules.errors import ProgramError
+from schedules.memory import received
 from schedules.operations import (
     OPERATIONS,
     Arrivals,
@@ -73,12 +74,12 @@ class Running:
         hook: called by `ended` first: the world's book-keeping.
         state, callbacks: the world's own. (The simulator queues the running operation itself as its SimPy event.)
         waiter: the stream that awaits it.
-        is_over, is_cancelled: its state.
+        is_over, is_cancelled, is_taken: its state; taken is what an `Await` has handed to its program.
     """
 
     __slots__ = (
-        "callbacks", "end_ns", "hook", "is_cancelled", "is_over", "lane", "name", "note", "operation", "ready_ns",
-        "result", "start_ns", "state", "stream", "waiter", "worker", "world",
+        "callbacks", "end_ns", "hook", "is_cancelled", "is_over", "is_taken", "lane", "name", "note", "operation",
+        "ready_ns", "result", "start_ns", "state", "stream", "waiter", "worker", "world",
     )  # fmt: skip
 
     _ok: ClassVar[bool] = True
@@ -98,7 +99,7 @@ class Running:
         self.state: Any = None
         self.callbacks: Any = None
         self.waiter: Stream | None = None
-        self.is_over = self.is_cancelled = False
+        self.is_over = self.is_cancelled = self.is_taken = False
 
     def ended_with(self, _: object) -> None:
         """`ended`, when the simulator ends it together with another operation."""
@@ -213,7 +214,7 @@ class Stream(Running):
     def settle(self, now: int) -> None:
         """End the `Await` with what has arrived by now."""
         handles, self.state = self.state, None
-        _take_arrivals(self, handles)
+        _take_arrivals(self, handles, now)
         self.world.wake(self, now)
 
 
@@ -227,7 +228,7 @@ def _is_enough(handles: Sequence[Handle], wanted: frozenset[int] | int) -> bool:
     return all(bool(handles[position].running.is_over) for position in wanted)
 
 
-def _take_arrivals(stream: Stream, handles: Sequence[Handle]) -> None:
+def _take_arrivals(stream: Stream, handles: Sequence[Handle], now: int) -> None:
     """What has arrived becomes the result. A replay shows what had arrived then, not what has by now."""
     is_shown = [handle.running.is_over for handle in handles]
     if not isinstance(stream.wanted, int):
@@ -236,8 +237,18 @@ def _take_arrivals(stream: Stream, handles: Sequence[Handle]) -> None:
     arrived = tuple(position for position, shown in enumerate(is_shown) if shown)
     for handle in handles:
         handle.running.waiter = None
+    for position in arrived:
+        _take_result(handles[position].running, now)
     stream.result = Arrivals(results, arrived)
     stream.note = ",".join(map(str, arrived))
+
+
+def _take_result(running: Running, now: int) -> None:
+    """What a started operation has received has been kept for its program until now."""
+    size = 0 if running.is_taken else received(running.operation, running.result)
+    running.is_taken = True
+    if size and running.end_ns < now:
+        running.worker.account.held("received", size, running.end_ns, now)
 
 
 def _put(running: Running) -> bool:
@@ -292,7 +303,7 @@ def _await(running: Running) -> bool:
     wanted = len(handles) if need == "all" else 1 if need == "any" else int(need)
     stream.wanted = wanted if world.replay is None else world.replay.wanted(stream, wanted)
     if _is_enough(handles, stream.wanted):
-        _take_arrivals(stream, handles)
+        _take_arrivals(stream, handles, running.start_ns)
         return True
     stream.state = handles
     for handle in handles:

@@ -253,7 +253,9 @@ class Receive(Operation):
 
 @_operation
 class Exchange(_Carrying):
-    """Send the payload to the peer and receive the peer's, which has the same size: a full-duplex rendezvous."""
+    """Send the payload to the peer and receive the peer's, which has the same size: a full-duplex rendezvous.
+
+    In a schedule that survives failures the result is None, at both ends, if one of them has failed."""
 
     peer: int = _peer("<->")
     payload: Payload = _payload()

@@ -52,6 +52,10 @@ class Coordinator:
             del self._parked[each]
         return [(each, None) for each in lonely]
 
+    def has_left(self, rank: int) -> bool:
+        """Whether a worker takes part no longer."""
+        return rank in self._left
+
     def withdraw(self, rank: int) -> None:
         """A worker waits to be paired no longer."""
         self._parked.pop(rank, None)

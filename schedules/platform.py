@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from schedules.tables import Count, NonNegative, Table
+from schedules.computing import Device, Duration, Speeds, Stragglers
+from schedules.faults import Faults
+from schedules.tables import Count, Number, Table
 from schedules.units import BytesPerSecond, Seconds, quantity
-
-
-class Duration(Table):
-    """How long a kernel runs: a distribution with a mean and a coefficient of variation (standard deviation / mean)."""
-
-    distribution: Literal["constant", "exponential", "lognormal", "gamma"] = "constant"
-    mean: Seconds
-    cv: NonNegative = 0.0
-    """Standard deviation / mean, for lognormal and gamma."""
-
-    @field_validator("cv")
-    @classmethod
-    def _check_spread(cls, cv: float, info: ValidationInfo) -> float:
-        distribution = info.data.get("distribution")
-        if distribution in ("lognormal", "gamma") and cv == 0:
-            raise ValueError(f"expected a number above 0 for the {distribution} distribution")
-        if distribution == "constant" and cv != 0:
-            raise ValueError("expected none for the constant distribution (is another distribution meant?)")
-        if distribution == "exponential" and cv not in (0, 1):
-            raise ValueError("expected none for the exponential distribution (it is 1)")
-        return cv
 
 
 class Link(Table):
@@ -96,11 +77,24 @@ class CollectivesTable(Table):
 
     form: Literal["auto", "closed", "flows"] = "auto"
     """closed: by formula, as on an idle network; flows: message by message. auto: flows where there is a network."""
+    all_reduce: Literal["auto", "ring", "halving-doubling", "tree", "hierarchical"] = "auto"
+    """auto: a ring with gloo, else the fastest by formula of ring, tree and (on nodes with several workers)
+    hierarchical."""
+    reduce_scatter: Literal["auto", "ring", "halving"] = "auto"
+    """auto: a ring."""
+    all_gather: Literal["auto", "ring", "doubling"] = "auto"
+    """auto: a ring."""
+    broadcast: Literal["auto", "tree", "chain"] = "auto"
+    """auto: a tree with gloo, else the faster by formula; a chain hands on segments of 512 KiB."""
+    all_to_all: Literal["auto", "pairwise", "direct"] = "auto"
+    """One partner after the other (so does auto), or all at once."""
 
 
 class PlatformTable(Table):
     """What the simulator assumes of the hardware; `twinclock calibrate` writes such a table."""
 
+    device: Device | None = None
+    """What computes, where durations are given as FLOP and bytes."""
     gradient: Duration
     """How long a gradient takes."""
     link: Link = Link(bandwidth=1.25e9, latency=50e-6)
@@ -116,4 +110,27 @@ class PlatformTable(Table):
     """Software cost of one message (the gloo transport adds it)."""
     kernels: dict[str, Duration] = Field(default={})
     """Durations of other kernels than the gradient."""
+    speed: Speeds = Field(default={})
+    """How fast ranks compute: { 3 = 0.5 } is a rank that takes twice as long; or one number a rank."""
+    stragglers: Stragglers | None = None
+    """Ranks that are slow now and then."""
+    faults: Faults | None = None
+    """Ranks that fail, come back, or join late."""
+    communication_slowdown: Annotated[Number, Field(ge=1)] = 1.0
+    """How many times longer kernels take while a transfer of their rank is under way."""
     collectives: CollectivesTable = CollectivesTable()
+
+    @field_validator("gradient")
+    @classmethod
+    def _resolve_gradient(cls, gradient: Duration, info: ValidationInfo) -> Duration:
+        return gradient.resolved("gradient", info.data.get("device"))
+
+    @field_validator("kernels")
+    @classmethod
+    def _resolve_kernels(cls, kernels: dict[str, Duration], info: ValidationInfo) -> dict[str, Duration]:
+        device = info.data.get("device")
+        return {name: each.resolved(name, device, (name,)) for name, each in kernels.items()}
+
+    def speed_of(self, rank: int) -> float:
+        """Relative speed of a rank: kernels take 1 / speed times as long."""
+        return self.speed[rank] if isinstance(self.speed, list) else self.speed.get(str(rank), 1.0)

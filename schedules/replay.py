@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LOST = "lost"
+"""The recorded answer of an exchange that was given up, as its other end had failed."""
+
+
 class Row(NamedTuple):
     """What a replay needs of one operation of the trace."""
 
@@ -88,7 +92,9 @@ class Replay:
         found = (describe(operation), operation.peer, operation.tag, operation.size)
         if found != (row.op, row.peer, row.tag, row.size):
             raise DivergenceError(f"{_label(stream)}: the program yields {operation}, the trace has {row}")
-        if handler(stream):
+        if row.answer == LOST:
+            stream.note = LOST
+        if row.answer == LOST or handler(stream):
             self.hold(stream)
 
     def hold(self, stream: Stream) -> None:

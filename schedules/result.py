@@ -1,8 +1,8 @@
 """What a run leaves behind: the same in both worlds, in memory and as a run directory.
 
-A run directory holds `run.json` (the resolved scenario, seed, versions, host), `summary.json`, `trace.parquet`, and
-in a numeric run `series.parquet` and `parameters.npy`. It is written beside its place and moved there, so it is whole
-or not there.
+A run directory holds `run.json` (the resolved scenario, seed, versions, host), `summary.json`, of a run with a trace
+`trace.parquet` and `memory.parquet`, and in a numeric run `series.parquet` and `parameters.npy`, of a simulation
+`links.parquet` and `network.json`. It is written beside its place and moved there, so it is whole or not there.
 """
 
 from __future__ import annotations
@@ -24,13 +24,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedules.accounts import Ledger
+from schedules.memory import KINDS
 from schedules.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
+    import networkx as nx
     import pandas as pd
 
 SIMULATED = "simulated"
 MEASURED = "measured"
+
+LINK_COLUMNS = ("source", "target", "bandwidth", "latency", "carried_bytes", "busy_s", "utilisation")
+LinkRow = tuple[str, str, float, float, float, float, float]
+"""One row of `Result.links`."""
 
 
 @dataclass
@@ -40,10 +46,17 @@ class Result:
     Attributes:
         scenario: as it was resolved.
         world: `simulated` or `measured`.
-        summary: flat, SI units in the names; arrays a rank under `per_rank`.
+        summary: flat, SI units in the names; arrays a rank under `per_rank`, and what the rank that holds most holds
+            then under `peak_memory_by_kind`.
         trace: one row an operation (`schedules.trace.COLUMNS`), or None if it was not kept.
+        memory: what every rank holds over time (`rank`, `time_ns`, `kind` of `schedules.memory.KINDS`, `bytes` of that
+            kind from that time on), or None without a trace.
         series: loss, accuracy and consensus distance against time, or None in a timing-only run.
         parameters: float64 [workers, parameters] at the end, or None.
+        links: what every direction of a link carried (`source`, `target`, `bandwidth` in bytes/s, `latency` in s,
+            `carried_bytes`, `busy_s`: with a transfer under way, `utilisation`: carried / (bandwidth * makespan)), or
+            None.
+        network: the physical network, or the communication graph where every pair has a link of its own, or None.
         info: what `run.json` holds beside the scenario.
     """
 
@@ -51,8 +64,11 @@ class Result:
     world: str
     summary: dict[str, Any]
     trace: pd.DataFrame | None = None
+    memory: pd.DataFrame | None = None
     series: pd.DataFrame | None = None
     parameters: np.ndarray[Any, Any] | None = None
+    links: pd.DataFrame | None = None
+    network: nx.Graph[Any] | None = None
     info: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,10 +120,18 @@ class Result:
                 key: info[key] for key in ("scenario", "seed", "world", "gradient_s", "fingerprint", "versions", "host")
             }
             write_parquet(self.trace, directory / "trace.parquet", kept)
+        if self.memory is not None:
+            write_parquet(self.memory, directory / "memory.parquet", {})
         if self.series is not None:
             write_parquet(self.series, directory / "series.parquet", {})
         if self.parameters is not None:
             np.save(directory / "parameters.npy", self.parameters)
+        if self.links is not None:
+            write_parquet(self.links, directory / "links.parquet", {})
+        if self.network is not None:
+            from topologies.files import save
+
+            save(self.network, directory / "network.json")
 
 
 def check_target(target: Path) -> None:
@@ -161,8 +185,9 @@ def read_replay(directory: str | Path, scenario: Scenario) -> tuple[pd.DataFrame
 def _differences(info: Mapping[str, Any], scenario: Scenario) -> str:
     theirs, mine = info.get("scenario", {}), scenario.tables()
     lines = []
+    kept = {"run": {"trace"}, "workload": {"activations"}}
     for table in ("schedule", "topology", "workload", "optimizer", "run"):
-        keys = {*theirs.get(table, {}), *mine[table]} - ({"trace"} if table == "run" else set())
+        keys = {*theirs.get(table, {}), *mine[table]} - kept.get(table, set())
         for key in sorted(keys):
             a, b = theirs.get(table, {}).get(key), mine[table].get(key)
             if a != b:
@@ -175,6 +200,8 @@ def summarise(scenario: Scenario, ledger: Ledger, makespan_ns: int) -> dict[str,
     makespan = makespan_ns / 1e9
     compute, transfer, busy = ledger.compute_ns(), ledger.transfer_ns(), ledger.busy_ns()
     rank, *staleness = ledger.staleness()
+    peaks = ledger.peak_memory()
+    held = peaks.sum(axis=1)
     whole = max(makespan_ns, 1) * ledger.num_ranks
     per_second = len(rank) / makespan if makespan else 0.0
     return {
@@ -188,6 +215,8 @@ def summarise(scenario: Scenario, ledger: Ledger, makespan_ns: int) -> dict[str,
         "bytes_sent": int(ledger.bytes_sent().sum()),
         "exchanges": int(ledger.num_exchanges().sum()) // 2,
         **_staleness(*staleness),
+        "peak_memory_bytes": int(held.max()),
+        "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
         "per_rank": {
             "gradients": np.bincount(rank, minlength=ledger.num_ranks).tolist(),
             "exchanges": ledger.num_exchanges().tolist(),
@@ -196,8 +225,14 @@ def summarise(scenario: Scenario, ledger: Ledger, makespan_ns: int) -> dict[str,
             "idle_s": ((makespan_ns - busy) / 1e9).tolist(),
             "waiting_s": (ledger.waiting_ns() / 1e9).tolist(),
             "bytes_sent": ledger.bytes_sent().tolist(),
+            "peak_memory_bytes": held.tolist(),
         },
     }
+
+
+def _by_kind(peak: Any) -> dict[str, int]:
+    """What makes up the peak of a rank, in bytes."""
+    return {kind: size for kind, size in zip(KINDS, peak.tolist(), strict=True) if size}
 
 
 def _staleness(versions_behind: Any, steps_behind: Any, age_ns: Any) -> dict[str, float]:

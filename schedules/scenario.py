@@ -14,6 +14,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -26,7 +27,8 @@ from pydantic import (
     model_validator,
 )
 
-from schedules.platform import Duration, PlatformTable
+from schedules.computing import Duration
+from schedules.platform import PlatformTable
 from schedules.tables import Count, NonNegative, Number, Positive, Table
 from schedules.units import Bytes, Seconds
 
@@ -61,6 +63,8 @@ class WorkloadTable(Table):
     dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
     batch_size: Count = 32
     """Samples of one gradient."""
+    activations: Bytes = 0.0
+    """Bytes that the activations of one gradient take, for the accounts of memory."""
     options: dict[str, Any] = Field(default={})
     """Of the problem."""
 
@@ -123,6 +127,12 @@ class RunTable(Table):
     """false: time a problem without computing it."""
     observations: Annotated[int, Field(ge=0, le=10_000)] = 20
     """How often loss and consensus distance are read out, in a numeric run."""
+    until: Literal["end", "precision"] = "end"
+    """end: until every worker has made its gradients; precision: a simulation goes on until its throughput is known."""
+    precision: Annotated[Positive, Field(lt=1)] = 0.02
+    """Width of throughput's 95 % confidence interval, relative to the mean, at which a simulation stops."""
+    limit: Count = 100_000
+    """Gradients per worker at which a simulation that goes on until a precision gives up."""
 
 
 class ExecutionTable(Table):
@@ -184,7 +194,11 @@ class Scenario(Table):
         of keeping."""
         tables = self.tables()
         same = {key: tables[key] for key in ("schedule", "topology", "workload", "optimizer")}
-        same["run"] = {"seed": self.run.seed, "numerics": self.run.numerics, "observations": self.run.observations}
+        del same["workload"]["activations"]  # memory decides nothing
+        deciding = {"seed", "numerics", "observations"}
+        if self.run.until == "precision":
+            deciding |= {"until", "precision", "limit"}
+        same["run"] = self.run.model_dump(include=deciding)
         return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -283,6 +297,7 @@ def resolve(tables: Mapping[str, Any], where: str = "scenario") -> Scenario:
     scenario: Scenario = _validated(Scenario, {**tables, "program": program, "schedule": settings}, where)
     _check_topology(scenario, where)
     _check_network(scenario, where)
+    _check_ranks(scenario, where)
     _check_problem(scenario, where)
     return scenario
 
@@ -327,10 +342,28 @@ def _check_problem(scenario: Scenario, where: str) -> None:
 
 
 def _check_network(scenario: Scenario, where: str) -> None:
+    if scenario.platform.network is None and scenario.platform.collectives.form == "flows":
+        raise ScenarioError(f"{where}: platform.collectives.form: expected [platform.network] for flows, found none")
     try:
         physical_network(scenario)
     except (ValueError, OSError) as error:
         raise ScenarioError(f"{where}: platform.network: {error}") from None
+
+
+def _check_ranks(scenario: Scenario, where: str) -> None:
+    """Ranks that the platform names must be there."""
+    workers, platform = scenario.topology.workers, scenario.platform
+    if isinstance(platform.speed, list) and len(platform.speed) != workers:
+        raise ScenarioError(f"{where}: platform.speed: expected {workers} numbers, found {len(platform.speed)}")
+    named = {
+        "platform.speed": [] if isinstance(platform.speed, list) else map(int, platform.speed),
+        "platform.faults.outages": [each.rank for each in platform.faults.outages] if platform.faults else [],
+        "platform.stragglers.ranks": platform.stragglers.ranks or [] if platform.stragglers else [],
+    }
+    for key, ranks in named.items():
+        for rank in ranks:
+            if rank >= workers:
+                raise ScenarioError(f"{where}: {key}: expected ranks below {workers}, found {rank}")
 
 
 def communication_graph(scenario: Scenario) -> Any:
@@ -441,6 +474,8 @@ def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
     for name in path:
         field = getattr(model, "model_fields", {}).get(name)
         model = field.annotation if field is not None else (get_args(model) or (None,))[-1]
+        if isinstance(model, UnionType):  # an optional table
+            model = get_args(model)[0]
     return list(getattr(model, "model_fields", {}))
 
 

@@ -16,6 +16,9 @@ from schedules.worker import Worker
 OBSERVE = "observe"
 """The stream that reads out the parameters in a numeric run; it ends with its worker."""
 
+TICKS_AHEAD = 64
+"""How many ticks of an edge are drawn at a time, about, in a run that may be long."""
+
 
 class Setup:
     """What all workers of a run have in common.
@@ -31,8 +34,13 @@ class Setup:
         self.scenario = scenario
         self.entry = catalogue.find(scenario.program)
         self.graph = communication_graph(scenario)
-        self.clocks = Clocks(self.graph, scenario.run.seed, float(scenario.schedule.gradients))
-        self.ledger = Ledger(scenario.topology.workers)
+        self.settings, ahead = scenario.schedule, None
+        if scenario.run.until == "precision":
+            self.settings = scenario.schedule.model_copy(update={"gradients": scenario.run.limit})
+            ahead = _ahead(self.graph)
+        self.clocks = Clocks(self.graph, scenario.run.seed, float(self.settings.gradients), ahead=ahead)
+        self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
+        self.ledger.activations = round(scenario.workload.activations)
         self.is_recorded = is_recorded
         self.problem = build_problem(scenario, xp, device) if scenario.is_numeric else None
         self.eta, self.alpha_tilde = self._acceleration() if self.entry.has_tilde else (0.0, 0.5)
@@ -45,13 +53,21 @@ class Setup:
             from schedules.kernels import numeric_kernels
 
             kernels = numeric_kernels(self.problem, model, rank)
-        return Worker(rank, model, self.clocks, settings=self.scenario.schedule, kernels=kernels)
+        model.account.owns(
+            {
+                "parameters": model.size,
+                "optimizer": model.size if self.scenario.optimizer.momentum else 0,
+                "x-tilde": model.size if self.entry.has_tilde else 0,
+            }
+        )
+        return Worker(rank, model, self.clocks, settings=self.settings, kernels=kernels)
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""
         programs = dict(self.entry.streams(worker))
         if worker.model.is_numeric and self.scenario.run.observations:
-            programs[OBSERVE] = _observations(worker, self.scenario.run.observations)
+            period = self.scenario.schedule.gradients / self.scenario.run.observations
+            programs[OBSERVE] = _observations(worker, self.scenario.run.observations, period)
         return programs
 
     def _acceleration(self) -> tuple[float, float]:
@@ -99,9 +115,14 @@ def build_optimizer(scenario: Scenario) -> Any:
     )
 
 
-def _observations(worker: Worker, number: int) -> Program:
+def _ahead(graph: Any) -> float:
+    """Gradient times in which an edge ticks that often, on average."""
+    rate = sum(rate for _, _, rate in graph.edges(data="rate", default=0.0))
+    return TICKS_AHEAD * graph.number_of_edges() / rate if rate else TICKS_AHEAD
+
+
+def _observations(worker: Worker, number: int, period: float) -> Program:
     """Read out the parameters at equal times; bounded, so that a run that is stuck comes to its end."""
-    period = worker.clocks.horizon / number
     worker.model.observe(0, 0.0)
     for index in range(1, 10 * number + 1):
         _, time = yield Until(index * period)

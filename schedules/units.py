@@ -1,6 +1,7 @@
 """Reading quantities: "10 Gbit/s", "50 us", "44.7 MB". The one place where units are turned into SI.
 
-A plain number is SI already. MB is 10^6 bytes, MiB is 2^20, Gbit is 10^9 bits.
+A plain number is SI already. MB is 10^6 bytes, MiB is 2^20, Gbit is 10^9 bits. FLOP are floating-point operations;
+FLOPS are those of a second.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-EXAMPLES = {"second": "50 us", "byte/second": "10 Gbit/s", "byte": "44.7 MB", "1/second": "312 TFLOP/s"}
+EXAMPLES = {
+    "second": "50 us",
+    "byte/second": "10 Gbit/s",
+    "byte": "44.7 MB",
+    "FLOP": "4.1 TFLOP",
+    "FLOP/second": "312 TFLOP/s",
+}
 
 
 @functools.cache
@@ -19,7 +26,8 @@ def _registry() -> Any:
     import pint
 
     registry: Any = pint.UnitRegistry(cache_folder=None)
-    registry.define("FLOP = [] = FLOPs")
+    registry.define("FLOP = [operation] = _ = FLOPs")  # a dimension of its own, so that bytes are none
+    registry.define("FLOPS = FLOP / second")
     return registry
 
 
@@ -55,3 +63,5 @@ def _reader(unit: str) -> BeforeValidator:
 Seconds = Annotated[float, _reader("second"), Field(ge=0)]
 BytesPerSecond = Annotated[float, _reader("byte/second"), Field(gt=0)]
 Bytes = Annotated[float, _reader("byte"), Field(ge=0)]
+Flop = Annotated[float, _reader("FLOP"), Field(ge=0)]
+FlopPerSecond = Annotated[float, _reader("FLOP/second"), Field(gt=0)]

@@ -8,17 +8,23 @@ from typing import Any
 
 import numpy as np
 
+import topologies
 from schedules.durations import durations
+from schedules.faults import outages
 from schedules.operations import Program
 from schedules.pairing import Coordinator
-from schedules.platform import PlatformTable
+from schedules.platform import CollectivesTable, NetworkTable, PlatformTable
 from schedules.replay import Replay
-from schedules.result import SIMULATED, Result, read_replay, summarise
+from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summarise
 from schedules.scenario import Scenario, ScenarioError, load, physical_network
 from schedules.setup import OBSERVE, Setup
+from schedules.stragglers import pace
 from schedules.trace import Recorder
 from schedules.worker import Worker
 from simulator.fabric import Fabric
+from simulator.faults import Faults
+from simulator.network import Schedule
+from simulator.steady import Steady
 from simulator.transports import TRANSPORTS
 from simulator.world import World
 
@@ -40,12 +46,19 @@ def simulate(
         ScheduleError: if the run cannot go on (deadlock, replay divergence, a program's mistake).
     """
     resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    is_steady = resolved.run.until == "precision"
+    if is_steady and replay is not None:
+        raise ScenarioError("scenario: run.until: expected 'end' for a replay, found 'precision'")
     followed = Replay(*read_replay(replay, resolved)) if replay is not None else None
     recorder = Recorder() if resolved.run.trace else None
     setup = Setup(resolved, is_recorded=recorder is not None)
     world = build_world(setup, recorder, followed)
+    steady = Steady(world, resolved.run) if is_steady else None
     world.run()
-    return _result(setup, world)
+    result = _result(setup, world)
+    if steady is not None:
+        result.summary |= steady.summary()
+    return result
 
 
 def build_world(
@@ -55,7 +68,7 @@ def build_world(
     programs: Callable[[Worker], Mapping[str, Program]] | None = None,
 ) -> World:
     """The simulated world of a set-up, ready to run; `programs` replaces those of its schedule."""
-    scenario = setup.scenario
+    scenario, platform = setup.scenario, setup.scenario.platform
     workers = scenario.topology.workers
     world = World(
         ledger=setup.ledger,
@@ -65,11 +78,18 @@ def build_world(
         recorder=recorder,
         replay=replay,
         is_in_order=is_in_order(scenario.platform),
+        network=_network(setup),
+        collectives=_collectives(scenario.platform),
     )
-    world.fabric = _fabric(setup, world)
+    if any((platform.stragglers, platform.faults, platform.communication_slowdown != 1)):
+        paces = [pace(scenario, rank) for rank in range(workers)]
+        world.retime(paces, platform.communication_slowdown)
     for rank in range(workers):
         worker = setup.worker(rank)
         world.add(worker, Durations(scenario, rank), (programs or setup.programs)(worker), daemons=(OBSERVE,))
+    if platform.faults is not None and replay is None:
+        drawn = [outages(platform.faults, scenario.run.seed, rank) for rank in range(workers)]
+        world.faults = Faults(world, drawn, detection=platform.faults.detection, survives=setup.entry.survives)
     return world
 
 
@@ -78,16 +98,31 @@ def is_in_order(platform: PlatformTable) -> bool:
     return platform.order == "in-order" or (platform.order == "auto" and platform.transport != "gloo")
 
 
-def _fabric(setup: Setup, world: World) -> Fabric | None:
-    table, graph = setup.scenario.platform.network, physical_network(setup.scenario)
-    if table is None:
+def _network(setup: Setup) -> Callable[[Schedule], Fabric] | None:
+    """What messages cross. Failures cut messages off, so there links of their own are a network too."""
+    platform = setup.scenario.platform
+    table, graph = platform.network, physical_network(setup.scenario)
+    if table is None and platform.faults is None:
         return None
-    try:
-        fabric = Fabric(graph, table, world.schedule)
-        fabric.connect(setup.graph.to_directed().edges)
-    except ValueError as error:
-        raise ScenarioError(f"scenario: platform.network: {error}") from None
-    return fabric
+    if table is None:
+        table, link = NetworkTable(kind="dedicated"), platform.link
+        own = {"graph": setup.graph, "bandwidth": link.bandwidth, "latency": link.latency}
+        graph = topologies.build_network("dedicated", setup.scenario.topology.workers, **own)
+
+    def build(schedule: Schedule) -> Fabric:
+        try:
+            fabric = Fabric(graph, table, schedule)
+            fabric.connect(setup.graph.to_directed().edges)
+        except ValueError as error:
+            raise ScenarioError(f"scenario: platform.network: {error}") from None
+        return fabric
+
+    return build
+
+
+def _collectives(platform: PlatformTable) -> CollectivesTable:
+    """By formula, unless there is a network."""
+    return platform.collectives if platform.network else platform.collectives.model_copy(update={"form": "closed"})
 
 
 class Durations(dict[str, Callable[[], int]]):
@@ -103,24 +138,40 @@ class Durations(dict[str, Callable[[], int]]):
 
 
 def _result(setup: Setup, world: World) -> Result:
+    import pandas as pd
+
     scenario = setup.scenario
-    makespan = max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
+    makespan = world.course.stopped_ns
+    if makespan is None:
+        makespan = max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
+    elif setup.problem is not None:
+        for worker in world.workers:
+            worker.model.observe_end(makespan / world.gradient_ns)
     result = Result(scenario, SIMULATED, summarise(scenario, world.ledger, makespan))
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
+        result.memory = world.ledger.memory_table()
+    if world.faults is not None:
+        result.summary |= world.faults.summary(makespan)
+    if told := world.gatherings.summary():
+        result.summary["collectives"] = told
+    result.links = pd.DataFrame(world.links(makespan), columns=list(LINK_COLUMNS))
+    result.network = world.fabric.graph if world.fabric is not None else setup.graph
     if setup.problem is not None:
-        _add_numbers(result, setup.problem, [worker.model for worker in world.workers])
+        gone = world.faults.gone if world.faults is not None else set()
+        _add_numbers(result, setup.problem, [worker.model for worker in world.workers], gone)
     return result
 
 
-def _add_numbers(result: Result, problem: Any, models: list[Any]) -> None:
-    """Final parameters, and loss, accuracy and consensus distance against time."""
+def _add_numbers(result: Result, problem: Any, models: list[Any], gone: set[int]) -> None:
+    """Final parameters, and loss, accuracy and consensus distance against time, those of the ranks that are left."""
     import pandas as pd
 
     from schedules.numeric import series
 
     result.parameters = np.stack([np.asarray(model.parameters(), dtype=np.float64) for model in models])
-    rows = series([model.observations for model in models], problem, result.scenario.gradient_s)
+    left = [model.observations for rank, model in enumerate(models) if rank not in gone]
+    rows = series(left, problem, result.scenario.gradient_s)
     result.series = pd.DataFrame(rows)
     for key in ("loss", "accuracy", "consensus_distance"):
         if rows:

@@ -10,11 +10,14 @@ Messages of one direction of a pair go one behind the other, as on the one conne
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from schedules.operations import Operation
+from schedules.operations import AllReduce, Operation
 from schedules.platform import PlatformTable
+from schedules.result import LinkRow
 from simulator import collectives
+from simulator.fabric import Fabric, Levels
 
 
 class Pair:
@@ -39,15 +42,18 @@ class Ideal:
     """Latency plus bytes over bandwidth, from when both ends are there.
 
     Attributes:
+        name: as in [platform].
         ends_together: whether an exchange ends at both ends at once, or at each end when it has the other's data.
         overhead_ns: what a message costs after its last byte.
     """
 
+    name = "ideal"
     ends_together = True
     overhead_ns = 0
 
     def __init__(self, platform: PlatformTable) -> None:
-        self.bandwidth, self.latency = platform.link.bandwidth, platform.link.latency
+        self.link = platform.link
+        self.bandwidth, self.latency = self.link.bandwidth, self.link.latency
         self.latency_ns = round(self.latency * 1e9)
         self._bytes_ns: dict[int, int] = {}
 
@@ -82,14 +88,39 @@ class Ideal:
         pair.sent[direction] += size
         return left + self.latency_ns
 
-    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> float:
+    def links(self, pairs: Sequence[Mapping[int, Pair]], now: int) -> Iterator[LinkRow]:
+        """What the links of pairs (by rank and peer) have done from tick 0 to `now`."""
+        for rank, peers in enumerate(pairs):
+            for peer in sorted(peers):
+                carried = float(peers[peer].exchanged + peers[peer].sent[rank > peer])
+                busy = carried / self.bandwidth
+                share = busy / (now / 1e9) if now else 0.0
+                yield str(rank), str(peer), self.bandwidth, self.latency, carried, busy, share
+
+    def levels(self, fabric: Fabric | None, members: Sequence[int]) -> Levels:
+        """What lies between the ranks of a group."""
+        return Levels(self.link) if fabric is None else fabric.levels(members)
+
+    def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
         """Seconds that a collective takes on an idle network."""
-        return collectives.seconds(kind, num_ranks, size, self.bandwidth, self.latency)
+        link = levels.outside
+        return collectives.seconds(kind, num_ranks, size, link.bandwidth, link.latency, **_options(levels, algorithm))
+
+    def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
+        """Of a message within a collective, both of whose ends are ready now: when it leaves, and what it costs after
+        its last byte; `latency` and `bytes_ns` are those of its way when idle."""
+        return now, 0
+
+
+def _options(levels: Levels, algorithm: str) -> dict[str, Any]:
+    num_nodes = None if levels.nodes is None else len(set(levels.nodes))
+    return {"algorithm": algorithm, "num_nodes": num_nodes, "inside": levels.inside}
 
 
 class Gloo(Ideal):
     """Gloo's rendezvous: the receiver announces itself first."""
 
+    name = "gloo"
     ends_together = False
 
     def __init__(self, platform: PlatformTable) -> None:
@@ -107,9 +138,19 @@ class Gloo(Ideal):
         end_high = self.message(pair, 0, start_low, start_high, size) + self.overhead_ns
         return end_low, end_high
 
-    def collective(self, kind: type[Operation], num_ranks: int, size: int) -> float:
+    def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
         """Seconds that a collective takes with gloo's segments."""
-        return collectives.gloo_seconds(kind, num_ranks, size, self.bandwidth, self.latency, self.overhead)
+        link, options = levels.outside, _options(levels, algorithm)
+        return collectives.gloo_seconds(
+            kind, num_ranks, size, link.bandwidth, link.latency, self.overhead, **options
+        )
+
+    def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
+        """A message is announced first; of a ring all-reduce's two segments one hides the announcement of the other
+        (the formula of `collectives.gloo_seconds`, hop by hop)."""
+        if kind is AllReduce and algorithm == "ring":
+            return now - latency + max(0, 2 * latency + self.overhead_ns - round(bytes_ns / 2)), 0
+        return now + latency, self.overhead_ns
 
 
 TRANSPORTS = {"ideal": Ideal, "gloo": Gloo}

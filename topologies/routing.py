@@ -50,17 +50,59 @@ def routes(
 
     Example: on dedicated links, `routes(network, [(0, 1)])` is `{(0, 1): [(0, 1)]}`.
     """
-    check_network(network)
-    one_of("ties", ties, TIES)
-    spots = _placed(network, placement)
-    wanted = list(dict.fromkeys(pairs))
-    for pair in wanted:
-        _check_pair(pair, len(spots))
-    explicit = {} if given is None else given
-    paths = {pair: _given_path(network, spots, pair, explicit[pair]) for pair in wanted if pair in explicit}
-    paths |= _shortest_paths(network, spots, [pair for pair in wanted if pair not in paths], ties)
-    links = _link_ids(network)
-    return {pair: [links[step] for step in pairwise(paths[pair])] for pair in wanted}
+    return Router(network, placement=placement, given=given, ties=ties).find(pairs)
+
+
+class Router:
+    """`routes` for whoever asks again and again: the network is checked once. Arguments and errors are its."""
+
+    def __init__(
+        self,
+        network: nx.Graph[Any],
+        *,
+        placement: Sequence[Node] | None = None,
+        given: Mapping[Pair, Sequence[Node]] | None = None,
+        ties: str = "smallest",
+    ) -> None:
+        check_network(network)
+        one_of("ties", ties, TIES)
+        self._network = network
+        self._spots = _placed(network, placement)
+        self._given = {} if given is None else dict(given)
+        self._ties = ties
+        self._links = _link_ids(network)
+        self._nodes = list(network)
+        self._index = {node: i for i, node in enumerate(self._nodes)}
+        self._neighbours = _neighbours(network, self._index)
+
+    def find(self, pairs: Iterable[Pair]) -> dict[Pair, list[Link]]:
+        """The links of each pair, as `routes` gives them."""
+        wanted = list(dict.fromkeys(pairs))
+        for pair in wanted:
+            _check_pair(pair, len(self._spots))
+        paths = {
+            pair: _given_path(self._network, self._spots, pair, self._given[pair])
+            for pair in wanted
+            if pair in self._given
+        }
+        paths |= self._shortest([pair for pair in wanted if pair not in paths])
+        return {pair: [self._links[step] for step in pairwise(paths[pair])] for pair in wanted}
+
+    def _shortest(self, pairs: list[Pair]) -> dict[Pair, list[Node]]:
+        nodes, index, spots = self._nodes, self._index, self._spots
+        by_source: dict[int, list[Pair]] = {}
+        for pair in pairs:
+            by_source.setdefault(index[spots[pair[0]]], []).append(pair)
+        paths: dict[Pair, list[Node]] = {}
+        for source, here in by_source.items():
+            targets = {pair: index[spots[pair[1]]] for pair in here}
+            before = _search(self._neighbours, source, set(targets.values()))
+            for pair, target in targets.items():
+                if target not in before:
+                    ends = f"from {nodes[source]!r} to {nodes[target]!r}"
+                    raise ValueError(f"pair {pair}: expected a connected network, found no route {ends}")
+                paths[pair] = [nodes[i] for i in _walk(before, source, target, self._ties)]
+        return paths
 
 
 def _placed(network: nx.Graph[Any], placement: Sequence[Node] | None) -> list[Node]:
@@ -86,25 +128,6 @@ def _given_path(network: nx.Graph[Any], spots: list[Node], pair: Pair, path: Seq
         if not network.has_edge(u, v):
             raise ValueError(f"route of {pair}: expected links of the network, found ({u!r}, {v!r})")
     return list(path)
-
-
-def _shortest_paths(network: nx.Graph[Any], spots: list[Node], pairs: list[Pair], ties: str) -> dict[Pair, list[Node]]:
-    nodes = list(network)
-    index = {node: i for i, node in enumerate(nodes)}
-    neighbours = _neighbours(network, index)
-    by_source: dict[int, list[Pair]] = {}
-    for pair in pairs:
-        by_source.setdefault(index[spots[pair[0]]], []).append(pair)
-    paths: dict[Pair, list[Node]] = {}
-    for source, here in by_source.items():
-        targets = {pair: index[spots[pair[1]]] for pair in here}
-        before = _search(neighbours, source, set(targets.values()))
-        for pair, target in targets.items():
-            if target not in before:
-                ends = f"from {nodes[source]!r} to {nodes[target]!r}"
-                raise ValueError(f"pair {pair}: expected a connected network, found no route {ends}")
-            paths[pair] = [nodes[i] for i in _walk(before, source, target, ties)]
-    return paths
 
 
 def _neighbours(network: nx.Graph[Any], index: Mapping[Node, int]) -> Neighbours:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,22 @@ def _doc(name: str, field: Any) -> SettingDoc:
 
 
 def _type(field: Any) -> str:
-    from schedules import units
+    return _known(field.metadata) or _words(field.annotation) + _bounds(field.metadata)
 
-    quantities: dict[Any, str] = {
+
+def _known(metadata: Any) -> str | None:
+    """The words for a quantity, or another type that is told by how it is read."""
+    from schedules import computing, units
+
+    words: dict[Any, str] = {
         units.Seconds: 'seconds, or text like "50 us"',
         units.BytesPerSecond: 'bytes/s, or text like "10 Gbit/s"',
         units.Bytes: 'bytes, or text like "25 MB"',
+        units.Flop: 'FLOP, or text like "4.1 TFLOP"',
+        units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
+        computing.Speeds: "table by rank | list",
     }
-    for quantity, words in quantities.items():
-        if quantity.__metadata__[0] in field.metadata:
-            return words
-    return _words(field.annotation) + _bounds(field.metadata)
+    return next((told for kind, told in words.items() if kind.__metadata__[0] in metadata), None)
 
 
 def _words(annotation: Any) -> str:
@@ -109,9 +114,11 @@ def _words(annotation: Any) -> str:
     if origin is Literal:
         return " | ".join(json.dumps(each) for each in inner)
     if origin is Annotated:
-        return _words(inner[0]) + _bounds(getattr(inner[1], "metadata", []))
+        return _known(inner[1:]) or _words(inner[0]) + _bounds(getattr(inner[1], "metadata", []))
+    if origin is list:
+        return "list"
     others = [each for each in inner if each is not type(None)]
-    return _words(others[0]) if origin is UnionType and len(others) == 1 else "table"
+    return _words(others[0]) if origin in (UnionType, Union) and len(others) == 1 else "table"
 
 
 def _bounds(metadata: list[Any]) -> str:

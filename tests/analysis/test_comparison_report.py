@@ -1,5 +1,6 @@
 """Two run directories in, a report out: what it says, that it stands alone, and that failures leave nothing."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 import analysis.report
+import topologies.files
 from analysis import compare, load_run
 from analysis.caveats import caveats
 from analysis.comparison import contrast, staleness_distances
@@ -15,7 +17,15 @@ from analysis.report import render
 from tests.analysis.fake_runs import gossip_trace, info_of, write_pair, write_run
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
-TABLES = ("breakdown.csv", "operations.csv", "settings.csv", "staleness.csv", "summary.csv")
+TABLES = (
+    "breakdown.csv",
+    "critical_path.csv",
+    "operations.csv",
+    "settings.csv",
+    "staleness.csv",
+    "summary.csv",
+    "waits.csv",
+)
 FIGURES = ("timeline", "breakdown", "staleness", "curves")
 
 
@@ -135,6 +145,66 @@ def test_tables_say_what_the_report_says(comparison, place):
     parts = pd.read_csv(place / "out" / "breakdown.csv")
     assert parts["world"].unique().tolist() == ["simulated", "measured"]
     assert (parts[["compute_ns", "transfer_ns", "waiting_ns", "idle_ns"]].sum(axis=1) == parts["makespan_ns"]).all()
+
+
+def test_the_report_says_why(comparison, page, place):
+    paths = pd.read_csv(place / "out" / "critical_path.csv")
+    for world, run in comparison.runs.items():
+        told = paths[paths["world"] == world]
+        assert told["seconds"].sum() == pytest.approx(run.summary["makespan_s"])
+        assert told["share"].sum() == pytest.approx(1)
+    waited = pd.read_csv(place / "out" / "waits.csv")
+    first = waited.iloc[0]
+    why = page.text.partition("Why it took that long")[2].partition("Staleness")[0]
+    for text in ("compute gradient", f"rank {first['rank']} for rank {first['waited_for']}"):
+        assert text in why
+    assert "busiest links" not in why
+
+
+def add_network(directory):
+    """What a simulation knows of its links, its collectives and its ranks."""
+    topologies.files.save(topologies.build("ring", 4), directory / "network.json")
+    columns = ("source", "target", "bandwidth", "latency", "carried_bytes", "busy_s", "utilisation")
+    ways = [(str(i), str((i + step) % 4)) for i in range(4) for step in (1, 3)]
+    rows = [(*way, 1e9, 5e-5, 1000 * i, 0.1, i / 10) for i, way in enumerate(ways)]
+    pd.DataFrame(rows, columns=columns).to_parquet(directory / "links.parquet")
+    summary = json.loads((directory / "summary.json").read_text())
+    told = {"kind": "AllReduce", "ranks": 4, "bytes": 8_000_000, "algorithm": "ring", "form": "flows", "count": 7}
+    summary["collectives"] = [{**told, "mean_s": 0.02, "latency_s": 1e-4, "algbw": 4e8, "busbw": 6e8}]
+    summary["per_rank"] |= {"compute_s": [0.3] * 4, "transfer_s": [0.1] * 4, "idle_s": [0.2, 0.1, 0.0, 0.3]}
+    (directory / "summary.json").write_text(json.dumps(summary))
+
+
+def add_memory(directory):
+    rows = [(0, 0, "parameters", 10**9), (0, 5000, "gradients", 10**9), (0, 9000, "gradients", 0)]
+    table = pd.DataFrame(rows, columns=("rank", "time_ns", "kind", "bytes"))
+    table.astype({"kind": "category"}).to_parquet(directory / "memory.parquet")
+
+
+@pytest.mark.slow
+def test_links_network_collectives_and_memory_are_shown_where_they_are_known(tmp_path):
+    sim, real, out = pair(tmp_path)
+    add_network(sim)
+    add_memory(sim)
+    add_memory(real)
+    comparison = compare(sim, real, out)
+    names = {path.name for path in comparison.files}
+    more = {"network", "memory", "memory_measured"}
+    assert names >= {"links.csv", *(f"{name}{suffix}" for name in more for suffix in (".png", ".svg"))}
+    page = Page(comparison.files[0].read_text())
+    assert not page.open
+    assert len(page.ids) == len(set(page.ids))
+    assert all(each.startswith("#") for each in page.loads)
+    assert page.tags.count("svg") == 3 + len(more)
+    why = page.text.partition("Why it took that long")[2].partition("Staleness")[0]
+    for text in ("3 → 2", "70.0 %", "busiest ranks", "AllReduce", "400 MB/s", "600 MB/s", "keeps to the right"):
+        assert text in why
+    assert why.index("rank 2") < why.index("busiest ranks") < why.rindex("rank 2") < why.rindex("rank 3")
+    assert "Memory of rank 0: 2 GB at the peak" in page.text
+    for name in ("links.parquet", "network.json", "memory.parquet"):
+        (sim / name).unlink()
+    compare(sim, real, out)
+    assert {path.name for path in out.iterdir()} & {"links.csv", "network.svg", "memory.svg"} == set()
 
 
 @pytest.mark.slow

@@ -2,11 +2,14 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from analysis import load_run
 from schedules.trace import COLUMNS
 from tests.analysis.fake_runs import exchange, gossip_trace, gradient, series_of, trace_of, write_run
+from topologies import build
+from topologies.files import save
 
 
 @pytest.fixture
@@ -29,6 +32,34 @@ def test_a_run_comes_back(tmp_path):
 
 def test_a_timing_only_run_has_no_series(run_dir):
     assert load_run(str(run_dir)).series is None
+
+
+def test_what_only_some_runs_know(run_dir):
+    run = load_run(run_dir)
+    assert (run.links, run.network, run.memory) == (None, None, None)
+    save(build("ring", 5), run_dir / "network.json")
+    columns = ("source", "target", "bandwidth", "latency", "carried_bytes", "busy_s", "utilisation")
+    pd.DataFrame([("0", "1", 1e9, 0.0, 8, 0.1, 0.2)], columns=columns).to_parquet(run_dir / "links.parquet")
+    pd.DataFrame([(0, 0, "parameters", 8)], columns=("rank", "time_ns", "kind", "bytes")).to_parquet(
+        run_dir / "memory.parquet"
+    )
+    run = load_run(run_dir)
+    assert run.links["utilisation"].tolist() == [0.2]
+    assert run.memory["bytes"].tolist() == [8]
+    assert sorted(run.network.edges) == sorted(build("ring", 5).edges)
+
+
+@pytest.mark.parametrize("name", ["links", "memory"])
+def test_tables_that_are_not_what_they_should_be(run_dir, name):
+    pd.DataFrame({"rank": [1]}).to_parquet(run_dir / f"{name}.parquet")
+    with pytest.raises(ValueError, match=rf"{name}.parquet: expected the columns .*missing"):
+        getattr(load_run(run_dir), name)
+
+
+def test_a_network_that_is_none(run_dir):
+    (run_dir / "network.json").write_text("{")
+    with pytest.raises(ValueError, match=r"network.json: expected a json graph"):
+        _ = load_run(run_dir).network
 
 
 def test_a_directory_that_is_not_there(tmp_path):

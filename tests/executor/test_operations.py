@@ -64,6 +64,27 @@ def test_paced_kernels_take_the_simulators_durations(ranks: Ranks) -> None:
         assert np.median(late) < 2e6
 
 
+def test_paced_kernels_are_slow_when_the_simulators_are(ranks: Ranks) -> None:
+    """Half the speed on rank 1, and slow spells: drawn as in the simulator, from when the kernel begins."""
+    from schedules.durations import durations
+    from schedules.scenario import load
+    from schedules.stragglers import pace
+
+    slow = {"slowdown": 5.0, "mean_normal": "15 ms", "mean_slow": "15 ms"}
+    platform = {"speed": {"1": 0.5}, "stragglers": slow}
+    tables = scenario("gradients", workers=2, schedule={"gradients": 20}, platform=platform)
+    trace = ranks.execute(tables).trace
+    assert trace is not None
+    for rank in range(2):
+        rows = trace[(trace["rank"] == rank) & (trace["op"] == "Compute")]
+        process, drawn = pace(load(tables), rank), durations(load(tables), rank, "gradient")
+        ends = [process.end(begin, next(drawn)) for begin in rows["ready_ns"].tolist()]
+        late = rows["end_ns"].to_numpy() - np.array(ends)
+        assert (late >= 0).all()
+        assert np.median(late) < 2e6
+        assert (np.array(ends) - rows["ready_ns"] > (1 + rank) * 5_000_000).any()
+
+
 def test_who_was_last_at_a_collective_is_known_to_all(ranks: Ranks) -> None:
     trace = ranks.execute(scenario("collectives")).trace
     assert trace is not None

@@ -1,5 +1,9 @@
 """The parts that need no processes: clocks, messages, fits, what a cluster's launcher says."""
 
+import tomllib
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.__main__ import place_in_cluster, tasks_of_node
-from executor.calibrate import exchange_duration, fit_gradient, fit_link, write_toml
+from executor.calibrate import exchange_duration, fit_gradient, fit_link, kept, write_toml
 from executor.clock import Offset, align, drift, measure_offset
 from executor.messages import HEADER, Buffers, read, wire_tag, write
 from executor.waiting import Lane, Waiters
@@ -163,3 +167,15 @@ def test_what_slurm_says() -> None:
     assert place[:6] == (3, 5, 1, 2, "node1", 20_007)
     assert [tasks_of_node("2(x2),1", node) for node in range(3)] == [2, 2, 1]
     assert place_in_cluster({}) is None
+
+
+@pytest.mark.parametrize("way", [{"flops": 1e12, "cv": 0.2, "distribution": "gamma"}, {"samples": [0.1, 0.3]}])
+def test_a_gradient_that_is_not_measured_is_written_in_seconds(tmp_path: Path, way: dict[str, Any]) -> None:
+    """Without the device, and what is left out is not written."""
+    gradient = {"distribution": "empirical", **way}
+    device = {"flops": 1e13, "memory_bandwidth": 1e12}
+    platform = PlatformTable.model_validate({"gradient": gradient, "device": device})
+    file = write_toml({"gradient": kept(platform.gradient)}, tmp_path / "platform.toml")
+    again = PlatformTable.model_validate(tomllib.loads(file.read_text())["platform"]).gradient
+    told = ("distribution", "mean", "cv", "samples")
+    assert [getattr(again, key) for key in told] == [getattr(platform.gradient, key) for key in told]

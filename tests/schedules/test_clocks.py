@@ -40,6 +40,23 @@ def test_a_longer_horizon_only_adds_ticks() -> None:
     assert np.array_equal(short, long[: len(short)])
 
 
+@pytest.mark.parametrize("ahead", [0.3, 7.7, 100.0, 1e9])
+def test_ticks_are_the_same_however_far_ahead_they_are_drawn(ahead: float) -> None:
+    whole, pieces = Clocks(ring(5), seed=2, horizon=100.0), Clocks(ring(5), seed=2, horizon=100.0, ahead=ahead)
+    for rank in range(5):
+        assert list(whole.edges(rank)) == list(pieces.edges(rank))
+        assert list(whole.gradient(rank)) == list(pieces.gradient(rank))
+
+
+def test_both_ends_see_the_same_ticks_at_whatever_pace_they_go() -> None:
+    clocks = Clocks(ring(3), seed=7, horizon=1e12, ahead=10.0)
+    near, far = clocks.edges(0), clocks.edges(1)
+    seen = [next(far) for _ in range(500)]
+    common = [(time, index) for time, peer, index in seen if peer == 0]
+    ticks = (tick for tick in near if tick[1] == 1)
+    assert [(time, index) for time, _, index in (next(ticks) for _ in common)] == common
+
+
 def test_poisson_counts_have_the_right_mean_and_variance() -> None:
     counts = [len(poisson_times(stream(seed, StreamKey.EDGE), 0.7, 50.0)) for seed in range(2000)]
     assert np.mean(counts) == pytest.approx(35, abs=3 * np.sqrt(35 / 2000))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from schedules.accounts import Ledger
+from schedules.memory import in_flight
 from schedules.volumes import bytes_sent
 
 COMMUNICATION = (
@@ -17,15 +18,16 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     computations = trace[trace["op"] == "Compute"]
     ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns"])
     transfers = trace[trace["op"].isin([*COMMUNICATION, "Meet"])]
-    facts = zip(transfers["op"].tolist(), transfers["group"].tolist(), transfers["bytes"].tolist(), strict=True)
+    facts = [*zip(transfers["op"].tolist(), transfers["group"].tolist(), transfers["bytes"].tolist(), strict=True)]
     sent = [_sent(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
-    transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"))
-    ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange"])
+    held = [in_flight(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
+    transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"), held=held)
+    ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange", "held"])
     applied = trace[trace["applied"] == "gradient"]
     applied = applied.assign(
         versions=applied["version_written"] - 1 - applied["version_read"], age=applied["end_ns"] - applied["read_ns"]
     )
-    ledger.applied += _packed(applied, ["rank", "versions", "steps_behind", "age"])
+    ledger.applied += _packed(applied, ["rank", "versions", "steps_behind", "age", "end_ns"])
     return ledger
 
 

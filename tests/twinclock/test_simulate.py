@@ -1,11 +1,13 @@
 """`twinclock simulate`."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from analysis.explanation import explain_result
 from schedules.operations import Receive
 from simulator import simulate
 from twinclock.printing import print_json
@@ -22,17 +24,60 @@ def test_prints_a_small_table_and_writes_nothing(here, scenario, run):
     result = run("simulate", scenario())
     assert result.exit_code == 0
     assert result.stderr == ""
-    head, *lines = result.stdout.splitlines()
+    head, *lines = result.stdout.partition("critical path")[0].splitlines()
     assert head == "gossip on ring, 4 workers, 20 gradients, seed 0, simulated"
     names = [line[2:].split("  ")[0] for line in lines]
-    assert names == ["makespan", "throughput", "computing", "communicating", "idle", "sent", "staleness"]
+    assert names == ["makespan", "throughput", "computing", "communicating", "idle", "sent", "memory", "staleness"]
     assert [path.name for path in here.iterdir()] == ["scenario.toml"]
 
 
 def test_values_stand_in_one_column(scenario, run):
-    _, *lines = run("simulate", scenario(QUADRATIC)).stdout.splitlines()
+    _, *lines = run("simulate", scenario(QUADRATIC)).stdout.partition("critical path")[0].splitlines()
     width = max(len(line[2:].split("  ")[0]) for line in lines)
     assert all(line[2 + width : 4 + width] == "  " and line[4 + width] != " " for line in lines)
+
+
+def test_says_why(scenario, run):
+    """Blocks of aligned columns, each under its name; all that `--json` has."""
+    file = scenario({"schedule.program": '"all-reduce"', "workload.parameters": "1_000_000"})
+    told = json.loads(run("simulate", file, "--json").stdout)["explanation"]
+    blocks = run("simulate", file).stdout.partition("critical path")[2]
+    first = told["critical_path"]["parts"][0]
+    assert first["category"] == "compute"
+    seconds, share = f"{1000 * first['seconds']:.0f} ms", f"{100 * first['share']:.1f} %"
+    assert blocks.splitlines()[1].split("  ")[1:] == ["compute gradient", "", "", "", seconds, share, "rank 0"]
+    assert "transfer of AllReduce" in blocks
+    header = next(line for line in blocks.splitlines() if line.startswith("collectives"))
+    assert header.split() == ["collectives", "ranks", "bytes", "how", "count", "mean", "latency", "algbw", "busbw"]
+    assert [row["kind"] for row in told["collectives"]] == ["AllReduce"]
+    assert len(told["ranks"]) == 4
+    assert sum(line.lstrip().startswith("rank ") for line in blocks.splitlines()) == 4  # equal ranks wait for nobody
+
+
+def test_says_who_waited_for_whom_and_which_links_are_busy(scenario, run):
+    lines = run("simulate", scenario({"platform.link.bandwidth": '"1 MB/s"'})).stdout.splitlines()
+    titles = [line for line in lines if line and not line.startswith(" ")]
+    assert [title.split("  ")[0] for title in titles] == [
+        "gossip on ring, 4 workers, 20 gradients, seed 0, simulated",
+        "critical path",
+        "longest waits",
+        "busiest links",
+    ]
+    assert re.split("  +", titles[-1])[::3] == ["busiest links", "busiest ranks", "idle"]
+    waits = lines[lines.index(titles[2]) + 1 : lines.index(titles[3])]
+    assert 1 <= len(waits) <= 5
+    assert all(re.match(r"  rank \d for rank \d +[\d.]+ m?s +\d+\.\d %$", line) for line in waits)
+    busiest = lines[lines.index(titles[3]) + 1]
+    assert re.match(r"  \d -> \d +\d+\.\d % +\d+ kB +rank \d +\d+\.\d % +\d+\.\d % +\d+\.\d %$", busiest)
+
+
+def test_without_a_trace_it_says_how_to_see_the_path(scenario, run):
+    file = scenario({"run.trace": "false"})
+    lines = run("simulate", file).stdout.splitlines()
+    assert "run.trace = true shows the critical path and who waited for whom" in lines
+    assert "critical path" not in lines
+    assert any("busiest ranks" in line for line in lines)
+    assert json.loads(run("simulate", file, "--json").stdout)["explanation"]["critical_path"] is None
 
 
 def test_json_is_the_summary(scenario, run):
@@ -44,9 +89,37 @@ def test_json_is_the_summary(scenario, run):
         "seed": 0,
         "fingerprint": expected.scenario.fingerprint(),
         "summary": expected.summary,
+        "explanation": explain_result(expected).record(),
         "out": None,
         "files": [],
     }
+
+
+PRECISE = {
+    "platform.gradient.distribution": '"exponential"',
+    "run.until": '"precision"',
+    "run.precision": "0.2",
+    "run.trace": "false",
+}
+
+
+def steady_line(text):
+    (line,) = [line for line in text.splitlines() if line.startswith("  steady throughput  ")]
+    return line.removeprefix("  steady throughput  ")
+
+
+def test_steady_throughput_is_told_with_its_interval(scenario, run):
+    line = steady_line(run("simulate", scenario(PRECISE)).stdout)
+    pattern = r"(\d+) gradients/s, 95 % interval (\d+) to (\d+), warm-up [\d.]+ m?s cut, [\d,]+ events"
+    mean, low, high = map(int, re.fullmatch(pattern, line).groups())
+    assert low < mean < high < 1.25 * low
+
+
+def test_a_precision_that_is_not_reached_is_told(scenario, run):
+    line = steady_line(run("simulate", scenario({**PRECISE, "run.limit": "100"})).stdout)
+    assert ", precision not reached, warm-up " in line
+    line = steady_line(run("simulate", scenario({**PRECISE, "run.limit": "1"})).stdout)
+    assert line.startswith("not known, precision not reached, ")
 
 
 def test_json_is_strict(capsys):
@@ -74,14 +147,18 @@ def test_out_keeps_the_run(here, scenario, run):
     result = run("simulate", scenario(QUADRATIC), "--out", "new/run")
     assert result.stdout.splitlines()[-1] == "wrote new/run"
     names = sorted(path.name for path in (here / "new/run").iterdir())
-    assert names == ["parameters.npy", "run.json", "series.parquet", "summary.json", "trace.parquet"]
+    assert names == [
+        "links.parquet", "memory.parquet", "network.json", "parameters.npy", "run.json", "series.parquet",
+        "summary.json", "trace.parquet",
+    ]  # fmt: skip
     assert len(pd.read_parquet(here / "new/run/trace.parquet")) > 0
 
 
 def test_json_lists_the_files(scenario, run):
     found = json.loads(run("simulate", scenario(), "--out", "run", "--json").stdout)
     assert found["out"] == "run"
-    assert found["files"] == ["run/run.json", "run/summary.json", "run/trace.parquet"]
+    names = ("links.parquet", "memory.parquet", "network.json", "run.json", "summary.json", "trace.parquet")
+    assert found["files"] == [f"run/{name}" for name in names]
 
 
 def test_earlier_run_is_replaced(here, scenario, run):

@@ -33,7 +33,8 @@ def simulate(
     replay: Path | None,
     as_json: bool,
 ) -> None:
-    """Simulate one scenario and print what came of it."""
+    """Simulate one scenario and print what came of it, and why."""
+    from analysis.explanation import explain_result
     from schedules.scenario import load
     from simulator.run import simulate as run
     from twinclock.run_summary import show
@@ -42,4 +43,4 @@ def simulate(
     resolved = load(scenario, overrides(platform, settings, seed))
     check_run_directory(out)
     result = run(resolved, replay=replay)
-    show(result, out and result.save(out), as_json=as_json)
+    show(result, out and result.save(out), as_json=as_json, explanation=explain_result(result))

@@ -18,6 +18,7 @@ from schedules.worker import Worker
 
 SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
 HAS_TILDE = True
+SURVIVES_FAILURES = True
 
 Settings = pairing.Settings
 
@@ -39,4 +40,5 @@ def exchange(worker: Worker, peer: int, index: int, time: float) -> Program:
     mine = worker.model.outgoing()
     theirs, time = yield Exchange(peer, mine, index)
     worker.model.mix(time)
-    worker.model.average(mine, theirs)
+    if theirs is not None:  # the peer has not failed
+        worker.model.average(mine, theirs)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, pairwise
 from typing import Literal
 
 from schedules.clocks import StreamKey
@@ -17,6 +18,9 @@ from schedules.scenario import Count, Positive, Table
 from schedules.worker import Worker
 
 GRADIENT = Compute("gradient")
+
+NONE_LEFT = -1.0
+"""Follows the last start of a gradient."""
 
 Step = Callable[[Worker, Payload, float], None]
 """Applies a gradient at a time (in gradient times)."""
@@ -62,20 +66,19 @@ def _edge_clock(worker: Worker, exchange: Exchange) -> Program:
 
 
 def _gradients_with_quota(worker: Worker, step: Step) -> Program:
-    starts = list(_gradient_starts(worker))
     quota = worker.random(StreamKey.QUOTA, 1)
-    due = 1
-    for number, start in enumerate(starts, 1):
+    number, due = 0, 1
+    for number, (start, following) in enumerate(pairwise(chain(_gradient_starts(worker), (NONE_LEFT,))), 1):
         if start is not None:
             yield Until(start)
         gradient, time = yield GRADIENT
         step(worker, gradient, time)
-        is_last = number == len(starts)
+        is_last = following == NONE_LEFT
         if number >= due or is_last:
             yield Put("stepped", is_last)
             yield Take("released")
             due += 1 if worker.settings.rate >= 1 else int(quota.poisson(1 / worker.settings.rate))
-    if not starts:
+    if number == 0:
         yield Put("stepped", True)
         yield Take("released")
     yield from _finish(worker)

@@ -13,6 +13,7 @@ from schedules.programs.gossip import pairing
 from schedules.worker import Worker
 
 SOURCE = "A²CiD² (arXiv:2306.08289), asynchronous baseline; AD-PSGD (arXiv:1710.06952)"
+SURVIVES_FAILURES = True
 
 Settings = pairing.Settings
 
@@ -31,4 +32,5 @@ def exchange(worker: Worker, peer: int, index: int, time: float) -> Program:
     """Average with a peer: half the difference of the two values that were sent."""
     mine = worker.model.outgoing()
     theirs, _ = yield Exchange(peer, mine, index)
-    worker.model.average(mine, theirs)
+    if theirs is not None:  # the peer has not failed
+        worker.model.average(mine, theirs)

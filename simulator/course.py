@@ -1,0 +1,65 @@
+"""The course of a run beside its programs: what is done now and then, and an end before theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from schedules.accounts import Ledger
+
+HOUSEKEEPING = 50_000
+"""The ledger is folded after so many gradients, or so."""
+
+
+class Course:
+    """Looks at a run, and ends it.
+
+    Args:
+        queue: the events to come.
+        number: numbers every event that is queued.
+        alarm: `World.alarm`.
+    Attributes:
+        stopped_ns: when `stop` was called, or None.
+        num_events: how many events the run took, after its end.
+    """
+
+    def __init__(
+        self, queue: list[Any], number: Iterator[int], alarm: Callable[[float, Callable[[int], None]], None]
+    ) -> None:
+        self._queue = queue
+        self._number = number
+        self._alarm = alarm
+        self._num_watches = self._num_dropped = 0
+        self.stopped_ns: int | None = None
+        self.num_events = 0
+
+    def watch(self, time: float, call: Callable[[int], None]) -> None:
+        """Call `call(now)` at a time in gradient times, unless nothing else is to come but such calls."""
+
+        def look(now: int) -> None:
+            self._num_watches -= 1
+            if len(self._queue) > self._num_watches:
+                call(now)
+
+        self._num_watches += 1
+        self._alarm(time, look)
+
+    def keep_house(self, ledger: Ledger, gradient_ns: float) -> None:
+        """Fold the ledger now and then: memory stays small however long the run."""
+        period = max(1.0, HOUSEKEEPING / ledger.num_ranks)
+
+        def fold(now: int) -> None:
+            ledger.fold()
+            self.watch(now / gradient_ns + period, fold)
+
+        fold(0)
+
+    def stop(self, now: int) -> None:
+        """End the run now; what is under way is not done."""
+        self.stopped_ns = now
+        self._num_dropped = len(self._queue)
+        self._queue.clear()
+
+    def end(self) -> None:
+        """The run is over: count its events."""
+        self.num_events = next(self._number) - self._num_dropped
