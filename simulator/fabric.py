@@ -17,7 +17,8 @@ import networkx as nx
 import topologies
 from schedules.platform import Link, NetworkTable
 from schedules.result import LinkRow
-from simulator.network import Flow, Network, Route, Schedule
+from simulator.links import Route
+from simulator.network import Flow, Network, Schedule
 from topologies.physical import places
 from topologies.routing import Router
 

@@ -9,7 +9,8 @@ import pytest
 
 from simulator import network as network_module
 from simulator.fair_sharing import FairSharing
-from simulator.network import Clock, Flow, Link, LinkId, Links, LinkUse, Network, SharingRule, make_sharing
+from simulator.links import Link, LinkId, Links, LinkUse
+from simulator.network import Clock, Flow, Network, SharingRule, make_sharing
 
 Log = list[tuple[int, str]]
 LINKS = {

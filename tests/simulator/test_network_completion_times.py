@@ -8,7 +8,8 @@ from collections.abc import Hashable, Sequence
 
 import pytest
 
-from simulator.network import Link, LinkId, LinkLike, Policy, Solver, completion_times
+from simulator.links import Link, LinkId, LinkLike, Policy
+from simulator.network import Solver, completion_times
 from tests.simulator.exact_flows import exact_completion_times
 
 MB = 1e6

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.fair_sharing import FairSharing, Sharing
-from simulator.network import Clock, Flow, Link, LinkId, Network, Policy, SharingRule, Solver
+from simulator.links import Link, LinkId, Policy
+from simulator.network import Clock, Flow, Network, SharingRule, Solver
 
 SOLVERS: tuple[Solver, ...] = ("python", "numba")
 RULES: tuple[SharingRule, ...] = ("max-min", "rtt")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.network import LinkId, LinkLike, completion_times
+from simulator.links import LinkId, LinkLike
+from simulator.network import completion_times
 
 NUM_NETWORKS = 40
 Network = tuple[list[tuple[float, str]], list[tuple[int, int, list[int]]]]
