@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from executor.clock import EXACT, Offset, align, describe
 from schedules.accounts import Ledger, pack_transfer
-from schedules.result import MEASURED, Result, summarise
+from schedules.result import MEASURED, Result, collectives_of, summarise
 from schedules.scenario import Scenario
 from schedules.trace import read_rank_files
 
@@ -130,6 +130,8 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, Any]) -> Resul
     if scenario.run.trace:
         result.trace = _trace(scenario, directory, reports, readies)
         result.memory = _on_one_clock(ledger.memory_table(), reports, ("time_ns",))
+        if told := collectives_of(result.trace, len(reports)):
+            result.summary["collectives"] = told
     if reports[0].parameters is not None:
         _add_numbers(result, reports)
     return result

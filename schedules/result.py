@@ -19,13 +19,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from schedules.accounts import Ledger
 from schedules.memory import KINDS
 from schedules.scenario import Scenario, ScenarioError
+from schedules.volumes import bandwidths
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -248,6 +249,21 @@ def _staleness(versions_behind: Any, steps_behind: Any, age_ns: Any) -> dict[str
         "staleness_mean_s": float(age_ns.mean() / 1e9),
         "staleness_max_s": float(age_ns.max() / 1e9),
     }
+
+
+def collectives_of(trace: pd.DataFrame, num_ranks: int) -> list[dict[str, Any]]:
+    """What collectives took, from when their last member was there: as a simulation's summary has them, one row a kind,
+    number of ranks and bytes; times in seconds, `algbw` and `busbw` in bytes/s."""
+    rows = trace[trace["op"].isin(("AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll"))]
+    members = rows["group"].map(lambda group: num_ranks if group == "all" else len(group.split(",")))
+    took = rows.assign(ranks=members, took=(rows["end_ns"] - rows["ready_ns"]) / 1e9)
+    found = []
+    for key, each in took.groupby(["op", "ranks", "bytes"], sort=True)["took"]:
+        kind, n, size = cast(tuple[str, int, int], key)
+        mean = float(each.mean())
+        row = {"kind": kind, "ranks": int(n), "bytes": int(size), "form": MEASURED, "count": len(each) // int(n)}
+        found.append({**row, "mean_s": mean, **bandwidths(kind, int(n), int(size), mean)})
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -106,6 +106,13 @@ def busbw(kind: str, n: int, size: int, seconds: float) -> float:
     return algbw(kind, n, size, seconds) * _bus_factor(kind, n)
 
 
+def bandwidths(kind: str, n: int, size: int, seconds: float) -> dict[str, float]:
+    """`algbw` and `busbw` by name; nothing where the time is 0."""
+    if seconds <= 0:
+        return {}
+    return {"algbw": algbw(kind, n, size, seconds), "busbw": busbw(kind, n, size, seconds)}
+
+
 def _bus_factor(kind: str, n: int) -> float:
     part = (n - 1) / n
     factors = {"AllReduce": 2 * part, "ReduceScatter": part, "AllGather": part, "AllToAll": part, "Broadcast": 1.0}

@@ -18,7 +18,7 @@ from schedules.driver import Running
 from schedules.errors import ProgramError
 from schedules.operations import AllToAll, Barrier, Broadcast, Group, ReduceScatter
 from schedules.platform import CollectivesTable
-from schedules.volumes import algbw, busbw, bytes_sent, latency_rounds
+from schedules.volumes import bandwidths, bytes_sent, latency_rounds
 from simulator import collectives
 from simulator.collective_choice import choose
 from simulator.collective_patterns import Pattern, pattern
@@ -291,9 +291,7 @@ class Gatherings:
             row = {"kind": kind, "ranks": n, "bytes": size, "algorithm": algorithm}
             row |= {"form": "flows" if self.is_lowered else "closed", "count": int(count), "mean_s": mean}
             row["latency_s"] = min(mean, latency)
-            if mean:
-                row |= {"algbw": algbw(kind, n, size, mean), "busbw": busbw(kind, n, size, mean)}
-            rows.append(row)
+            rows.append(row | bandwidths(kind, n, size, mean))
         return rows
 
 

@@ -23,6 +23,7 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("sent", (("bytes_sent", ""), ("exchanges", "exchanges"))),
     ("memory", (("peak_memory_bytes", "at the peak"),)),
     ("staleness", (("staleness_mean", "versions (mean)"), ("staleness_p95", "(95 %)"), ("staleness_max", "(max)"))),
+    ("outages", (("outages", ""), ("exchanges_lost", "exchanges lost"), ("away_s", "away in all"))),
     ("loss", (("loss", ""),)),
     ("accuracy", (("accuracy", ""),)),
     ("consensus distance", (("consensus_distance", ""),)),
