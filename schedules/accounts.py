@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 pack_computation = struct.Struct("<3q").pack
 pack_transfer = struct.Struct("<7q").pack
-pack_exchange = struct.Struct("<14q").pack
-"""Two transfers at once: those of the two ends."""
+pack_exchange = struct.Struct("<7q").pack
 pack_applied = struct.Struct("<5q").pack
 pack_held = struct.Struct("<5q").pack
 
@@ -51,6 +50,8 @@ class Ledger:
         now: time of the segment under way.
         computations: entries (rank, start, end).
         transfers: entries (rank, issued, ready, end, bytes sent, 1 for an exchange, bytes held from issue to end).
+        exchanges: both ends of one at once, which are two transfers: entries (rank that came last, its peer, when the
+            peer issued it, when the other did, end, end of the peer's, bytes of one direction).
         applied: entries (rank, versions written between the gradient's read and its apply, gradient steps of the worker
             between them, nanoseconds between them, time of the apply).
         held: entries (rank, number of `schedules.memory.KINDS`, since, until, bytes).
@@ -63,6 +64,7 @@ class Ledger:
         self.now = 0
         self.computations = bytearray()
         self.transfers = bytearray()
+        self.exchanges = bytearray()
         self.applied = bytearray()
         self.held = bytearray()
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
@@ -114,6 +116,8 @@ class Ledger:
                 entries[:, 4:6] = 0  # neither bytes nor an exchange
 
     def _fold(self, until: int = LATEST) -> None:
+        self.transfers += _transfers_of(self.exchanges)
+        self.exchanges = bytearray()
         computations, self.computations = _split(self.computations, 3, 2, until)
         transfers, self.transfers = _split(self.transfers, 7, 3, until)
         held, self.held = _split(self.held, 5, 3, until)
@@ -242,6 +246,14 @@ class Account:
 def _entries(packed: bytes | bytearray, width: int) -> Integers:
     """The entries, one a column; a bytearray cannot grow while they are in use."""
     return np.frombuffer(packed, dtype="<i8").reshape(-1, width).T
+
+
+def _transfers_of(exchanges: bytearray) -> bytes:
+    """The two transfers of each exchange."""
+    rank, peer, issued, ready, end, peer_end, size = _entries(exchanges, 7)
+    last = (rank, ready, ready, end, size, np.ones_like(size), 2 * size)
+    first = (peer, issued, ready, peer_end, size, np.ones_like(size), 2 * size)
+    return np.stack((np.stack(last), np.stack(first))).transpose(2, 0, 1).astype("<i8").tobytes()
 
 
 def _split(packed: bytearray, width: int, end: int, until: int) -> tuple[Integers, bytearray]:

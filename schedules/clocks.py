@@ -60,8 +60,10 @@ class Poisson:
         while self._last <= horizon:
             expected = self._rate * (horizon - self._last)
             gaps = self._generator.exponential(1 / self._rate, size=int(expected + 4 * expected**0.5 + 8))
-            self._times = np.append(self._times, np.cumsum(np.append(self._last, gaps))[1:])  # however they are cut
-            self._last = float(self._times[-1])
+            gaps[0] += self._last  # so sums are the same however they are cut
+            times = np.cumsum(gaps)
+            self._times = np.append(self._times, times) if len(self._times) else times
+            self._last = float(times[-1])
         num_due = int(np.searchsorted(self._times, horizon, side="right"))
         due, self._times = self._times[:num_due], self._times[num_due:].copy()
         return due

@@ -33,7 +33,8 @@ def durations(scenario: Scenario, rank: int, kernel: str) -> Iterator[int]:
     spec, factor = _spec(scenario, kernel)
     speed = scenario.platform.speed_of(rank)
     generator = stream(scenario.run.seed, StreamKey.DURATION, rank, zlib.crc32(kernel.encode()))
-    blocks = (np.rint(draw(spec, generator, BLOCK) * factor / speed * 1e9).astype(np.int64).tolist() for _ in count())
+    nanoseconds = factor / speed * 1e9
+    blocks = (np.rint(draw(spec, generator, BLOCK) * nanoseconds).astype(np.int64).tolist() for _ in count())
     return chain.from_iterable(blocks)
 
 
@@ -65,7 +66,7 @@ def _spec(scenario: Scenario, kernel: str) -> tuple[Duration, float]:
     if kernel not in share:
         known = ", ".join(sorted({*share, *platform.kernels}))
         raise ScenarioError(f"scenario: platform.kernels.{kernel}: expected the kernel's duration, found only {known}")
-    if platform.gradient.samples is not None:
+    if platform.gradient.samples is not None or share[kernel] == 1:
         return platform.gradient, share[kernel]
     return platform.gradient.model_copy(update={"mean": platform.gradient.mean * share[kernel]}), 1.0
 

@@ -1,7 +1,7 @@
 """How well the mean of a simulated series is known: MSER-5 cuts the warm-up, batch means give a confidence interval.
 
 Batches grow with the run, about forty always: long ones keep a correlation that no test would find in short ones, such
-as that of rare slow spells. They are long enough when von Neumann's ratio does not tell them from independent ones; what
+as that of slow spells. They are long enough when von Neumann's ratio does not tell them from independent ones; what
 correlation is left widens the interval, as in the variance of the mean of a first-order autoregression.
 
 Sources: White 1997, and White, Cobb and Spratt 2000 (MSER-5); Fishman 1978 (von Neumann's ratio of batch means); Law,

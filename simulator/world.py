@@ -322,10 +322,7 @@ class World:
             end, other_end = self.transport.exchange(pair, now, other_start, size)
         else:
             other_end, end = self.transport.exchange(pair, other_start, now, size)
-        held = 2 * size
-        self.ledger.transfers += pack_exchange(
-            rank, now, now, end, size, 1, held, peer, other_start, now, other_end, size, 1, held
-        )
+        self.ledger.exchanges += pack_exchange(rank, peer, other_start, now, end, other_end, size)
         if self.slowed is not None:
             self.slowed.transfer(rank, now, end)
             self.slowed.transfer(peer, now, other_end)

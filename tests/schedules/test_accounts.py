@@ -55,9 +55,14 @@ def test_busy_is_the_union_of_computing_and_transferring() -> None:
 
 def test_an_exchange_is_two_transfers() -> None:
     one, other = Ledger(2), Ledger(2)
-    one.transfers += pack_exchange(0, 1, 4, 9, 5, 1, 10, 1, 4, 4, 8, 5, 1, 10)
+    one.exchanges += pack_exchange(1, 0, 1, 4, 8, 9, 5)  # rank 1 comes last, at 4
     other.transfers += pack_transfer(0, 1, 4, 9, 5, 1, 10) + pack_transfer(1, 4, 4, 8, 5, 1, 10)
-    assert one.transfers == other.transfers
+    for ledger in (one, other):
+        assert ledger.transfer_ns().tolist() == [5, 4]
+        assert ledger.waiting_ns().tolist() == [3, 0]
+        assert ledger.bytes_sent().tolist() == [5, 5]
+        assert ledger.num_exchanges().tolist() == [1, 1]
+    assert (one.peak_memory() == other.peak_memory()).all()
 
 
 def test_an_abandoned_computation_counts_up_to_then() -> None:
