@@ -21,26 +21,33 @@ from schedules.pairing import Coordinator
 from schedules.replay import note_partner
 
 _ADDRESS = "desk"
+_LOOPBACK, _EVERYWHERE = "127.0.0.1", ""
 
 
 class Desk:
-    """The coordinator's thread, in rank 0's process; `store` tells the others where it is and the key to it."""
+    """The coordinator's thread, in rank 0's process; `store` tells the others where it is and the key to it.
+
+    `host` is how the other ranks reach rank 0's machine: where the store is. (Its own name would not do: on many
+    machines that is the loopback to themselves.)
+    """
 
     def __init__(self, store: Any, host: str, num_workers: int, coordinator: Coordinator) -> None:
         key = secrets.token_bytes(32)
-        self._listener = Listener((host, 0), backlog=num_workers, authkey=key)
+        inside = host if host == _LOOPBACK else _EVERYWHERE
+        self._listener = Listener((inside, 0), backlog=num_workers, authkey=key)
         self._num_workers = num_workers
         self._coordinator = coordinator
         self._issued: dict[int, int] = {}
         self._ranks: dict[Connection, int] = {}
-        host, port = self._listener.address[:2]
-        store.set(_ADDRESS, f"{host} {port} {key.hex()}")
+        address: Any = self._listener.address
+        store.set(_ADDRESS, f"{host} {address[1]} {key.hex()}")
         threading.Thread(target=self._work, name="desk", daemon=True).start()
 
     def _work(self) -> None:
         for _ in range(self._num_workers):
             connection: Any = self._listener.accept()
             self._ranks[connection] = connection.recv()
+        self._listener.close()
         while self._ranks:
             for connection in wait(list(self._ranks)):
                 self._serve(connection)

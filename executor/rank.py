@@ -168,8 +168,8 @@ class Run:
         self.messages = PointToPoint(groups, seat.rank, seat.num_workers, world)
         self.collectives = Collectives(groups, seat.rank, seat.num_workers, world)
         if seat.rank == 0:
-            host = "127.0.0.1" if seat.is_local else socket.gethostname()
-            Desk(store, host, seat.num_workers, Coordinator(seat.num_workers, self.scenario.run.seed))
+            coordinator = Coordinator(seat.num_workers, self.scenario.run.seed)
+            Desk(store, "127.0.0.1" if seat.is_local else seat.host, seat.num_workers, coordinator)
         self.meetings = Meetings(store, seat.rank, world)
         world.provide(self)
 

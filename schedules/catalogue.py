@@ -64,6 +64,8 @@ def find(name: object) -> Entry:
         raise ValueError(
             f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}"
         )
+    if "gradients" not in module.Settings.model_fields:
+        raise ValueError(f"expected Settings with the key gradients, found {name!r} without")
     return Entry(
         name=str(name),
         summary=(module.__doc__ or str(name)).strip().splitlines()[0],

@@ -141,9 +141,7 @@ class Gloo(Ideal):
     def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
         """Seconds that a collective takes with gloo's segments."""
         link, options = levels.outside, _options(levels, algorithm)
-        return collectives.gloo_seconds(
-            kind, num_ranks, size, link.bandwidth, link.latency, self.overhead, **options
-        )
+        return collectives.gloo_seconds(kind, num_ranks, size, link.bandwidth, link.latency, self.overhead, **options)
 
     def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
         """A message is announced first; of a ring all-reduce's two segments one hides the announcement of the other

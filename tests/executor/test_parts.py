@@ -1,6 +1,7 @@
 """The parts that need no processes: clocks, messages, fits, what a cluster's launcher says."""
 
 import tomllib
+from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from executor.__main__ import place_in_cluster, tasks_of_node
 from executor.calibrate import exchange_duration, fit_gradient, fit_link, kept, write_toml
 from executor.clock import Offset, align, drift, measure_offset
+from executor.meeting import Desk
 from executor.messages import HEADER, Buffers, read, wire_tag, write
 from executor.waiting import Lane, Waiters
 from schedules.errors import ProgramError
 from schedules.operations import Payload
+from schedules.pairing import Coordinator
 from schedules.scenario import PlatformTable
 
 
@@ -179,3 +182,17 @@ def test_a_gradient_that_is_not_measured_is_written_in_seconds(tmp_path: Path, w
     again = PlatformTable.model_validate(tomllib.loads(file.read_text())["platform"]).gradient
     told = ("distribution", "mean", "cv", "samples")
     assert [getattr(again, key) for key in told] == [getattr(platform.gradient, key) for key in told]
+
+
+@pytest.mark.parametrize("told", ["127.0.0.1", "node0.cluster"])
+def test_rank_0_is_asked_where_the_store_is_whatever_its_host_calls_itself(told: str) -> None:
+    """Many hosts resolve their own name to the loopback, which is another machine's loopback to the others."""
+    store = torch.distributed.HashStore()
+    Desk(store, told, 1, Coordinator(1, 0))
+    host, port, key = store.get("desk").decode().split()
+    assert host == told
+    with Client(("127.0.0.1", int(port)), authkey=bytes.fromhex(key)) as connection:
+        connection.send(0)
+        connection.send(None)
+        assert connection.poll(10)
+        assert isinstance(connection.recv(), int)

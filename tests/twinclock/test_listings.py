@@ -43,7 +43,8 @@ def test_tables_are_described(run):
     for name in ("topology", "platform", "workload", "optimizer", "run", "execution", "platform.link"):
         assert f"[{name}]\n" in text
     found = json.loads(run("schedules", "--tables", "--json").stdout)
-    assert [each["name"] for each in found["run"]] == ["seed", "trace", "numerics", "observations", "until", "precision", "limit"]
+    names = ["seed", "trace", "numerics", "observations", "until", "precision", "limit"]
+    assert [each["name"] for each in found["run"]] == names
 
 
 def test_topologies_are_listed_with_sources_and_options(run):
