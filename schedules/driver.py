@@ -318,8 +318,19 @@ def _cancel(running: Running) -> bool:
     if not target.is_over and not target.is_cancelled:
         target.is_cancelled = True
         target.stream.free_lanes.append(target.name)
-        running.world.abandon(target)
+        if isinstance(target.operation, Put | Take):
+            _leave_queue(target)
+        else:
+            running.world.abandon(target)
     return True
+
+
+def _leave_queue(running: Running) -> None:
+    """Neither is an item handed to it any more, nor taken from it."""
+    queue = running.worker.queue(running.operation.queue)
+    for waiting in (queue.takers, queue.putters):
+        if running in waiting:
+            waiting.remove(running)
 
 
 SHARED_HANDLERS: dict[type[Operation], Handler] = {

@@ -60,6 +60,9 @@ class NetworkTable(BaseModel):
     def _check_some(self) -> NetworkTable:
         if self.kind is None and self.file is None:
             raise ValueError("expected one of the keys kind and file, found none of them")
+        options = [*(self.model_extra or {}), *(["hosts"] if self.hosts is not None else [])]
+        if self.file is not None and options:
+            raise ValueError(f"expected no options of a builder beside file, found {', '.join(options)}")
         return self
 
 

@@ -87,7 +87,10 @@ class Replay:
         if row is None:
             if stream.is_daemon:
                 return
-            raise DivergenceError(f"{_label(stream)}: the program yields {stream.operation}, the trace has ended there")
+            raise DivergenceError(
+                f"{_label(stream)}: the program yields {stream.operation}, the trace has ended there "
+                "(a run that has lost a rank for good cannot be followed)"
+            )
         operation = stream.operation
         found = (describe(operation), operation.peer, operation.tag, operation.size)
         if found != (row.op, row.peer, row.tag, row.size):

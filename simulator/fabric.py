@@ -8,7 +8,7 @@ latency of the next passes while the one before it is still sending. Messages of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import networkx as nx
 import topologies
 from schedules.platform import Link, NetworkTable
 from schedules.result import LinkRow
-from simulator.links import Route
+from simulator.links import Route, checked_link
 from simulator.network import Flow, Network, Schedule
 from topologies.physical import places
 from topologies.routing import Router
@@ -106,7 +106,7 @@ class Connection:
             first = self.messages[0]
             assert first.flow is not None
             self.network.cancel(first.flow, now)
-            first.leaves = until
+            first.leaves = max(first.leaves, until)
             self._begin(first, now)
 
     def _begin(self, message: Message, now: int) -> None:
@@ -121,25 +121,41 @@ class Fabric:
         graph: the physical network (`topologies.physical`).
         table: how to lay the workers over it and share its links.
         schedule: `schedule(tick, call)`, as `simulator.network.Network` wants it.
+        own: there is no network: the link that every pair of workers has to itself, each way.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
 
-    def __init__(self, graph: nx.Graph[Any], table: NetworkTable, schedule: Schedule) -> None:
+    def __init__(
+        self, graph: nx.Graph[Any], table: NetworkTable, schedule: Schedule, *, own: Link | None = None
+    ) -> None:
         self.graph = graph
         self.table = table
-        self._links = topologies.link_table(graph)
+        self._own = own
+        self._links = topologies.link_table(graph) if own is None else {}
         self.network = Network(self._links, schedule, sharing=table.sharing, solver=table.solver)
         given = {_pair(name): nodes for name, nodes in table.routes.items()}
-        self._router = Router(graph, placement=table.placement, given=given, ties=table.ties)
+        self._find = self._lay
+        if own is None:
+            self._find = Router(graph, placement=table.placement, given=given, ties=table.ties).find
         self._connections: dict[tuple[int, int], Connection] = {}
+        self._back: dict[int, int] = {}  # of workers that have been away: when they are back
         self.connect(given)
 
     def connect(self, pairs: Any) -> None:
         """Find the routes of ordered pairs of workers; one call for many pairs is faster than one a message."""
         missing = [pair for pair in pairs if pair not in self._connections]
-        for pair, links in self._router.find(missing).items():
-            self._connections[pair] = Connection(self.network, self.network.route(links))
+        for pair, links in self._find(missing).items():
+            connection = self._connections[pair] = Connection(self.network, self.network.route(links))
+            connection.not_before = max(self._back.get(each, 0) for each in pair)
+
+    def _lay(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[Hashable, Hashable]]]:
+        """A link for each of these pairs, where every pair has one to itself."""
+        assert self._own is not None
+        for pair in dict.fromkeys(pairs):
+            self._links[pair] = self._own.bandwidth, self._own.latency
+            self.network.add_link(pair, checked_link(pair, self._links[pair]))
+        return {pair: [pair] for pair in pairs}
 
     def route(self, source: int, target: int) -> Route:
         """The route between two workers."""
@@ -147,6 +163,8 @@ class Fabric:
 
     def levels(self, members: Sequence[int]) -> Levels:
         """What lies between the members of a group, of whom neighbours talk: in a node, and between nodes."""
+        if self._own is not None:
+            return Levels(self._own)
         placement = self.table.placement or places(self.graph)
         nodes = [self._node(placement[rank]) for rank in members]
         by_node: dict[Hashable, list[int]] = {}
@@ -180,6 +198,7 @@ class Fabric:
 
     def hold(self, rank: int, now: int, until: int) -> None:
         """A worker is away until then: see `Connection.hold`."""
+        self._back[rank] = until
         for pair, connection in self._connections.items():
             if rank in pair:
                 connection.hold(now, max(until, connection.not_before))

@@ -3,8 +3,8 @@
 While a rank is away none of its programs goes on, and what its kernels had done is lost: they begin anew when it is
 back, from the state that it had. A message that was on its way from or to it is lost and sent anew then. Who waits for
 the rank waits until it is back, but for exchanges of a schedule that survives failures (`SURVIVES_FAILURES`): these are
-given up at both ends, which are answered None. The other end is told when it has noticed, the failed one when it is
-back. What is computed by a formula (a collective that all have reached) is finished.
+given up at both ends, which are answered None, unless one end has its data already. The other end is told when it has
+noticed, the failed one when it is back. What is computed by a formula (a collective that all have reached) is finished.
 
 A rank that never comes back is left out of collectives, in a schedule that survives; any other stops with its name.
 """
@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from schedules.accounts import pack_transfer
-from schedules.driver import Running
-from schedules.errors import DeadRankError
+from schedules.driver import Running, board
+from schedules.errors import DeadlockError, DeadRankError
 from schedules.operations import Exchange
 from schedules.replay import LOST
 from simulator.fabric import Message
 from simulator.world import World
 
 Flight = list[tuple[Message, Running]]
+
+PATIENCE = 1000
+"""So many outages a rank, and no program of any rank has got on meanwhile: none ever will."""
 
 
 class Faults:
@@ -56,8 +60,9 @@ class Faults:
         self.absent_ns = [0] * len(outages)
         self._outages = outages
         self._meets: set[int] = set()
-        self._given_up: set[tuple[int, int, int]] = set()
+        self._given_up: Counter[tuple[int, int, int]] = Counter()  # by the rank that has not issued it, peer and tag
         self._flights: dict[tuple[int, int], list[Flight]] = {}
+        self._num_steps = self._num_in_vain = 0
         self._end_at = world.end_at
         world.end_at = self._end_when_back  # type: ignore[method-assign]
         world.gatherings.away = self.away
@@ -89,10 +94,13 @@ class Faults:
             raise DeadRankError(
                 f"rank {rank} fails at {now / 1e9:.6g} s and does not come back: the schedule cannot go on without it"
             )
+        self._check_progress(now)
         self.num_outages += 1
         self.away[rank], self.since[rank] = back, now
-        self._put_off(rank)
+        if back < math.inf:  # first of all that happens then, and its kernels before its programs
+            world.schedule(int(back), lambda _: self._return(rank, int(back)))
         self.retiming.restart(rank, now, None if back == math.inf else int(back))
+        self._put_off(rank)
         if self.survives:
             self._give_up_exchanges(rank, now)
         if not world.coordinator.has_left(rank):
@@ -102,7 +110,18 @@ class Faults:
             self._bury(rank, now)
         else:
             self.fabric.hold(rank, now, int(back))
-            world.schedule(int(back), lambda _: self._return(rank, int(back)))
+
+    def _check_progress(self, now: int) -> None:
+        """Ranks that fail for ever would hide that nobody can move, or that no kernel or message is ever through."""
+        streams = self.world.streams
+        num_steps = sum(each.index for each in streams if not each.is_daemon)
+        self._num_in_vain = self._num_in_vain + 1 if num_steps == self._num_steps else 0
+        self._num_steps = num_steps
+        if self._num_in_vain > PATIENCE * len(self.world.workers):
+            raise DeadlockError(
+                f"DeadlockError at {now / 1e6:.3f} ms: no worker has got on during {self._num_in_vain - 1:,} outages: "
+                f"they wait in vain, or fail faster than they can work (platform.faults).\n{board(streams, now)}"
+            )
 
     def _return(self, rank: int, now: int) -> None:
         del self.away[rank]
@@ -125,14 +144,16 @@ class Faults:
         """Whatever would resume one of its programs does so when it is back."""
         queue: list[Any] = self.world.events
         back = self.away[rank]
-        for position, (at, priority, number, event) in enumerate(queue):
-            if _is_of(event, rank) and at < back:
-                if back < math.inf:
-                    event.end_ns = int(back)
-                    queue[position] = (int(back), priority, number, event)
-                else:
+        if back == math.inf:
+            for *_, event in queue:
+                if _is_of(event, rank):
                     event.callbacks = ()  # nobody is resumed
+            return
+        late = sorted(entry for entry in queue if _is_of(entry[3], rank) and entry[0] <= back)
+        queue[:] = [entry for entry in queue if not (_is_of(entry[3], rank) and entry[0] <= back)]
         heapq.heapify(queue)
+        for *_, event in late:
+            self._end_at(event, int(back))
 
     def _end_when_back(self, running: Running, at: int) -> None:
         back = self.away.get(running.worker.rank, 0)
@@ -154,17 +175,15 @@ class Faults:
 
     def _exchange(self, running: Running) -> bool:
         operation, rank, now = running.operation, running.worker.rank, running.start_ns
-        low, high = sorted((rank, operation.peer))
-        key = (low, high, operation.tag)
-        if key in self._given_up:
-            self._given_up.remove(key)
+        if self._given_up[rank, operation.peer, operation.tag]:
+            self._given_up[rank, operation.peer, operation.tag] -= 1
             running.note = LOST
             return True
         if operation.peer not in self.away:
             return self.world.exchange(running)
         waiting = self.world.take_waiting(rank, operation.peer, operation.tag)
         if waiting is None:
-            self._given_up.add(key)
+            self._given_up[operation.peer, rank, operation.tag] += 1
         else:
             self._lose(waiting, now)
         self._lose(running, max(now, self.since[operation.peer] + self.detection_ns))
@@ -183,30 +202,38 @@ class Faults:
         """Those in the air, and those that others have issued and wait for."""
         noticed = now + self.detection_ns
         for pair in [pair for pair in self._flights if rank in pair]:
-            for flight in self._flights.pop(pair):
-                self._crash(flight, rank, now)
+            self._flights[pair] = [each for each in self._flights[pair] if not self._crash(each, rank, now)]
         for peer, tag in self.world.waiting_for(rank):
             waiting = self.world.take_waiting(rank, peer, tag)
             assert waiting is not None
-            low, high = sorted((rank, peer))
-            self._given_up.add((low, high, tag))
+            self._given_up[rank, peer, tag] += 1
             self._lose(waiting, noticed)
             self.num_lost += 1
 
-    def _crash(self, flight: Flight, rank: int, now: int) -> None:
-        """An exchange in the air: an end that has its data keeps it, where ends are over one by one."""
+    def _crash(self, flight: Flight, rank: int, now: int) -> bool:
+        """An exchange in the air is given up, at both ends. Where ends are over one by one and one has its data, the
+        other gets its own, sent anew when the rank is back: else only one of them would average.
+
+        Returns:
+            whether this was the end of it.
+        """
         under_way = [(message, receiver) for message, receiver in flight if not message.is_over]
+        is_half_over = len(under_way) == 1 and not self.world.transport.ends_together
+        if is_half_over and self.away[rank] < math.inf:
+            return False
         for message, _ in under_way:
             message.connection.drop(message, now)
-        if not under_way:
-            return
-        self.num_lost += 1
-        for _, receiver in flight if self.world.transport.ends_together else under_way:
-            self.world.transfer_ended(now, receiver.worker.rank)
-            self._lose(receiver, now if receiver.worker.rank == rank else now + self.detection_ns)
+        if under_way:
+            self.num_lost += 1
+            for _, receiver in under_way if is_half_over else flight:
+                self.world.transfer_ended(now, receiver.worker.rank)
+                self._lose(receiver, now if receiver.worker.rank == rank else now + self.detection_ns)
+        return True
 
     def _lose(self, running: Running, at: int) -> None:
-        """End an exchange with nothing."""
+        """End an exchange with nothing, unless its program is over for good."""
+        if self.away.get(running.worker.rank) == math.inf:
+            return
         running.result, running.note, running.ready_ns = None, LOST, at
         entry = (running.worker.rank, running.start_ns, at, at, 0, 0, 2 * running.operation.size)
         self.world.ledger.transfers += pack_transfer(*entry)

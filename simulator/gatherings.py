@@ -3,21 +3,22 @@
 Two forms. By formula: all begin when the last member is there, and end together, as on an idle network. By flows: each
 member goes through the algorithm's rounds as its messages arrive over the network (`simulator.lowered`), so that it
 feels late members, slow links and other traffic. In both, the collectives of one group go one behind the other, as on
-one communicator.
+one communicator; by flows those of one stream and group, as every stream may have a communicator of its own.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from schedules.accounts import Ledger
 from schedules.driver import Running
-from schedules.errors import ProgramError
+from schedules.errors import DeadRankError, ProgramError
 from schedules.operations import AllToAll, Barrier, Broadcast, Group, ReduceScatter
 from schedules.platform import CollectivesTable
+from schedules.scenario import ScenarioError
 from schedules.volumes import bandwidths, bytes_sent, latency_rounds
 from simulator import collectives
 from simulator.collective_choice import choose
@@ -39,6 +40,9 @@ class World(Protocol):
 
     def transfer_ended(self, at: int, *ranks: int) -> None:
         """They are no longer."""
+
+    def schedule(self, at: int, call: Callable[[Any], object]) -> None:
+        """Call `call(event)` at a tick."""
 
     def end_collective(self, running: Running, ready: int, end: int, sent: int) -> None:
         """A member has its answer: all were there at `ready`, it is over at `end`, it has sent so many bytes."""
@@ -100,6 +104,8 @@ class Gatherings:
     def __init__(self, world: World, table: CollectivesTable) -> None:
         self.world = world
         self.table = table
+        rest = {"all_reduce": "auto"} if table.all_reduce == "hierarchical" else {}
+        self._table_of_rest = table.model_copy(update=rest)  # whoever is left of a node may be fewer than on others
         self.num_ranks = world.ledger.num_ranks
         self.transport = world.transport
         self.fabric = world.fabric
@@ -108,7 +114,7 @@ class Gatherings:
         self._gone: set[int] = set()
         self._open: dict[Any, list[Gathering]] = {}
         self._free_ns: dict[Group, int] = {}
-        self._turns: dict[tuple[Group, int], deque[tuple[Gathering, Running]]] = {}
+        self._turns: dict[tuple[Group, int, str], deque[tuple[Gathering, Running]]] = {}
         self._connected: set[Any] = set()
         self._chosen: dict[Any, tuple[Levels, str]] = {}
         self._told: dict[tuple[str, int, int, str], list[float]] = {}
@@ -139,40 +145,53 @@ class Gatherings:
         """A rank has failed for good: the others go on without it, by formula."""
         self._gone.add(rank)
         for gatherings in self._open.values():
-            for gathering in [each for each in gatherings if rank in each.members and rank not in each.operations]:
+            for gathering in [each for each in gatherings if rank in each.members]:
                 gathering.gone.add(rank)
+                gathering.operations.pop(rank, None)  # it may have come: nothing has left it yet
+                gathering.arrived.pop(rank, None)
                 if gathering.is_full:
                     gatherings.remove(gathering)
-                    self._run_by_formula(gathering, now)
+                    if gathering.operations:
+                        self._run_by_formula(gathering, now)
 
     def _begin(self, operation: Any) -> Gathering:
         """The first member is there: choose how."""
         members = range(self.num_ranks) if operation.group is None else operation.group
-        kind = type(operation)
-        key = (kind, operation.group, operation.size)
-        if key not in self._chosen:
-            levels = self.transport.levels(self.fabric, members)
-            algorithm = choose(
-                kind,
-                len(members),
-                operation.size,
-                levels.outside.bandwidth,
-                levels.outside.latency,
-                transport=self.transport.name,
-                table=self.table,
-                nodes=levels.nodes,
-                inside=levels.inside,
-            )
-            self._chosen[key] = levels, algorithm
-        gathering = Gathering(members, *self._chosen[key])
+        gathering = Gathering(members, *self._choose(operation, members, self.table))
         gathering.gone = self._gone.intersection(members)
         return gathering
+
+    def _choose(self, operation: Any, members: Sequence[int], table: CollectivesTable) -> tuple[Levels, str]:
+        """What lies between the members, and which algorithm they take."""
+        key = (type(operation), members, operation.size)
+        if key not in self._chosen:
+            levels = self.transport.levels(self.fabric, members)
+            outside = levels.outside
+            try:
+                algorithm = choose(
+                    type(operation),
+                    len(members),
+                    operation.size,
+                    outside.bandwidth,
+                    outside.latency,
+                    transport=self.transport.name,
+                    table=table,
+                    nodes=levels.nodes,
+                    inside=levels.inside,
+                )
+            except ValueError as error:
+                raise ScenarioError(f"scenario: {error}") from None
+            self._chosen[key] = levels, algorithm
+        return self._chosen[key]
 
     # ------------------------------------------------------------------ by formula
 
     def _run_by_formula(self, gathering: Gathering, now: int) -> None:
         present = sorted(gathering.operations)
         first = gathering.operations[present[0]]
+        if gathering.gone:
+            _check_gone(first, gathering.gone, present)
+            gathering.levels, gathering.algorithm = self._choose(first, tuple(present), self._table_of_rest)
         seconds = self.transport.collective(
             type(first), len(present), first.size, gathering.levels, gathering.algorithm
         )
@@ -188,8 +207,8 @@ class Gatherings:
     # ------------------------------------------------------------------ by flows
 
     def _take_turn(self, gathering: Gathering, running: Running) -> None:
-        """Take part when this rank has the answers of its earlier collectives in this group."""
-        key = (running.operation.group, running.worker.rank)
+        """Take part when this rank has the answers of this stream's earlier collectives in this group."""
+        key = (running.operation.group, running.worker.rank, running.stream.name)
         turns = self._turns.setdefault(key, deque())
         turns.append((gathering, running))
         if len(turns) == 1:
@@ -228,14 +247,17 @@ class Gatherings:
 
         def arrived(at: int) -> None:
             self.world.transfer_ended(at, sender, receiver)
-            done(at + lag)
+            if lag:
+                self.world.schedule(at + lag, lambda _: done(at + lag))
+            else:
+                done(at)
 
         self.fabric.send(sender, receiver, size, leaves, now, arrived)
 
     def _member_done(self, gathering: Gathering, member: int, now: int) -> None:
         rank = gathering.members[member]
-        group = gathering.operations[rank].group
-        turns = self._turns[group, rank]
+        running = gathering.arrived[rank]
+        turns = self._turns[running.operation.group, rank, running.stream.name]
         turns.popleft()
         self._end(gathering, rank, now)
         if turns:
@@ -272,7 +294,7 @@ class Gatherings:
 
     def _latency(self, gathering: Gathering, kind: str, size: int) -> float:
         """Seconds of latency that follow on one another; of a hierarchical one, those inside a node at their own."""
-        levels, n = gathering.levels, len(gathering.members)
+        levels, n = gathering.levels, len(gathering.members) - len(gathering.gone)
         num_nodes = n if levels.nodes is None else len(set(levels.nodes))
         outside = levels.outside.latency
         if gathering.algorithm != "hierarchical" or levels.inside is None:
@@ -308,5 +330,16 @@ def _check(gathering: Gathering, rank: int) -> None:
         )
     if isinstance(first, Broadcast) and first.root not in members:
         raise ProgramError(f"rank {members[0]} {first}: expected a root among {list(members)}, found {first.root}")
-    if isinstance(first, ReduceScatter | AllToAll) and first.size % len(members):
-        raise ProgramError(f"rank {members[0]} {first}: expected bytes that {len(members)} ranks can divide")
+    _check_parts(first, members)
+
+
+def _check_parts(operation: Any, members: Sequence[int]) -> None:
+    if isinstance(operation, ReduceScatter | AllToAll) and operation.size % len(members):
+        raise ProgramError(f"rank {members[0]} {operation}: expected bytes that {len(members)} ranks can divide")
+
+
+def _check_gone(operation: Any, gone: set[int], present: Sequence[int]) -> None:
+    """What cannot be done without a member that has failed for good."""
+    if isinstance(operation, Broadcast) and operation.root in gone:
+        raise DeadRankError(f"rank {operation.root} has failed: {operation} cannot go on without its root")
+    _check_parts(operation, present)

@@ -127,7 +127,7 @@ class Network:
         self._capacities: list[float] = []  # of the shared links, bytes per tick
         self._ticks = ticks_per_second
         for name, spec in links.items():
-            self._add_link(name, checked_link(name, spec))
+            self.add_link(name, checked_link(name, spec))
         self._schedule = schedule
         self._rule = sharing
         self._solver = solver
@@ -139,7 +139,8 @@ class Network:
         self._settle_at: int | None = None
         self._alarms: list[int] = []  # wake-ups that are out, the next one last
 
-    def _add_link(self, name: LinkId, link: Link) -> None:
+    def add_link(self, name: LinkId, link: Link) -> None:
+        """One more link; once transfers have shared links, only one that nobody will share."""
         if link.policy == "fatpipe" or link.bandwidth == INFINITY:
             self._links[name] = FatPipe(link)
         else:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import topologies
 from schedules.durations import durations
 from schedules.faults import outages
 from schedules.operations import Program
@@ -101,17 +100,15 @@ def is_in_order(platform: PlatformTable) -> bool:
 def _network(setup: Setup) -> Callable[[Schedule], Fabric] | None:
     """What messages cross. Failures cut messages off, so there links of their own are a network too."""
     platform = setup.scenario.platform
-    table, graph = platform.network, physical_network(setup.scenario)
-    if table is None and platform.faults is None:
-        return None
+    table, graph, own = platform.network, physical_network(setup.scenario), None
     if table is None:
-        table, link = NetworkTable(kind="dedicated"), platform.link
-        own = {"graph": setup.graph, "bandwidth": link.bandwidth, "latency": link.latency}
-        graph = topologies.build_network("dedicated", setup.scenario.topology.workers, **own)
+        if platform.faults is None:
+            return None
+        table, graph, own = NetworkTable(kind="dedicated"), setup.graph, platform.link
 
     def build(schedule: Schedule) -> Fabric:
         try:
-            fabric = Fabric(graph, table, schedule)
+            fabric = Fabric(graph, table, schedule, own=own)
             fabric.connect(setup.graph.to_directed().edges)
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None

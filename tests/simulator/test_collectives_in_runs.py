@@ -23,6 +23,7 @@ from schedules.operations import (
     Start,
     Until,
 )
+from schedules.scenario import ScenarioError
 from schedules.worker import Worker
 from simulator import simulate
 from simulator.world import World
@@ -224,3 +225,52 @@ def test_members_must_agree_by_flows_too() -> None:
 
     with pytest.raises(ProgramError, match="expected the same collective with equal sizes, found two"):
         rig.run(programs, 2, **RING)
+
+
+def test_streams_need_not_agree_whose_collective_is_first() -> None:
+    """Rank 0 comes to one of two collectives first, rank 2 to the other: each stream has a communicator of its own.
+    From 0.2 s on both are under way, and the bytes of one hide the latencies of the other."""
+
+    def programs(worker: Worker) -> Mapping[str, Program]:
+        def reduce(tag: int, at: float) -> Program:
+            yield Until(at)
+            yield AllReduce(Payload(4 * MB), tag=tag)
+
+        return {"one": reduce(1, 0.1 * worker.rank), "other": reduce(2, 0.2 - 0.1 * worker.rank)}
+
+    moving = 2 * 4 * (4 * MB / 3) / BANDWIDTH
+    assert max(ends(rig.run(programs, 3, **RING))) == pytest.approx(0.2 + LATENCY + moving, rel=1e-6)
+
+
+def test_what_a_message_of_a_collective_costs_after_its_last_byte_keeps_no_link() -> None:
+    """gloo, 0.2 s a message, links of 1 MB/s. A chain 0 -> 1 -> 2 of 0.5 MB: rank 1 has it at 0.5 s and sends it on at
+    0.7 s. Before that it sends 0.2 MB to rank 3 from 0.4 s on, and 0.1 MB to rank 4 from 0.55 s on: these two share its
+    NIC until 0.65 s, and the second is there at 0.7 s."""
+
+    def programs(worker: Worker) -> Mapping[str, Program]:
+        def chain() -> Program:
+            yield Broadcast(Payload(MB // 2), root=0, group=(0, 1, 2))
+
+        def send(peer: int, size: int, at: float) -> Program:
+            yield Until(at)
+            yield Send(peer, Payload(size))
+
+        def receive(size: int) -> Program:
+            yield Receive(1, size)
+
+        sends = {"three": send(3, MB // 5, 0.4), "four": send(4, MB // 10, 0.55)}
+        if worker.rank < 3:
+            return {"chain": chain()} | (sends if worker.rank == 1 else {})
+        return {"chain": receive(MB // 5 if worker.rank == 3 else MB // 10)}
+
+    network = {"kind": "fabric", "bandwidth": MB, "latency": 0.0}
+    gloo = {"transport": "gloo", "overhead": 0.2, "network": network, "collectives.broadcast": "chain"}
+    world = rig.run(programs, 5, **{f"platform__{key}": value for key, value in gloo.items()})
+    ended = [stream.end_ns / 1e9 for stream in world.streams if stream.name == "chain"]
+    assert ended == pytest.approx([0.7, 1.4, 1.4, 0.85, 0.9], rel=1e-9)
+
+
+def test_a_hierarchy_of_unequal_nodes_is_a_mistake_of_the_scenario() -> None:
+    network = {"kind": "gpu_nodes", "gpus_per_node": 4, "hosts": 8}
+    with pytest.raises(ScenarioError, match=r"expected equally many members of a group on every node, found 4, 2"):
+        all_reduce(6, network=network, **{"platform.collectives.all_reduce": "hierarchical"})

@@ -149,6 +149,23 @@ def test_a_cancelled_computation_frees_its_engine() -> None:
     assert world.ledger.compute_ns().tolist() == [1_250_000_000, 0]
 
 
+def test_what_is_cancelled_takes_nothing_from_a_queue_and_puts_nothing_in() -> None:
+    log: list[Any] = []
+
+    def program() -> Program:
+        taking, _ = yield Start(Take("items"))
+        yield Cancel(taking)
+        yield Put("items", "first")  # there is room for one
+        putting, _ = yield Start(Put("items", "second"))
+        yield Cancel(putting)
+        log.append((yield Take("items"))[0])
+        yield Put("items", "third")
+        log.append((yield Take("items"))[0])
+
+    run(lambda worker: {"compute": program()} if worker.rank == 0 else {})
+    assert log == ["first", "third"]
+
+
 def test_a_computation_works_on_the_version_that_it_read() -> None:
     versions: list[int] = []
 

@@ -136,6 +136,8 @@ KEYS = [
     ("platform.network.kind", "3", "expected text, found 3"),
     ("platform.network.file", '"none.json"', "none.json"),
     ("platform.network.file", '"f.json"', "expected none beside platform.network.kind", FABRIC),
+    ("platform.network", '{ file = "f.json", hosts = 2 }', "expected no options of a builder beside file, found hosts"),
+    ("platform.network", '{ file = "f.json", duplex = "half" }', "of a builder beside file, found duplex"),
     ("platform.network.ties", '"random"', "expected 'smallest' or 'ecmp', found 'random'", FABRIC),
     ("platform.network.ties", '"ecmp"', "expected one of the keys kind and file, found none of them"),
     ("platform.network.sharing", '"fair"', "expected 'max-min' or 'rtt', found 'fair'", FABRIC),

@@ -1,0 +1,136 @@
+"""Random programs of sends, receives, exchanges and collectives, started or waited for, in two streams of every worker.
+
+All ranks go through one list of events a stream, in its order, so no program can be stuck, in order or not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from schedules.operations import (
+    AllGather,
+    AllReduce,
+    AllToAll,
+    Await,
+    Barrier,
+    Broadcast,
+    Compute,
+    Exchange,
+    Operation,
+    Payload,
+    Program,
+    Receive,
+    ReduceScatter,
+    Send,
+    Start,
+)
+from schedules.result import Result
+from schedules.scenario import load
+from schedules.setup import Setup
+from schedules.trace import Recorder
+from schedules.worker import Worker
+from simulator import run
+from tests.simulator import invariants
+from tests.simulator.test_random_scenarios import Tables, draw_faults, draw_platform
+
+Event = Mapping[int, Operation]
+"""What each rank that takes part in it does."""
+
+COLLECTIVES: tuple[Callable[..., Operation], ...] = (AllReduce, ReduceScatter, AllGather, AllToAll)
+
+
+def draw_event(rng: random.Random, workers: int, tag: int) -> Event:
+    one, other = rng.sample(range(workers), 2)
+    size = rng.choice([0, 1, 501, 20_011])
+    kind = rng.choice(["message", "exchange", "collective", "barrier", "broadcast"])
+    if kind == "message":
+        return {one: Send(other, Payload(size), tag), other: Receive(one, size, tag)}
+    if kind == "exchange":
+        return {one: Exchange(other, Payload(size), tag), other: Exchange(one, Payload(size), tag)}
+    members = tuple(sorted(rng.sample(range(workers), rng.randint(1, workers))))
+    group = None if len(members) == workers else members
+    divisible = Payload(840 * rng.choice([0, 1, 10]))
+    if kind == "barrier":
+        operation: Operation = Barrier(group=group, tag=tag)
+    elif kind == "broadcast":
+        operation = Broadcast(divisible, root=members[0], group=group, tag=tag)
+    else:
+        operation = rng.choice(COLLECTIVES)(divisible, group=group, tag=tag)
+    return dict.fromkeys(members, operation)
+
+
+def program(events: list[Event], rank: int, rng: random.Random) -> Program:
+    """Some operations are started and awaited later, some kernels run in between."""
+    handles = []
+    for operation in [event[rank] for event in events if rank in event]:
+        if rng.random() < 0.4:
+            handle, _ = yield Start(operation)
+            handles.append(handle)
+        else:
+            yield operation
+        if rng.random() < 0.5:
+            yield Compute("gradient")
+        if handles and rng.random() < 0.3:
+            yield Await(tuple(handles))
+            handles = []
+    if handles:
+        yield Await(tuple(handles))
+
+
+def draw_tables(seed: int) -> Tables:
+    rng = random.Random(seed)
+    workers = rng.randint(2, 8)
+    platform = draw_platform(rng, workers)
+    platform["collectives"] |= {
+        "broadcast": rng.choice(["tree", "chain"]),
+        "all_gather": rng.choice(["ring", "doubling"]),
+        "reduce_scatter": rng.choice(["ring", "halving"]),
+        "all_to_all": rng.choice(["pairwise", "direct"]),
+    }
+    if rng.random() < 0.5:
+        platform["faults"] = draw_faults(rng, workers, survives=False)
+        platform["link"] |= {"bandwidth": 1.1e6}
+    return {
+        "schedule": {
+            "program": rng.choice(["all-reduce", "gossip"]),
+            "gradients": 1,
+        },  # one that waits, one that does not
+        "topology": {"graph": rng.choice(["complete", "path"]), "workers": workers},
+        "platform": platform,
+        "workload": {"parameters": 100},
+        "run": {"seed": seed},
+    }
+
+
+def run_programs(seed: int) -> Result:
+    rng = random.Random(seed)
+    tables = draw_tables(seed)
+    workers = tables["topology"]["workers"]
+    lists = [[draw_event(rng, workers, 2 * k + stream) for k in range(rng.randint(3, 15))] for stream in range(2)]
+
+    def programs(worker: Worker) -> Mapping[str, Program]:
+        return {
+            f"stream{number}": program(events, worker.rank, random.Random(f"{seed} {worker.rank} {number}"))
+            for number, events in enumerate(lists)
+        }
+
+    setup = Setup(load(tables), is_recorded=True)
+    world = run.build_world(setup, Recorder(), programs=programs)
+    world.run()
+    assert all(stream.is_over for stream in world.streams)
+    return run._result(setup, world)
+
+
+@pytest.mark.parametrize("batch", range(8))
+def test_what_holds_in_every_run(batch: int) -> None:
+    for seed in range(batch * 8, (batch + 1) * 8):
+        result: Any = run_programs(seed)
+        try:
+            invariants.same(result, run_programs(seed))
+            invariants.check(result)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {draw_tables(seed)}") from error
