@@ -126,7 +126,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, Any]) -> Resul
     readies = _readies(reports)
     ledger = _ledger(reports, readies, keeps_curve=scenario.run.trace)
     result = Result(scenario, MEASURED, summarise(scenario, ledger, max(report.end_ns for report in reports)))
-    result.info = {**info, "ranks": [_told(report) for report in reports]}
+    result.info |= {**info, "ranks": [_told(report) for report in reports]}
     if scenario.run.trace:
         result.trace = _trace(scenario, directory, reports, readies)
         result.memory = _on_one_clock(ledger.memory_table(), reports, ("time_ns",))

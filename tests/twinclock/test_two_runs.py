@@ -59,6 +59,8 @@ def test_execute_prints_and_keeps_the_run(here, scenario, run, simulated):
     assert found["world"] == "measured"
     assert found["summary"]["gradients"] == 10
     assert {"measured/run.json", "measured/memory.parquet"} <= set(found["files"])
+    info = json.loads((here / "measured" / "run.json").read_text())
+    assert {"started", "command", "ranks", "launcher"} <= set(info)
     run("simulate", scenario(), "--set", "topology.workers=2", "--out", "simulated")
     result = run("compare", "simulated", "measured")
     assert result.exit_code == 0, result.stderr
