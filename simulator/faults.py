@@ -6,7 +6,8 @@ the rank waits until it is back, but for exchanges of a schedule that survives f
 given up at both ends, which are answered None, unless one end has its data already. The other end is told when it has
 noticed, the failed one when it is back. What is computed by a formula (a collective that all have reached) is finished.
 
-A rank that never comes back is left out of collectives, in a schedule that survives; any other stops with its name.
+A rank that never comes back is left out of collectives that have not begun, in a schedule that survives; any other
+stops with its name. Sends and receives that are on their way then are finished, those that wait are forgotten.
 """
 
 from __future__ import annotations
@@ -135,9 +136,10 @@ class Faults:
         """It never comes back: its programs are over, and nobody waits for it."""
         worker = self.world.workers[rank]
         for each in list(worker.streams):
-            each.is_over, each.operation, each.end_ns = True, None, now
+            each.is_over, each.end_ns = True, now
             each.program.close()
         worker.streams.clear()
+        self.world.messages.forget(rank)
         self.world.gatherings.leave(rank, now)
 
     def _put_off(self, rank: int) -> None:

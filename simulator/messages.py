@@ -54,6 +54,12 @@ class Messages:
         if running in self._turns.get(running.stream, ()):
             self._leave_turn(running, now)
 
+    def forget(self, rank: int) -> None:
+        """A rank has failed for good: what it has posted is paired with nothing any more."""
+        for waiting in self._waiting.values():
+            for running in [each for each in waiting if each.worker.rank == rank]:
+                waiting.remove(running)
+
     def blocked(self) -> str:
         """A remark on messages that wait behind others of their stream, for the board of a deadlock."""
         blocked = sum(len(turns) - 1 for turns in self._turns.values() if turns)

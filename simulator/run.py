@@ -144,6 +144,7 @@ def _result(setup: Setup, world: World) -> Result:
     elif setup.problem is not None:
         for worker in world.workers:
             worker.model.observe_end(makespan / world.gradient_ns)
+    world.ledger.stop(makespan)  # of what was started and never awaited, or failed for good, only the time up to here
     result = Result(scenario, SIMULATED, summarise(scenario, world.ledger, makespan))
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)

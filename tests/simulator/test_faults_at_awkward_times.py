@@ -81,6 +81,19 @@ def test_who_waits_for_the_other_end_of_an_exchange_and_fails() -> None:
     assert ends(rig.run(programs, 2, **away((0, 2.0, None)))) == [2.0, 3.0]
 
 
+def test_what_it_has_posted_is_paired_with_nothing_any_more() -> None:
+    programs = each(in_turn(Receive(1, SIZE)), in_turn(Until(3.0), Send(0, Payload(SIZE))))
+    with pytest.raises(DeadlockError, match=r"no worker can move\.\n  rank 1  main  #1  Send\(->0 1 kB\)  waiting"):
+        rig.run(programs, 2, **away((0, 2.0, None)))
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_message_that_is_on_its_way_is_finished(fails: int) -> None:
+    programs = each(in_turn(Send(1, Payload(10**6))), in_turn(Receive(0, 10**6)))
+    found = ends(rig.run(programs, 2, **away((fails, 0.5, None))))
+    assert (found[fails], found[1 - fails]) == (0.5, 1.001)
+
+
 def test_a_broadcast_needs_its_root() -> None:
     program = in_turn(Until(3.0), Broadcast(Payload(SIZE), root=0))
     with pytest.raises(DeadRankError, match=r"rank 0 has failed: Broadcast\(1 kB\) cannot go on without its root"):
@@ -124,6 +137,13 @@ def test_a_message_between_workers_that_have_never_talked_waits_too() -> None:
     programs = each(in_turn(Receive(2, SIZE)), in_turn(), in_turn(Until(3.0), Send(0, Payload(SIZE))))
     world = rig.run(programs, 3, topology__graph="path", **EVERYBODY_WAITS, **away((0, 2.0, 10.0)))
     assert ends(world) == [10.002, 0.0, 10.002]
+
+
+def test_gloo_an_outage_before_the_announcement_is_there_brings_nothing_forward() -> None:
+    """The receiver's announcement takes 0.5 s, then the message 0.501 s; the sender is away for 0.1 s meanwhile."""
+    options = {"platform__transport": "gloo", "platform__link__latency": 0.5, **EVERYBODY_WAITS}
+    programs = each(in_turn(Send(1, Payload(SIZE))), in_turn(Receive(0, SIZE)))
+    assert ends(rig.run(programs, 2, **options, **away((0, 0.1, 0.2)))) == [1.001, 1.001]
 
 
 def test_gloo_half_an_exchange_is_finished_when_the_rank_is_back() -> None:

@@ -6,11 +6,12 @@ All ranks go through one list of events a stream, in its order, so no program ca
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import pytest
 
+from schedules.errors import DeadlockError, DeadRankError
 from schedules.operations import (
     AllGather,
     AllReduce,
@@ -27,6 +28,7 @@ from schedules.operations import (
     ReduceScatter,
     Send,
     Start,
+    Until,
 )
 from schedules.result import Result
 from schedules.scenario import load
@@ -106,9 +108,8 @@ def draw_tables(seed: int) -> Tables:
     }
 
 
-def run_programs(seed: int) -> Result:
+def run_programs(seed: int, tables: Tables) -> Result:
     rng = random.Random(seed)
-    tables = draw_tables(seed)
     workers = tables["topology"]["workers"]
     lists = [[draw_event(rng, workers, 2 * k + stream) for k in range(rng.randint(3, 15))] for stream in range(2)]
 
@@ -118,6 +119,10 @@ def run_programs(seed: int) -> Result:
             for number, events in enumerate(lists)
         }
 
+    return result_of(tables, programs)
+
+
+def result_of(tables: Tables, programs: Callable[[Worker], Mapping[str, Program]]) -> Result:
     setup = Setup(load(tables), is_recorded=True)
     world = run.build_world(setup, Recorder(), programs=programs)
     world.run()
@@ -128,9 +133,51 @@ def run_programs(seed: int) -> Result:
 @pytest.mark.parametrize("batch", range(8))
 def test_what_holds_in_every_run(batch: int) -> None:
     for seed in range(batch * 8, (batch + 1) * 8):
-        result: Any = run_programs(seed)
+        tables = draw_tables(seed)
+        result = run_programs(seed, tables)
         try:
-            invariants.same(result, run_programs(seed))
+            invariants.same(result, run_programs(seed, tables))
             invariants.check(result)
         except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {draw_tables(seed)}") from error
+            raise AssertionError(f"seed {seed}: {tables}") from error
+
+
+def test_ranks_that_fail_for_good_end_no_run_in_disorder() -> None:
+    """The others wait in vain for some of their messages: the board says so. They go on without its exchanges."""
+    ended = Counter[str]()
+    for seed in range(60):
+        rng, tables = random.Random(seed), draw_tables(seed)
+        outages = [{"rank": rng.randrange(2), "at": rng.random()} for _ in range(rng.randint(1, 2))]
+        tables["schedule"]["program"] = "gossip"
+        tables["platform"]["faults"] = {"outages": outages, "detection": rng.choice([0.0, 0.01])}
+        try:
+            invariants.check(run_programs(seed, tables))
+            ended["well"] += 1
+        except (DeadlockError, DeadRankError) as error:
+            ended[type(error).__name__] += 1
+    assert min(ended[each] for each in ("well", "DeadlockError", "DeadRankError")) > 5
+
+
+def test_what_nobody_awaits_counts_up_to_the_end_of_the_programs() -> None:
+    """A message of 2.5 s is started at 1 s, and the programs end at 2 s: 1 s of it is in the run, and none is idle."""
+
+    def programs(worker: Worker) -> Mapping[str, Program]:
+        def main() -> Program:
+            yield Compute("gradient")
+            yield Start(Send(1, Payload(10**6)) if worker.rank == 0 else Receive(0, 10**6))
+            yield Until(2.0)
+
+        return {"main": main()}
+
+    tables: Tables = {
+        "schedule": {"program": "gossip", "gradients": 1},
+        "topology": {"graph": "path", "workers": 2},
+        "platform": {"gradient": {"mean": 1.0}, "network": {"kind": "fabric", "bandwidth": 4e5, "latency": 0.0}},
+        "workload": {"parameters": 100},
+    }
+    result = result_of(tables, programs)
+    assert result.summary["makespan_s"] == 2.0
+    assert result.summary["per_rank"]["transfer_s"] == [1.0, 1.0]
+    assert result.summary["per_rank"]["idle_s"] == [0.0, 0.0]
+    assert result.links is not None
+    assert sorted(result.links["carried_bytes"]) == [0, 0, 4e5, 4e5]
