@@ -52,6 +52,9 @@ class Retiming:
         schedule: has something called at a tick.
 
     A computation is entered in the ledger when it is over.
+
+    Attributes:
+        num_ended: kernels that have come to their end.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Retiming:
         self._schedule = schedule
         self._kernels: list[list[Kernel]] = [[] for _ in paces]
         self._transfers = [0] * len(paces)
+        self.num_ended = 0
 
     def occupy(self, engine: Engine, running: Running, now: int) -> None:
         """Begin a kernel on an engine that is free."""
@@ -134,6 +138,7 @@ class Retiming:
         running = kernel.running
         if running.end_ns == now and kernel in self._kernels[rank]:
             self._kernels[rank].remove(kernel)
+            self.num_ended += 1
             _enter(running, now)
             running.ended()
 

@@ -29,7 +29,7 @@ from simulator.world import World
 Flight = list[tuple[Message, Running]]
 
 PATIENCE = 1000
-"""So many outages a rank, and no program of any rank has got on meanwhile: none ever will."""
+"""So many outages a rank, and no operation of any rank has ended meanwhile: none ever will."""
 
 
 class Faults:
@@ -63,7 +63,7 @@ class Faults:
         self._meets: set[int] = set()
         self._given_up: Counter[tuple[int, int, int]] = Counter()  # by the rank that has not issued it, peer and tag
         self._flights: dict[tuple[int, int], list[Flight]] = {}
-        self._num_steps = self._num_in_vain = 0
+        self._num_ended = self._num_known = self._num_in_vain = 0
         self._end_at = world.end_at
         world.end_at = self._end_when_back  # type: ignore[method-assign]
         world.gatherings.away = self.away
@@ -114,14 +114,14 @@ class Faults:
 
     def _check_progress(self, now: int) -> None:
         """Ranks that fail for ever would hide that nobody can move, or that no kernel or message is ever through."""
-        streams = self.world.streams
-        num_steps = sum(each.index for each in streams if not each.is_daemon)
-        self._num_in_vain = self._num_in_vain + 1 if num_steps == self._num_steps else 0
-        self._num_steps = num_steps
+        ended = self._num_ended + self.retiming.num_ended
+        self._num_in_vain = self._num_in_vain + 1 if ended == self._num_known else 0
+        self._num_known = ended
         if self._num_in_vain > PATIENCE * len(self.world.workers):
             raise DeadlockError(
                 f"DeadlockError at {now / 1e6:.3f} ms: no worker has got on during {self._num_in_vain - 1:,} outages: "
-                f"they wait in vain, or fail faster than they can work (platform.faults).\n{board(streams, now)}"
+                f"they wait in vain, or fail faster than they can work (platform.faults).\n"
+                + board(self.world.streams, now)
             )
 
     def _return(self, rank: int, now: int) -> None:
@@ -160,6 +160,7 @@ class Faults:
     def _end_when_back(self, running: Running, at: int) -> None:
         back = self.away.get(running.worker.rank, 0)
         if back < math.inf:
+            self._num_ended += not getattr(running.stream, "is_daemon", False)
             self._end_at(running, max(at, int(back)))
 
     @property

@@ -13,6 +13,7 @@ import pytest
 from schedules.errors import DeadlockError, DeadRankError, ProgramError
 from schedules.operations import (
     AllReduce,
+    Await,
     Barrier,
     Broadcast,
     Cancel,
@@ -229,3 +230,19 @@ def test_a_kernel_that_is_never_through_is_an_error() -> None:
     faults = {"mean_time_to_failure": 0.01, "mean_time_to_repair": 0.01}
     with pytest.raises(DeadlockError, match="or fail faster than they can work"):
         rig.run(each(*[in_turn(Compute("gradient"))] * 2), 2, platform__faults=faults)
+
+
+def test_what_was_started_may_take_long_together() -> None:
+    """A program waits for 100 kernels, each of which is begun anew ten times or so: that is no standstill."""
+
+    def program() -> Program:
+        handles = []
+        for _ in range(100):
+            handle, _ = yield Start(Compute("gradient"))
+            handles.append(handle)
+        yield Await(tuple(handles))
+
+    faults = {"mean_time_to_failure": 0.3, "mean_time_to_repair": 0.01}
+    world = rig.run(each(program, in_turn()), 2, platform__faults=faults)
+    assert world.faults is not None
+    assert world.faults.num_outages > 2000  # PATIENCE, for two ranks
