@@ -69,11 +69,6 @@ class Poisson:
         return due
 
 
-def poisson_times(generator: np.random.Generator, rate: float, horizon: float) -> NDArray[np.float64]:
-    """Ticks of a Poisson clock of the given rate in (0, horizon], ascending, in gradient times: float64 [num_ticks]."""
-    return Poisson(generator, rate).until(horizon)
-
-
 class Clocks:
     """The clocks of one run on one communication graph.
 

@@ -152,9 +152,3 @@ _ANSWERS: Mapping[type[Operation], Callable[[Any, Sequence[Payload]], list[Paylo
     AllGather: _all_gather,
     AllToAll: _all_to_all,
 }
-
-
-def broadcast(operations: Sequence[Any], members: Sequence[int]) -> list[Payload | None]:
-    """The answers of a broadcast: everybody gets the root's payload."""
-    root = members.index(operations[0].root)
-    return [operations[root].payload] * len(operations)

@@ -42,6 +42,11 @@ class Levels(NamedTuple):
     inside: Link | None = None
     nodes: Sequence[Hashable] | None = None
 
+    @property
+    def num_nodes(self) -> int | None:
+        """How many nodes the ranks are on; None: each is one of its own."""
+        return None if self.nodes is None else len(set(self.nodes))
+
 
 class Message:
     """Bytes on a connection, on their way or waiting for their turn."""

@@ -232,7 +232,7 @@ class Gatherings:
     def _connect(self, gathering: Gathering, kind: Any, rounds: Pattern) -> None:
         """Find the routes of all its messages together, once for the collectives of a group that have the same."""
         members = gathering.members
-        key = (kind, gathering.algorithm, tuple(members))
+        key = (kind, gathering.algorithm, members)
         if key not in self._connected:
             self._connected.add(key)
             assert self.fabric is not None
@@ -295,7 +295,7 @@ class Gatherings:
     def _latency(self, gathering: Gathering, kind: str, size: int) -> float:
         """Seconds of latency that follow on one another; of a hierarchical one, those inside a node at their own."""
         levels, n = gathering.levels, len(gathering.members) - len(gathering.gone)
-        num_nodes = n if levels.nodes is None else len(set(levels.nodes))
+        num_nodes = levels.num_nodes or n
         outside = levels.outside.latency
         if gathering.algorithm != "hierarchical" or levels.inside is None:
             return outside * latency_rounds(kind, gathering.algorithm, n, size, num_nodes=1)

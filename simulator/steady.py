@@ -62,7 +62,6 @@ class Steady:
             self.is_reached = found.is_settled and self._is_narrow(found)
         if self.is_reached:
             world.course.stop(now)
-            world.ledger.stop(now)
         else:
             self._look_at(time * GROWTH)
 

@@ -113,8 +113,7 @@ class Ideal:
 
 
 def _options(levels: Levels, algorithm: str) -> dict[str, Any]:
-    num_nodes = None if levels.nodes is None else len(set(levels.nodes))
-    return {"algorithm": algorithm, "num_nodes": num_nodes, "inside": levels.inside}
+    return {"algorithm": algorithm, "num_nodes": levels.num_nodes, "inside": levels.inside}
 
 
 class Gloo(Ideal):

@@ -98,10 +98,9 @@ class World:
         collectives: CollectivesTable | None = None,
     ) -> None:
         self.env = simpy.Environment()
-        self._queue: list[Any] = self.env._queue
-        self.events = self._queue
+        self.events: list[Any] = self.env._queue
         self._number = self.env._eid
-        self.course = Course(self._queue, self._number, self.alarm)
+        self.course = Course(self.events, self._number, self.alarm)
         self.ledger = ledger
         self.gradient_ns = gradient_ns
         self.transport = transport
@@ -175,7 +174,7 @@ class World:
 
     def _run_events(self) -> None:
         """SimPy's `run` with its `step` written out: a sixth of the time. SimPy's own events and processes run too."""
-        env, queue = self.env, self._queue
+        env, queue = self.env, self.events
         while queue:
             env._now, _, _, event = heappop(queue)
             calls, event.callbacks = event.callbacks, None
@@ -200,11 +199,11 @@ class World:
     def alarm(self, time: float, call: Callable[[int], None]) -> None:
         """Call `call(now)` at a time in gradient times."""
         at = max(self.now, round(time * self.gradient_ns))
-        heappush(self._queue, (at, NORMAL, next(self._number), Call(lambda _: call(at))))
+        heappush(self.events, (at, NORMAL, next(self._number), Call(lambda _: call(at))))
 
     def schedule(self, at: int, call: Callable[[Any], object]) -> None:
         """Call `call(event)` at a tick, after what is scheduled for it already."""
-        heappush(self._queue, (at, NORMAL, next(self._number), Call(call)))
+        heappush(self.events, (at, NORMAL, next(self._number), Call(call)))
 
     def abandon(self, running: Running) -> None:
         """A cancelled operation gives back what it holds."""
@@ -224,7 +223,7 @@ class World:
         """End an operation at a tick, after what happens then already."""
         running.end_ns = at
         running.callbacks = running.on_end
-        heappush(self._queue, (at, NORMAL, next(self._number), running))
+        heappush(self.events, (at, NORMAL, next(self._number), running))
 
     # ------------------------------------------------------------------ time and compute
 
@@ -264,7 +263,7 @@ class World:
         ledger.computations += pack_computation(rank, now, end)
         if ledger.activations:
             ledger.hold_activations(rank, running.operation, now, end)
-        heappush(self._queue, (end, NORMAL, next(self._number), running))
+        heappush(self.events, (end, NORMAL, next(self._number), running))
 
     def _next_on_engine(self, running: Running) -> None:
         """The hook of a kernel that others wait behind."""
@@ -332,7 +331,7 @@ class World:
         else:
             running.callbacks = running.on_end
             self.end_at(other, other_end)
-        heappush(self._queue, (end, NORMAL, next(self._number), running))
+        heappush(self.events, (end, NORMAL, next(self._number), running))
         return False
 
     def exchange_by_flows(self, running: Running, other: Running) -> list[tuple[Message, Running]]:

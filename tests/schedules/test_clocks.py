@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from schedules.clocks import Clocks, StreamKey, poisson_times, stream
+from schedules.clocks import Clocks, Poisson, StreamKey, stream
 
 
 def ring(workers: int, rate: float = 0.5) -> nx.Graph:
@@ -36,7 +36,7 @@ def test_an_added_edge_moves_no_other_clock() -> None:
 
 
 def test_a_longer_horizon_only_adds_ticks() -> None:
-    short, long = (poisson_times(stream(1, StreamKey.EDGE, 0, 1), 0.5, horizon) for horizon in (20.0, 200.0))
+    short, long = (Poisson(stream(1, StreamKey.EDGE, 0, 1), 0.5).until(horizon) for horizon in (20.0, 200.0))
     assert np.array_equal(short, long[: len(short)])
 
 
@@ -58,10 +58,10 @@ def test_both_ends_see_the_same_ticks_at_whatever_pace_they_go() -> None:
 
 
 def test_poisson_counts_have_the_right_mean_and_variance() -> None:
-    counts = [len(poisson_times(stream(seed, StreamKey.EDGE), 0.7, 50.0)) for seed in range(2000)]
+    counts = [len(Poisson(stream(seed, StreamKey.EDGE), 0.7).until(50.0)) for seed in range(2000)]
     assert np.mean(counts) == pytest.approx(35, abs=3 * np.sqrt(35 / 2000))
     assert np.var(counts) == pytest.approx(35, rel=0.12)
 
 
 def test_a_rate_of_zero_never_ticks() -> None:
-    assert len(poisson_times(stream(0, StreamKey.EDGE), 0.0, 100.0)) == 0
+    assert len(Poisson(stream(0, StreamKey.EDGE), 0.0).until(100.0)) == 0
