@@ -10,7 +10,7 @@ pandas, matplotlib, scipy and jinja2 are imported where they are used.
 
 from analysis.compare import compare
 from analysis.comparison import Comparison
-from analysis.exports import export
+from analysis.exports.formats import export
 from analysis.frames import Run, load_run
 
 __all__ = ["Comparison", "Run", "compare", "export", "load_run"]

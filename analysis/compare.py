@@ -6,10 +6,10 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from analysis.caveats import caveats
 from analysis.comparison import Comparison, contrast, setting_differences
 from analysis.frames import WORLDS, Run, load_run
-from analysis.report import write_report
+from analysis.report.caveats import caveats
+from analysis.report.page import write_report
 
 
 def compare(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.fits import Calibration, Interval, calibration, throughput_interval
 from analysis.frames import Run
-from analysis.kinds import BOOKKEEPING
-from analysis.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
-from analysis.quantities import number, percent, relative_error, resolved, with_unit
+from analysis.measures.fits import Calibration, Interval, calibration, throughput_interval
+from analysis.measures.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
+from schedules.record.kinds import BOOKKEEPING
+from schedules.record.quantities import number, percent, relative_error, resolved, with_unit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from schedules.trace import COLUMNS
+from schedules.record.trace import COLUMNS
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -64,7 +64,7 @@ class Run:
 
     @cached_property
     def trace(self) -> pd.DataFrame:
-        """One row an operation, with the columns of `schedules.trace.COLUMNS`; times are int64 nanoseconds.
+        """One row an operation, with the columns of `schedules.record.trace.COLUMNS`; times are int64 nanoseconds.
 
         Raises:
             ValueError: if the file is missing, cut short, of another run, or not such a table; it is named.

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from executor.waiting import die_with_parent
+from executor.running.waiting import die_with_parent
 
 MTU = 9000
 BURST = 20_000

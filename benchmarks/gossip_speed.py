@@ -28,11 +28,11 @@ from typing import Any
 import simpy
 
 from schedules.clocks import Clocks
-from schedules.durations import durations
+from schedules.platform.durations import durations
+from schedules.record.trace import Recorder
 from schedules.result import host, versions
 from schedules.scenario import Scenario, load
 from schedules.setup import Setup
-from schedules.trace import Recorder
 from simulator.run import build_world
 
 SIZES = {64: 1000, 1024: 60, 10_000: 12}

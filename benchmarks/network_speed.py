@@ -38,8 +38,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.links import Link, LinkId
-from simulator.network import Clock, Network, Solver
+from simulator.network.links import Link, LinkId
+from simulator.network.transfers import Clock, Network, Solver
 
 NUM_HOPS = 8
 BANDWIDTH = 1.25e9

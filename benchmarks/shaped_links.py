@@ -3,9 +3,9 @@
 Six ranks, one an emulated host (a network namespace, `benchmarks._shaped_hosts`), on one switch or in two racks of
 three whose uplink is as fast as one host's link. Gradients are paced and messages carry no numbers, so what is measured
 is the network and the schedule. Before the runs one pair of hosts exchanges messages on the idle network; their fit
-(`executor.calibrate`) is all that the simulations know. Each run is then simulated twice: with the physical network in
-[platform.network], whose links are shared max-min fairly ("shared"), and with a link of its own for every pair of ranks
-("alone").
+(`executor.calibration.calibrate`) is all that the simulations know. Each run is then simulated twice: with the physical
+network in [platform.network], whose links are shared max-min fairly ("shared"), and with a link of its own for every
+pair of ranks ("alone").
 
 TCP decides how well the model holds, so three kinds of it are measured:
 
@@ -34,7 +34,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks._shaped_hosts import BURST, MTU, Hosts, HostsError, Outcome, Wires, why_not
-from executor.calibrate import Link, fit_link
+from executor.calibration.calibrate import Link, fit_link
 from schedules.result import read_trace, versions
 from simulator import simulate
 
@@ -124,10 +124,10 @@ def calibrate(hosts: Hosts) -> Calibration:
 
 
 def probe(hosts: Hosts, places: Sequence[int]) -> pd.DataFrame:
-    """The trace of exchanges between two hosts (`executor.probes`)."""
+    """The trace of exchanges between two hosts (`executor.calibration.probes`)."""
     sizes = [1_000_000, 2_000_000, 4_000_000]
     tables = {
-        "schedule": {"program": "executor.probes", "gradients": 2, "repeats": 6, "sizes": sizes},
+        "schedule": {"program": "executor.calibration.probes", "gradients": 2, "repeats": 6, "sizes": sizes},
         "topology": {"graph": "complete", "workers": 2},
         "platform": {"gradient": {"mean": 0.005}},
         "workload": {"parameters": 1},

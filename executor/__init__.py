@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from executor.calibrate import calibrate as calibrate
-    from executor.launch import Ranks as Ranks
-    from executor.launch import execute as execute
+    from executor.calibration.calibrate import calibrate as calibrate
+    from executor.launching.launch import Ranks as Ranks
+    from executor.launching.launch import execute as execute
 
 __all__ = ["Ranks", "calibrate", "execute"]
 
@@ -22,11 +22,11 @@ __all__ = ["Ranks", "calibrate", "execute"]
 def __getattr__(name: str) -> Any:
     """Import the public names where they are used."""
     if name in ("execute", "Ranks"):
-        from executor import launch
+        from executor.launching import launch
 
         return getattr(launch, name)
     if name == "calibrate":
-        from executor.calibrate import calibrate
+        from executor.calibration.calibrate import calibrate
 
         return calibrate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,7 +23,7 @@ from schedules.result import check_target, read_replay
 from schedules.scenario import Scenario, ScenarioError, read_value
 
 if TYPE_CHECKING:
-    from executor.news import News
+    from executor.agreement.news import News
 
 CHUNK = 1 << 22
 """Bytes of a file that go through the store at once."""
@@ -128,7 +128,7 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
 
 def _store(place: Place) -> Any:
     """Rank 0 keeps the store, unless torchrun does."""
-    from executor.control import keep_store
+    from executor.agreement.control import keep_store
 
     if place.rank == 0 and not place.is_store_kept:
         return keep_store(place.host, place.port)
@@ -145,8 +145,8 @@ def _replay(scenario: Scenario, replay: str | None, directory: Path) -> tuple[st
 
 
 def _collect(scenario: Scenario, seat: Any, out: Path, *, is_replay: bool) -> int:
-    from executor import report
-    from executor.control import connect
+    from executor import rank_report as report
+    from executor.agreement.control import connect
 
     store = connect(seat.host, seat.port, seat.prefix)
     suffixes = (".npz", ".rows", ".names") if scenario.run.trace else (".npz",)
@@ -184,8 +184,8 @@ def _fetch(store: Any, path: Path) -> None:
 
 
 def _news(seat: Any) -> News:
-    from executor.control import connect
-    from executor.news import DEAD, News, decode
+    from executor.agreement.control import connect
+    from executor.agreement.news import DEAD, News, decode
 
     store = connect(seat.host, seat.port, seat.prefix)
     return decode(store.get("news")) if store.check(["news"]) else News(DEAD, seat.rank, "the run ended without news")
@@ -198,7 +198,7 @@ def _complain(seat: Any, news: News) -> None:
 
 def _leave(seat: Any) -> None:
     """Who keeps the store waits until nobody needs it any more."""
-    from executor.control import connect
+    from executor.agreement.control import connect
 
     store = connect(seat.host, seat.port, seat.prefix)
     store.set(f"left/{seat.rank}", "")
@@ -213,7 +213,7 @@ def _leave(seat: Any) -> None:
 
 def main() -> int:
     """The command line. Exit status 0, 1 (the run failed) or 2 (bad input)."""
-    from executor.launch import executable
+    from executor.launching.launch import executable
 
     parser = argparse.ArgumentParser(prog="python -m executor", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("scenario", help="TOML file")
@@ -239,7 +239,7 @@ def main() -> int:
 
 
 def _run_here(scenario: Scenario, options: argparse.Namespace) -> int:
-    from executor.launch import execute
+    from executor.launching.launch import execute
 
     result = execute(scenario, out=options.out, replay=options.replay)
     if options.json:

@@ -16,25 +16,25 @@ from typing import Any
 
 import torch
 
-from executor import report
-from executor.clock import EXACT, Clock, Offset, machine, measure_offset
-from executor.collectives import Collectives
-from executor.control import Control, connect, tell
-from executor.engines import Draw, Engines
-from executor.groups import Groups, Placement, place
-from executor.meeting import Desk, Meetings
-from executor.news import FAILED, News
-from executor.transports import PointToPoint
-from executor.waiting import sharpen
+from executor import rank_report as report
+from executor.agreement.clock import EXACT, Clock, Offset, machine, measure_offset
+from executor.agreement.control import Control, connect, tell
+from executor.agreement.meetings import Desk, Meetings
+from executor.agreement.news import FAILED, News
+from executor.running.computing import Draw, Engines
+from executor.running.waiting import sharpen
+from executor.wire.collectives import Collectives
+from executor.wire.groups import Groups, Placement, place
+from executor.wire.messages import PointToPoint
 from executor.world import Stopped, World
-from schedules.durations import durations
+from schedules.driving.coordinator import Coordinator
+from schedules.driving.replay import Replay
 from schedules.errors import ScheduleError
-from schedules.pairing import Coordinator
-from schedules.replay import Replay
+from schedules.platform.durations import durations
+from schedules.platform.stragglers import pace
+from schedules.record.trace import FileRecorder
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
-from schedules.stragglers import pace
-from schedules.trace import FileRecorder
 from schedules.worker import Worker
 
 LEAD_NS = 20_000_000
@@ -152,7 +152,7 @@ class Run:
         setup = Setup(scenario, xp=namespace, device=device, is_recorded=self.recorder is not None)
         model = kernels = None
         if scenario.workload.module is not None and scenario.run.numerics:
-            from executor.kernels import module_kernels
+            from executor.running.modules import module_kernels
 
             self.module, model, kernels = module_kernels(setup, self.seat.rank, device)
         self.problem: Any = self.module or setup.problem

@@ -15,18 +15,17 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from executor import boards
-from executor.clock import Clock
-from executor.collectives import Collectives
-from executor.control import Control, tell
-from executor.engines import Engines
-from executor.meeting import Meetings
-from executor.news import DEAD, FINISHED, News
-from executor.transports import PointToPoint
-from executor.waiting import sleep_until
-from schedules.accounts import pack_transfer
-from schedules.driver import SHARED_HANDLERS, Handler, Running, Stream
-from schedules.memory import in_flight
+from executor.agreement import boards
+from executor.agreement.clock import Clock
+from executor.agreement.control import Control, tell
+from executor.agreement.meetings import Meetings
+from executor.agreement.news import DEAD, FINISHED, News
+from executor.running.computing import Engines
+from executor.running.waiting import sleep_until
+from executor.wire.collectives import Collectives
+from executor.wire.messages import PointToPoint
+from schedules.driving.driver import SHARED_HANDLERS, Handler, Running, Stream
+from schedules.driving.replay import Replay
 from schedules.operations import (
     COLLECTIVES,
     Compute,
@@ -40,8 +39,9 @@ from schedules.operations import (
     Send,
     Until,
 )
-from schedules.replay import Replay
-from schedules.trace import Recorder
+from schedules.record.ledger import pack_transfer
+from schedules.record.memory import in_flight
+from schedules.record.trace import Recorder
 from schedules.worker import Worker
 
 BEAT_S = 1.0
@@ -318,5 +318,5 @@ _entries: dict[type[Operation], Callable[[Any], None] | None] = {
     Meet: _transferred,
     **dict.fromkeys(COLLECTIVES),
 }
-"""What is entered when an operation is over. Collectives are entered by `executor.report`, which knows all ranks'
+"""What is entered when an operation is over. Collectives are entered by `executor.rank_report`, which knows all ranks'
 starts."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schedules.errors import nearest
 from schedules.operations import Program
 
 
@@ -78,8 +79,6 @@ def find(name: object) -> Entry:
 
 
 def _module(name: object) -> Any:
-    from schedules.scenario import nearest
-
     text = str(name)
     if not isinstance(name, str) or (name not in MODULES and "." not in name):
         raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(text, MODULES)}")

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+
+class ScenarioError(ValueError):
+    """The scenario is wrong: the message names the file and key, what was expected, and what was found."""
+
 
 class ScheduleError(Exception):
     """A schedule could not be run to its end."""
@@ -25,3 +32,9 @@ class DeadRankError(ScheduleError):
 
 class DivergenceError(ScheduleError):
     """A replay cannot follow its trace. The message names the operation at which the two part."""
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """` (did you mean ...?)`, or nothing."""
+    close = difflib.get_close_matches(str(word), list(known), n=3)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

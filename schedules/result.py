@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.accounts import Ledger
-from schedules.memory import KINDS
+from schedules.platform.volumes import bandwidths
+from schedules.record.ledger import Ledger
+from schedules.record.memory import KINDS
 from schedules.scenario import Scenario, ScenarioError
-from schedules.volumes import bandwidths
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -49,8 +49,9 @@ class Result:
         world: `simulated` or `measured`.
         summary: flat, SI units in the names; arrays a rank under `per_rank`, and what the rank that holds most holds
             then under `peak_memory_by_kind`.
-        trace: one row an operation (`schedules.trace.COLUMNS`), or None if it was not kept.
-        memory: what every rank holds over time (`rank`, `time_ns`, `kind` of `schedules.memory.KINDS`, `bytes` of that
+        trace: one row an operation (`schedules.record.trace.COLUMNS`), or None if it was not kept.
+        memory: what every rank holds over time (`rank`, `time_ns`, `kind` of `schedules.record.memory.KINDS`, `bytes`
+        of that
             kind from that time on), or None without a trace.
         series: loss, accuracy and consensus distance against time, or None in a timing-only run.
         parameters: float64 [workers, parameters] at the end, or None.

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from schedules import catalogue
-from schedules.accounts import Account, Ledger
 from schedules.clocks import Clocks
-from schedules.models import Model
 from schedules.operations import Program, Until
+from schedules.record.ledger import Account, Ledger
 from schedules.scenario import Scenario, ScenarioError, build_problem, communication_graph
+from schedules.training.state import Model
 from schedules.worker import Worker
 
 OBSERVE = "observe"
@@ -50,7 +50,7 @@ class Setup:
         if model is None:
             model = self._numeric_model(rank) if self.problem is not None else self._timing_model(rank)
         if kernels is None and self.problem is not None:
-            from schedules.kernels import numeric_kernels
+            from schedules.training.kernels import numeric_kernels
 
             kernels = numeric_kernels(self.problem, model, rank)
         model.account.owns(
@@ -85,7 +85,7 @@ class Setup:
         return Model(size, Account(rank, self.ledger), is_recorded=self.is_recorded)
 
     def _numeric_model(self, rank: int) -> Model:
-        from schedules.numeric import NumericModel
+        from schedules.training.numeric import NumericModel
 
         assert self.problem is not None
         return NumericModel(
@@ -101,7 +101,7 @@ class Setup:
 
 def build_optimizer(scenario: Scenario) -> Any:
     """The scenario's optimizer; its schedule runs over the worker's own gradients."""
-    from schedules.optimizers import SGD
+    from schedules.training.optimizers import SGD
 
     table = scenario.optimizer
     return SGD(

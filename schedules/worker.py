@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from schedules.clocks import Clocks, StreamKey, Tick, stream
-from schedules.models import Model
+from schedules.training.state import Model
 
 
 class Queue:
@@ -31,8 +31,8 @@ class Worker:
         rank, num_workers: which one, of how many.
         neighbours: ranks that it may talk to, ascending.
         settings: the schedule's own settings, e.g. `settings.rate`.
-        model: its parameters (`schedules.models`); in a timing-only run only their size and version.
-        account: running totals (`schedules.accounts`).
+        model: its parameters (`schedules.training.state`); in a timing-only run only their size and version.
+        account: running totals (`schedules.record.ledger`).
     """
 
     __slots__ = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from schedules.accounts import Ledger
+from schedules.record.ledger import Ledger
 
 HOUSEKEEPING = 50_000
 """The ledger is folded after so many gradients, or so."""

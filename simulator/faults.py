@@ -1,4 +1,4 @@
-"""Ranks that fail, come back, and join late (`schedules.faults`), in simulated time.
+"""Ranks that fail, come back, and join late (`schedules.platform.outages`), in simulated time.
 
 While a rank is away none of its programs goes on, and what its kernels had done is lost: they begin anew when it is
 back, from the state that it had. A message that was on its way from or to it is lost and sent anew then. Who waits for
@@ -18,12 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from schedules.accounts import pack_transfer
-from schedules.driver import Running, board
+from schedules.driving.driver import Running, board
+from schedules.driving.replay import LOST
 from schedules.errors import DeadlockError, DeadRankError
 from schedules.operations import Exchange
-from schedules.replay import LOST
-from simulator.fabric import Message
+from schedules.record.ledger import pack_transfer
+from simulator.messages.fabric import Message
 from simulator.world import World
 
 Flight = list[tuple[Message, Running]]
@@ -37,7 +37,7 @@ class Faults:
 
     Args:
         world: in which they happen; it has a fabric, and its kernels can be retimed.
-        outages: of every rank, as `schedules.faults.outages` gives them.
+        outages: of every rank, as `schedules.platform.outages.outages` gives them.
         detection: seconds until the others notice.
         survives: whether the schedule goes on without a rank.
     Attributes:

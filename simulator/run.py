@@ -8,23 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from schedules.durations import durations
-from schedules.faults import outages
+from schedules.driving.coordinator import Coordinator
+from schedules.driving.replay import Replay
 from schedules.operations import Program
-from schedules.pairing import Coordinator
-from schedules.platform import CollectivesTable, NetworkTable, PlatformTable
-from schedules.replay import Replay
+from schedules.platform.durations import durations
+from schedules.platform.outages import outages
+from schedules.platform.stragglers import pace
+from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
+from schedules.record.trace import Recorder
 from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summarise
 from schedules.scenario import Scenario, ScenarioError, load, physical_network
 from schedules.setup import OBSERVE, Setup
-from schedules.stragglers import pace
-from schedules.trace import Recorder
 from schedules.worker import Worker
-from simulator.fabric import Fabric
 from simulator.faults import Faults
-from simulator.network import Schedule
-from simulator.steady import Steady
-from simulator.transports import TRANSPORTS
+from simulator.messages.fabric import Fabric
+from simulator.messages.formulas import TRANSPORTS
+from simulator.network.transfers import Schedule
+from simulator.steady.stopping import Steady
 from simulator.world import World
 
 
@@ -165,7 +165,7 @@ def _add_numbers(result: Result, problem: Any, models: list[Any], gone: set[int]
     """Final parameters, and loss, accuracy and consensus distance against time, those of the ranks that are left."""
     import pandas as pd
 
-    from schedules.numeric import series
+    from schedules.training.numeric import series
 
     result.parameters = np.stack([np.asarray(model.parameters(), dtype=np.float64) for model in models])
     left = [model.observations for rank, model in enumerate(models) if rank not in gone]

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from schedules.accounts import Ledger, pack_computation, pack_exchange, pack_transfer
-from schedules.driver import SHARED_HANDLERS, Handler, Running, Stream, board
+from schedules.driving.coordinator import Answer, Coordinator
+from schedules.driving.driver import SHARED_HANDLERS, Handler, Running, Stream, board
+from schedules.driving.replay import Replay, note_partner
 from schedules.errors import DeadlockError, ProgramError
-from schedules.memory import in_flight
 from schedules.operations import (
     COLLECTIVES,
     Compute,
@@ -33,20 +33,20 @@ from schedules.operations import (
     Send,
     Until,
 )
-from schedules.pairing import Answer, Coordinator
-from schedules.platform import CollectivesTable
-from schedules.replay import Replay, note_partner
+from schedules.platform.stragglers import Pace
+from schedules.platform.tables import CollectivesTable
+from schedules.record.ledger import Ledger, pack_computation, pack_exchange, pack_transfer
+from schedules.record.memory import in_flight
+from schedules.record.trace import Recorder
 from schedules.result import LinkRow
-from schedules.stragglers import Pace
-from schedules.trace import Recorder
 from schedules.worker import Worker
-from simulator.compute import Engine, Retiming
+from simulator.collectives.gatherings import Gatherings
+from simulator.computing.retiming import Engine, Retiming
 from simulator.course import Course
-from simulator.fabric import Fabric, Message
-from simulator.gatherings import Gatherings
-from simulator.messages import Messages, check_sizes
-from simulator.network import Schedule
-from simulator.transports import Ideal, Pair
+from simulator.messages.fabric import Fabric, Message
+from simulator.messages.formulas import Ideal, Pair
+from simulator.messages.sends import Messages, check_sizes
+from simulator.network.transfers import Schedule
 
 if TYPE_CHECKING:
     from simulator.faults import Faults

@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from executor import execute
-from schedules import numeric
-from schedules.models import Model
 from schedules.operations import OPERATIONS, parse
+from schedules.record.trace import COLUMNS
 from schedules.scenario import load
-from schedules.trace import COLUMNS
+from schedules.training import numeric
+from schedules.training.state import Model
 from schedules.worker import Worker
 from simulator import simulate
 from simulator.sweep import plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
@@ -105,3 +106,9 @@ def connected(graph: nx.Graph[int]) -> None:
     if len(reached) < len(graph):
         lost = min(node for node in graph if node not in reached)
         raise ValueError(f"expected a connected graph, found no path from worker 0 to worker {lost}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean ...?)`, or nothing: the end of a message about a name that is not known."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

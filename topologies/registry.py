@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
+
+from topologies.checks import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def canonical_name(registry: Mapping[str, Entry], kind: str, name: str) -> str:
     known = {alias: family for family, entry in registry.items() for alias in (family, *entry.aliases)}
     if wanted in known:
         return known[wanted]
-    raise ValueError(f"{kind}: expected one of {', '.join(registry)}, found {name!r}{_nearest(wanted, known)}")
+    raise ValueError(f"{kind}: expected one of {', '.join(registry)}, found {name!r}{nearest(wanted, known)}")
 
 
 def _plain(value: object) -> object:
@@ -84,12 +85,7 @@ def _check_options(where: str, entry: Entry, options: Mapping[str, object]) -> N
     for option in options:
         if option not in accepted:
             expected = f"one of {', '.join(accepted)}" if accepted else "no options"
-            raise ValueError(f"{where}: expected {expected}, found option {option!r}{_nearest(option, accepted)}")
+            raise ValueError(f"{where}: expected {expected}, found option {option!r}{nearest(option, accepted)}")
     missing = [k for k, default in accepted.items() if default is inspect.Parameter.empty and k not in options]
     if missing:
         raise ValueError(f"{where}: expected option {missing[0]!r}, found none")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

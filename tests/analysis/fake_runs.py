@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schedules.trace import COLUMNS
+from schedules.record.trace import COLUMNS
 
 DEFAULTS = {
     "run": "fake", "world": "simulated", "rank": 0, "stream": "compute", "index": 0, "op": "Compute", "kernel": "",

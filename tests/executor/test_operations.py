@@ -48,7 +48,7 @@ def test_ranks_without_a_common_edge_may_talk(ranks: Ranks) -> None:
 
 
 def test_paced_kernels_take_the_simulators_durations(ranks: Ranks) -> None:
-    from schedules.durations import durations
+    from schedules.platform.durations import durations
     from schedules.scenario import load
 
     gradient = {"distribution": "lognormal", "mean": "5 ms", "cv": 0.3}
@@ -66,9 +66,9 @@ def test_paced_kernels_take_the_simulators_durations(ranks: Ranks) -> None:
 
 def test_paced_kernels_are_slow_when_the_simulators_are(ranks: Ranks) -> None:
     """Half the speed on rank 1, and slow spells: drawn as in the simulator, from when the kernel begins."""
-    from schedules.durations import durations
+    from schedules.platform.durations import durations
+    from schedules.platform.stragglers import pace
     from schedules.scenario import load
-    from schedules.stragglers import pace
 
     slow = {"slowdown": 5.0, "mean_normal": "15 ms", "mean_slow": "15 ms"}
     platform = {"speed": {"1": 0.5}, "stragglers": slow}

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.__main__ import place_in_cluster, tasks_of_node
-from executor.calibrate import exchange_duration, fit_gradient, fit_link, kept, write_toml
-from executor.clock import Offset, align, drift, measure_offset
-from executor.meeting import Desk
-from executor.messages import HEADER, Buffers, read, wire_tag, write
-from executor.waiting import Lane, Waiters
+from executor.agreement.clock import Offset, align, drift, measure_offset
+from executor.agreement.meetings import Desk
+from executor.calibration.calibrate import exchange_duration, fit_gradient, fit_link, kept, write_toml
+from executor.running.waiting import Lane, Waiters
+from executor.wire.frames import HEADER, Buffers, read, wire_tag, write
+from schedules.driving.coordinator import Coordinator
 from schedules.errors import ProgramError
 from schedules.operations import Payload
-from schedules.pairing import Coordinator
-from schedules.scenario import PlatformTable
+from schedules.platform.tables import PlatformTable
 
 
 def test_the_offset_of_the_shortest_ping_counts() -> None:

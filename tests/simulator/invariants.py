@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from analysis.explanation import explain_result
+from analysis.measures.explanation import explain_result
 from schedules.operations import COLLECTIVES
 from schedules.result import Result
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schedules.operations import Program
+from schedules.record.trace import Recorder
 from schedules.scenario import load
 from schedules.setup import Setup
-from schedules.trace import Recorder
 from schedules.worker import Worker
 from simulator.run import build_world
 from simulator.world import World

@@ -19,9 +19,9 @@ import pytest
 from numpy.typing import NDArray
 
 from schedules.clocks import Clocks, Tick
+from schedules.record.trace import Recorder
 from schedules.scenario import Scenario, load
 from schedules.setup import Setup
-from schedules.trace import Recorder
 from simulator.run import build_world, simulate
 from simulator.world import World
 from topologies import laplacian

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from schedules.driving.replay import Replay
 from schedules.errors import DivergenceError, ScheduleError
-from schedules.replay import Replay
 from schedules.result import Result, write_parquet
 from schedules.scenario import ScenarioError, load
 from schedules.setup import Setup

@@ -30,7 +30,7 @@ from schedules.operations import (
     Start,
     Until,
 )
-from schedules.trace import Recorder
+from schedules.record.trace import Recorder
 from schedules.worker import Worker
 from simulator.world import World
 from tests.simulator import rig

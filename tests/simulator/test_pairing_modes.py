@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from schedules.clocks import StreamKey, stream
-from schedules.pairing import Coordinator
+from schedules.driving.coordinator import Coordinator
 from schedules.worker import Worker
 from simulator.run import simulate
 

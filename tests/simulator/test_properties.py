@@ -13,20 +13,21 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from schedules.accounts import Account, Ledger
 from schedules.clocks import Clocks
-from schedules.models import Model
+from schedules.driving.coordinator import Coordinator
+from schedules.driving.replay import Replay
 from schedules.operations import AllReduce, Compute, Program, Until
-from schedules.pairing import Coordinator
-from schedules.replay import Replay
+from schedules.platform.tables import PlatformTable
+from schedules.record.ledger import Account, Ledger
+from schedules.record.trace import COLUMNS, Recorder
 from schedules.result import Result, summarise
-from schedules.scenario import Duration, PlatformTable, load
+from schedules.scenario import Duration, load
 from schedules.setup import Setup
-from schedules.trace import COLUMNS, Recorder
+from schedules.training.state import Model
 from schedules.worker import Worker
-from simulator.collectives import seconds
+from simulator.collectives.formulas import seconds
+from simulator.messages.formulas import Ideal
 from simulator.run import build_world, simulate
-from simulator.transports import Ideal
 from simulator.world import World
 from tests.simulator.trace_ledger import from_trace
 
@@ -480,5 +481,5 @@ def all_ticks(graph: nx.Graph[int], seed: int, horizon: float) -> list[tuple[flo
 
 
 def test_the_all_reduce_of_these_timelines_is_the_one_of_the_table() -> None:
-    """The oracle above writes the formula out; here it meets `simulator.collectives`."""
+    """The oracle above writes the formula out; here it meets `simulator.collectives.formulas`."""
     assert seconds(AllReduce, 4, 400, 1e3, 0.01) == pytest.approx(2 * 3 * (0.01 + 0.1), rel=1e-15)

@@ -30,10 +30,10 @@ from schedules.operations import (
     Start,
     Until,
 )
+from schedules.record.trace import Recorder
 from schedules.result import Result
 from schedules.scenario import load
 from schedules.setup import Setup
-from schedules.trace import Recorder
 from schedules.worker import Worker
 from simulator import run
 from tests.simulator import invariants

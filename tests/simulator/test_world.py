@@ -25,7 +25,7 @@ from schedules.operations import (
     Take,
     Until,
 )
-from schedules.trace import Recorder
+from schedules.record.trace import Recorder
 from schedules.worker import Worker
 from tests.simulator.rig import build, run
 
@@ -251,9 +251,9 @@ def test_a_payload_is_what_was_handed_over_when_it_was_issued() -> None:
     """A gradient that lands during an exchange is not lost, and pair sums are kept."""
     import numpy as np
 
-    from schedules.accounts import Account
-    from schedules.numeric import NumericModel
-    from schedules.optimizers import SGD
+    from schedules.record.ledger import Account
+    from schedules.training.numeric import NumericModel
+    from schedules.training.optimizers import SGD
 
     models: dict[int, NumericModel] = {}
 

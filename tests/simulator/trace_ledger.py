@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from schedules.accounts import Ledger
-from schedules.memory import in_flight
-from schedules.volumes import bytes_sent
+from schedules.platform.volumes import bytes_sent
+from schedules.record.ledger import Ledger
+from schedules.record.memory import in_flight
 
 COMMUNICATION = (
     "Send", "Receive", "Exchange", "AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll", "Barrier",
@@ -13,7 +13,7 @@ COMMUNICATION = (
 
 
 def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
-    """The ledger of a recorded run: table with `schedules.trace.COLUMNS`."""
+    """The ledger of a recorded run: table with `schedules.record.trace.COLUMNS`."""
     ledger = Ledger(num_ranks)
     computations = trace[trace["op"] == "Compute"]
     ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns"])

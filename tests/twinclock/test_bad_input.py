@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schedules import catalogue
-from twinclock.setting_docs import setting_docs, tables
+from twinclock.printing.setting_docs import setting_docs, tables
 
 ROOT = Path(__file__).parent.parent.parent
 

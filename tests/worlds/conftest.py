@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from executor.launch import Ranks, execute
+from executor.launching.launch import Ranks, execute
 from schedules.result import Result
 from simulator import simulate
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from twinclock.options import PATH, changes, json_option, overrides
-from twinclock.printing import print_json, print_table, print_written
+from twinclock.printing.tables import print_json, print_table, print_written
 
 if TYPE_CHECKING:
     from schedules.scenario import Scenario
@@ -45,9 +45,9 @@ def calibrate(
     as_json: bool,
 ) -> None:
     """Measure this machine and write a [platform] table."""
-    from executor.calibrate import measure, write_toml
+    from executor.calibration.calibrate import measure, write_toml
     from schedules.scenario import load
-    from twinclock.platform_rows import platform_rows
+    from twinclock.printing.platform_rows import platform_rows
     from twinclock.targets import check_file
 
     resolved = load(scenario or DEFAULT, overrides(platform, settings, seed))

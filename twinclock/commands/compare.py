@@ -8,7 +8,7 @@ import click
 
 from twinclock.endings import reading
 from twinclock.options import PATH, json_option
-from twinclock.printing import print_json
+from twinclock.printing.tables import print_json
 
 EXAMPLES = """\b
 Examples:
@@ -26,7 +26,7 @@ Examples:
 def compare(simulated: Path, measured: Path, out: Path, force: bool, as_json: bool) -> None:
     """Lay a simulation beside its execution: writes a report."""
     from analysis import compare as compared
-    from twinclock.comparison_table import show_comparison
+    from twinclock.printing.comparison_table import show_comparison
     from twinclock.targets import check_place
 
     check_place(out)

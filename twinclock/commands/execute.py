@@ -36,9 +36,9 @@ def execute(
     as_json: bool,
 ) -> None:
     """Run one scenario for real on this machine."""
-    from executor.launch import execute as run
+    from executor.launching.launch import execute as run
     from schedules.scenario import load
-    from twinclock.run_summary import show
+    from twinclock.printing.run_summary import show
     from twinclock.targets import check_run_directory
 
     resolved = load(scenario, overrides(platform, settings, seed))

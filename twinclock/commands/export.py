@@ -8,7 +8,7 @@ import click
 
 from twinclock.endings import reading
 from twinclock.options import PATH, json_option
-from twinclock.printing import print_json, print_written
+from twinclock.printing.tables import print_json, print_written
 
 NAMES = {"perfetto": "trace.perfetto.json", "graphml": "communication.graphml", "csv": "trace.csv"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from twinclock.options import PATH, json_option
-from twinclock.printing import print_json
+from twinclock.printing.tables import print_json
 
 EXAMPLES = """\b
 It takes about a minute, needs no GPU and no network, and leaves in DIR:
@@ -30,7 +30,7 @@ Examples:
 @json_option
 def quickstart(out: Path, as_json: bool) -> None:
     """Calibrate, simulate, execute and compare: all on this machine."""
-    from twinclock.quickstart_steps import STEPS, Quickstart
+    from twinclock.commands.quickstart_steps import STEPS, Quickstart
     from twinclock.targets import check_directory
 
     check_directory(out, ("scenario.toml", "platform.toml"))

@@ -9,7 +9,7 @@ import click
 
 from twinclock.endings import bad_input, reading
 from twinclock.options import json_option
-from twinclock.printing import print_json, table_lines
+from twinclock.printing.tables import print_json, table_lines
 
 if TYPE_CHECKING:
     from schedules.catalogue import Entry
@@ -58,14 +58,14 @@ def _show_all(as_json: bool) -> None:
 
 
 def _keys(entry: Entry) -> str:
-    from twinclock.setting_docs import setting_docs, shown
+    from twinclock.printing.setting_docs import setting_docs, shown
 
     docs = setting_docs(entry.settings)
     return ", ".join(each.name if each.is_required else f"{each.name} = {shown(each.default)}" for each in docs)
 
 
 def _show_one(entry: Entry, as_json: bool) -> None:
-    from twinclock.setting_docs import setting_docs
+    from twinclock.printing.setting_docs import setting_docs
 
     if as_json:
         print_json(_described(entry))
@@ -76,7 +76,7 @@ def _show_one(entry: Entry, as_json: bool) -> None:
 
 
 def _show_tables(as_json: bool) -> None:
-    from twinclock.setting_docs import setting_docs, tables
+    from twinclock.printing.setting_docs import setting_docs, tables
 
     found = {name: setting_docs(model) for name, model in tables().items()}
     if as_json:
@@ -99,7 +99,7 @@ def _print_docs(rows: list[tuple[str, str, str, str]]) -> None:
 
 
 def _described(entry: Entry) -> dict[str, Any]:
-    from twinclock.setting_docs import setting_docs
+    from twinclock.printing.setting_docs import setting_docs
 
     told = {"name": entry.name, "summary": entry.summary, "source": entry.source}
     return {**told, "settings": [each.as_dict() for each in setting_docs(entry.settings)]}

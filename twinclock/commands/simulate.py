@@ -34,10 +34,10 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Simulate one scenario and print what came of it, and why."""
-    from analysis.explanation import explain_result
+    from analysis.measures.explanation import explain_result
     from schedules.scenario import load
     from simulator.run import simulate as run
-    from twinclock.run_summary import show
+    from twinclock.printing.run_summary import show
     from twinclock.targets import check_run_directory
 
     resolved = load(scenario, overrides(platform, settings, seed))

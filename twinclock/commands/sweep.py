@@ -9,7 +9,7 @@ import click
 
 from twinclock.endings import FAILED, INTERRUPTED, Ending, bad_input
 from twinclock.options import PATH, changes, json_option, overrides, scenario_argument
-from twinclock.printing import print_json, print_written
+from twinclock.printing.tables import print_json, print_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,8 @@ def sweep(
 ) -> None:
     """Simulate every case of a scenario's [sweep], in parallel."""
     from simulator.sweep import Sweep
-    from twinclock.sweep_figures import draw
-    from twinclock.sweep_table import show_table
+    from twinclock.printing.sweep_figures import draw
+    from twinclock.printing.sweep_table import show_table
     from twinclock.targets import check_directory
 
     if jobs == 0 or jobs < -1:

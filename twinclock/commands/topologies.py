@@ -11,7 +11,7 @@ import click
 
 from twinclock.endings import bad_input, reading
 from twinclock.options import PATH, json_option, settings_option, values
-from twinclock.printing import print_json, print_table, print_written
+from twinclock.printing.tables import print_json, print_table, print_written
 
 if TYPE_CHECKING:
     from topologies.registry import Entry
@@ -67,7 +67,7 @@ def _numbers(
     name: str, workers: int, options: dict[str, Any], rates: tuple[float, str] | None
 ) -> tuple[Any, dict[str, Any]]:
     """A graph with these rates, or, without any, a network; and its numbers."""
-    from twinclock import topology_facts as facts
+    from twinclock.printing import topology_facts as facts
 
     if rates is None:
         network = facts.build_network(name, workers, options)
@@ -78,7 +78,7 @@ def _numbers(
 
 
 def _draw(graph: Any, file: Path) -> Path:
-    from twinclock.topology_drawing import draw
+    from twinclock.printing.topology_drawing import draw
 
     return draw(graph, file)
 

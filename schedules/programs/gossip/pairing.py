@@ -14,7 +14,7 @@ from typing import Literal
 
 from schedules.clocks import StreamKey
 from schedules.operations import Barrier, Compute, Leave, Meet, Payload, Program, Put, Take, Until
-from schedules.scenario import Count, Positive, Table
+from schedules.settings import Count, Positive, Table
 from schedules.worker import Worker
 
 GRADIENT = Compute("gradient")

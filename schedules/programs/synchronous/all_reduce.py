@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schedules.operations import AllReduce, Await, Barrier, Compute, Program, Start
-from schedules.scenario import Count, Table
+from schedules.settings import Count, Table
 from schedules.units import Bytes
 from schedules.worker import Worker
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schedules.operations import Await, Barrier, Compute, Exchange, Program, Start
-from schedules.scenario import Count, Table
+from schedules.settings import Count, Table
 from schedules.worker import Worker
 
 SOURCE = "Lian et al. 2017, D-PSGD (arXiv:1705.09056), algorithm 1; weights: Xiao and Boyd 2004"

@@ -1,0 +1,99 @@
+"""A run in the formats of other tools: Perfetto, GraphML, CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analysis.exports import perfetto
+from analysis.frames import Run, load_run
+from analysis.measures.metrics import num_ranks, partner_matrix, span_ns
+from schedules.record.whole import whole_file
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
+
+def export(run_dir: str | PathLike[str], format: str, path: str | PathLike[str]) -> Path:
+    """Write a run in another format, all or nothing.
+
+    * `perfetto`: JSON for ui.perfetto.dev and chrome://tracing, see `analysis.exports.perfetto`;
+    * `graphml`: who exchanged with whom, see `communication_graph`;
+    * `csv`: the trace, one row an operation, times in nanoseconds.
+
+    Args:
+        run_dir: a run directory of either world.
+        format: one of `FORMATS`.
+        path: the file to write; its directory is made if it is not there.
+    Returns:
+        the path.
+    Raises:
+        ValueError: for another format, a run that cannot be read, or operations of a lane that overlap (perfetto).
+        OSError: if the file cannot be written.
+    """
+    write = FORMATS.get(format)
+    if write is None:
+        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    run, target = load_run(run_dir), Path(path)
+    try:
+        with whole_file(target) as temporary:
+            write(run, temporary)
+    except ValueError as error:
+        raise ValueError(f"{run.directory}: {error}") from error
+    return target
+
+
+def communication_graph(trace: pd.DataFrame, gradient_s: float) -> nx.Graph[int]:
+    """Who exchanged with whom, point to point.
+
+    Args:
+        trace: table with `schedules.record.trace.COLUMNS`.
+        gradient_s: one gradient time in seconds.
+    Returns:
+        a graph with nodes 0..n-1 and the edge attributes `exchanges`: exchanges of the pair, and sends in both
+        directions; `bytes`: sent in both directions together; `rate`: exchanges per gradient time, which makes the
+        graph a topology that a scenario can use.
+    """
+    import networkx as nx
+
+    counts, sizes = partner_matrix(trace), partner_matrix(trace, weight="bytes")
+    sends = partner_matrix(trace[trace["op"] == "Send"]) if (trace["op"] == "Send").any() else np.zeros_like(counts)
+    sends = np.pad(sends, (0, len(counts) - len(sends)))
+    begin, end = span_ns(trace)
+    gradient_times = (end - begin) / 1e9 / gradient_s
+    graph: nx.Graph[int] = nx.Graph(name="communication")
+    graph.add_nodes_from(range(num_ranks(trace)))
+    for i, j in np.argwhere(np.triu(counts + counts.T, 1)).tolist():
+        both, sent = int(counts[i, j] + counts[j, i]), int(sends[i, j] + sends[j, i])
+        exchanges = sent + (both - sent + 1) // 2  # an exchange whose other end was lost in a crash counts
+        rate = exchanges / gradient_times
+        graph.add_edge(i, j, exchanges=exchanges, bytes=int(sizes[i, j] + sizes[j, i]), rate=rate)
+    return graph
+
+
+def _write_perfetto(run: Run, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        perfetto.write(run.trace, run.world, file)
+
+
+def _write_graphml(run: Run, path: Path) -> None:
+    import networkx as nx
+
+    nx.write_graphml(communication_graph(run.trace, run.gradient_s), path, encoding="utf-8")
+
+
+def _write_csv(run: Run, path: Path) -> None:
+    run.trace.to_csv(path, index=False, lineterminator="\n")
+
+
+FORMATS: Final[dict[str, Callable[[Run, Path], Any]]] = {
+    "perfetto": _write_perfetto,
+    "graphml": _write_graphml,
+    "csv": _write_csv,
+}
+"""The formats by name."""

@@ -1,0 +1,1 @@
+"""What traces say: operations, waits, critical paths, fits."""

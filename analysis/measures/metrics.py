@@ -1,0 +1,180 @@
+"""What a trace says: what operations took, where every rank's time went, how stale contributions were, who met whom.
+
+All times are summed as integer nanoseconds, so parts add up exactly; seconds appear only in means.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schedules.record.kinds import APPLY, BLOCKED, COMPUTE, SLEEPING, TRANSFERS, kind_of
+from schedules.record.ledger import merged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IntMatrix = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+PARTS = ("compute", "transfer", "waiting", "idle")
+"""The parts of a rank's makespan, in the order in which they claim a moment."""
+
+
+def num_ranks(trace: pd.DataFrame) -> int:
+    """One more than the highest rank that acts or is met."""
+    return 1 + max(int(trace["rank"].max()), int(trace["peer"].max()))
+
+
+def span_ns(trace: pd.DataFrame) -> tuple[int, int]:
+    """Begin and end of the run in nanoseconds. It begins at 0, or before: clocks of hosts agree up to a residual."""
+    return min(0, int(trace["start_ns"].min())), int(trace["end_ns"].max())
+
+
+def with_parts(trace: pd.DataFrame) -> pd.DataFrame:
+    """The operations of a trace with their kind and how long they waited and were under way.
+
+    Returns:
+        the rows without `Apply`, with `ready_ns` moved into [start_ns, end_ns] (clocks of hosts agree up to a residual;
+        operations that only wait are ready at their end) and, in int64 nanoseconds, `duration_ns` = end - start,
+        `waiting_ns` = ready - start, `transfer_ns` = end - ready; `kind` is that of `schedules.record.kinds.kind_of`.
+    """
+    rows = trace[trace["op"] != APPLY].copy()
+    only_waits = rows["op"].isin((*BLOCKED, *SLEEPING))
+    ready = rows["ready_ns"].clip(rows["start_ns"], rows["end_ns"]).where(~only_waits, rows["end_ns"])
+    rows["ready_ns"] = ready
+    rows["duration_ns"] = rows["end_ns"] - rows["start_ns"]
+    rows["waiting_ns"] = ready - rows["start_ns"]
+    rows["transfer_ns"] = rows["end_ns"] - ready
+    rows["kind"] = kind_of(rows)
+    return rows
+
+
+def operation_table(trace: pd.DataFrame) -> pd.DataFrame:
+    """What operations took, one row a kind.
+
+    Returns:
+        index `kind`; `count`; `duration_s`, `transfer_s`, `waiting_s`: means in seconds of end - start, end - ready and
+        ready - start (of a computation, `transfer_s` is the time it ran and `waiting_s` the time it queued for its
+        engine); `bytes`: handed over by all of them; and the totals `duration_ns`, `transfer_ns`, `waiting_ns`, int64.
+    """
+    totals = ["duration_ns", "transfer_ns", "waiting_ns"]
+    grouped = with_parts(trace).groupby("kind", sort=True)
+    table = grouped[[*totals, "bytes"]].sum()
+    table.insert(0, "count", grouped.size())
+    for position, column in enumerate(totals):
+        mean = table[column] / table["count"] / 1e9
+        table.insert(1 + position, column.replace("_ns", "_s"), mean)
+    return table[["count", "duration_s", "transfer_s", "waiting_s", "bytes", *totals]]
+
+
+def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
+    """Where the makespan of every rank went. A moment belongs to the first of these that holds:
+
+    * compute: an engine computes;
+    * transfer: a transfer of this rank is under way;
+    * waiting: a stream is blocked in a communication whose participants are not all there, or awaits one;
+    * idle: nothing of these (sleeping until a tick, waiting for another stream, finished).
+
+    Returns:
+        index `rank`; int64 nanoseconds `compute_ns`, `transfer_ns`, `waiting_ns`, `idle_ns`, which add up to
+        `makespan_ns` exactly; `hidden_ns`: transfer under way while the rank computed.
+    """
+    import pandas as pd
+
+    begin, end = span_ns(trace)
+    rows = with_parts(trace)
+    is_transfer = rows["op"].isin(TRANSFERS)
+    # What was started in the background blocks nobody until it is awaited, and then the Await waits.
+    in_foreground = ~rows["stream"].str.contains("+", regex=False)
+    computing = _intervals(rows[rows["op"] == COMPUTE], "ready_ns", "end_ns", begin)
+    transferring = _intervals(rows[is_transfer], "ready_ns", "end_ns", begin)
+    blocking = rows[(is_transfer & in_foreground) | rows["op"].isin(BLOCKED)]
+    waiting = _intervals(blocking, "start_ns", "ready_ns", begin)
+    num = num_ranks(trace)
+    compute, with_transfer = _union_ns(num, computing), _union_ns(num, computing, transferring)
+    with_waiting = _union_ns(num, computing, transferring, waiting)
+    table = {
+        "compute_ns": compute,
+        "transfer_ns": with_transfer - compute,
+        "waiting_ns": with_waiting - with_transfer,
+        "idle_ns": end - begin - with_waiting,
+        "makespan_ns": np.full(num, end - begin, dtype=np.int64),
+        "hidden_ns": compute + _union_ns(num, transferring) - with_transfer,
+    }
+    return pd.DataFrame(table, index=pd.RangeIndex(num, name="rank"))
+
+
+def _intervals(rows: pd.DataFrame, start: str, end: str, begin_ns: int) -> Any:
+    """Rank, start and end of every row: int64 [3, num_rows], in nanoseconds since the run's begin."""
+    return rows[["rank", start, end]].to_numpy(dtype=np.int64).T - np.array([[0], [begin_ns], [begin_ns]])
+
+
+def _union_ns(num_ranks: int, *intervals: Any) -> IntArray:
+    """Length of the union of the intervals of every rank: int64 [num_ranks]."""
+    rank, start, end = merged(*np.concatenate(intervals, axis=1))
+    lengths = np.zeros(num_ranks, dtype=np.int64)
+    np.add.at(lengths, rank, end - start)
+    return lengths
+
+
+def staleness(trace: pd.DataFrame) -> pd.DataFrame:
+    """How stale every applied contribution was that was computed from known parameters.
+
+    Returns:
+        one row a contribution, in the order of the trace: `rank`; `applied`, what it was (`gradient`, `average`, ...);
+        `versions` written between read and apply; `steps`: gradient steps of this worker between them (-1: unknown);
+        `seconds` between them (NaN: unknown).
+    """
+    import pandas as pd
+
+    rows = trace[(trace["applied"] != "") & (trace["version_read"] >= 0)]
+    seconds = ((rows["end_ns"] - rows["read_ns"]) / 1e9).where(rows["read_ns"] >= 0)
+    columns = {
+        "rank": rows["rank"],
+        "applied": rows["applied"],
+        "versions": rows["version_written"] - 1 - rows["version_read"],
+        "steps": rows["steps_behind"],
+        "seconds": seconds,
+    }
+    return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def partner_matrix(trace: pd.DataFrame, *, weight: str = "count") -> IntMatrix:
+    """How often, or how much, every rank sent to every other one, point to point.
+
+    Args:
+        trace: table with `schedules.record.trace.COLUMNS`.
+        weight: `count` or `bytes`.
+    Returns:
+        int64 [num_ranks, num_ranks]; entry [i, j] counts the exchanges of i with j and the sends from i to j, or their
+        bytes. An exchange is counted at both of its ends, so without sends the matrix is symmetric.
+    Raises:
+        ValueError: for another weight.
+    """
+    if weight not in ("count", "bytes"):
+        raise ValueError(f"weight: expected 'count' or 'bytes', found {weight!r}")
+    rows = trace[trace["op"].isin(("Exchange", "Send")) & (trace["peer"] >= 0)]
+    matrix = np.zeros((num_ranks(trace), num_ranks(trace)), dtype=np.int64)
+    amounts: Any = rows["bytes"].to_numpy() if weight == "bytes" else 1
+    np.add.at(matrix, (rows["rank"].to_numpy(), rows["peer"].to_numpy()), amounts)
+    return matrix
+
+
+def gradient_completions(trace: pd.DataFrame, expected: int | None = None) -> IntArray:
+    """When gradients were done: int64 [num_gradients], ascending, in nanoseconds since the run's begin.
+
+    Gradients are the `gradient` computations, or the gradients applied, or the backward passes `B`: the first of these
+    that the trace has `expected` of (the summary's count), else the first that it has at all.
+    """
+    is_computed = trace["op"] == COMPUTE
+    choices = (
+        is_computed & (trace["kernel"] == "gradient"),
+        trace["applied"] == "gradient",
+        is_computed & (trace["kernel"] == "B"),
+    )
+    chosen = next((each for each in choices if each.sum() == expected), None)
+    if chosen is None:
+        chosen = next((each for each in choices if each.any()), choices[0])
+    return np.sort(trace.loc[chosen, "end_ns"].to_numpy(dtype=np.int64)) - span_ns(trace)[0]

@@ -1,0 +1,162 @@
+"""What a reader must know before believing a comparison: found by rule, from the comparison itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import isfinite
+from typing import Any, Final
+
+from analysis.comparison import Comparison
+from analysis.measures.metrics import span_ns
+from schedules.record.kinds import COMPUTE, TRANSFERS
+from schedules.record.quantities import number, percent, quantity, relative_error, with_unit
+
+TRANSFER_TOLERANCE: Final = 0.10
+COMPUTE_TOLERANCE: Final = 0.05
+COUNT_TOLERANCE: Final = 0.02
+LOSS_TOLERANCE: Final = 0.05
+SMIRNOV_TOLERANCE: Final = 0.10
+CV_TOLERANCE: Final = 0.05
+INTERVAL_TOLERANCE: Final = 0.10
+MAKESPAN_TOLERANCE: Final = 0.01
+_FLOOR_S: Final = 20e-6
+"""Mean transfers that differ by less than this many seconds are not worth a remark."""
+
+
+def caveats(comparison: Comparison) -> tuple[str, ...]:
+    """All remarks on a comparison, those on whether it is fair at all first."""
+    return tuple(sentence for rule in _RULES for sentence in rule(comparison))
+
+
+def _fingerprints(comparison: Comparison) -> Iterator[str]:
+    if comparison.simulated.info["fingerprint"] != comparison.measured.info["fingerprint"]:
+        yield "The two runs are of different scenarios (their fingerprints differ); this comparison was forced."
+
+
+def _worlds(comparison: Comparison) -> Iterator[str]:
+    for role, run in comparison.runs.items():
+        if run.world != role:
+            yield f"The run shown as {role} was {run.world}; this comparison was forced."
+
+
+def _gradient_times(comparison: Comparison) -> Iterator[str]:
+    ours, theirs = comparison.simulated.gradient_s, comparison.measured.gradient_s
+    if ours != theirs:
+        yield (
+            f"The clocks of the two runs differ: one gradient time is {with_unit(ours, 's')} in the simulation and "
+            f"{with_unit(theirs, 's')} in the measurement. Ticks come at different seconds, and rates are not the same."
+        )
+
+
+def _seeds(comparison: Comparison) -> Iterator[str]:
+    ours, theirs = (run.info["seed"] for run in comparison.runs.values())
+    if ours != theirs:
+        yield f"The seeds differ ({ours} simulated, {theirs} measured): the two runs had different ticks and data."
+
+
+def _interval(comparison: Comparison) -> Iterator[str]:
+    interval = comparison.interval
+    if interval is None:
+        yield "The measured run is too short or too uneven for an interval (it takes ten gradients a worker)."
+    elif (width := (interval.high - interval.low) / 2 / interval.value) > INTERVAL_TOLERANCE:
+        yield f"The measured throughput is known to ±{percent(width, signed=False)} only: measure a longer run."
+
+
+def _counted_gradients(comparison: Comparison) -> Iterator[str]:
+    told = comparison.measured.summary.get("gradients_per_s")
+    if comparison.interval is None or not isinstance(told, int | float):
+        return
+    error = relative_error(comparison.interval.value, told)
+    if error is not None and abs(error) > MAKESPAN_TOLERANCE:
+        yield (
+            f"The measured trace holds {number(comparison.interval.value)} gradients/s, its summary says "
+            f"{number(told)}: the interval is that of the trace."
+        )
+
+
+def _trace_lengths(comparison: Comparison) -> Iterator[str]:
+    for world, run in comparison.runs.items():
+        begin, end = span_ns(run.trace)
+        makespan = run.summary["makespan_s"]
+        error = relative_error((end - begin) / 1e9, makespan)
+        if error is not None and abs(error) > MAKESPAN_TOLERANCE:
+            yield (
+                f"The {world} trace ends after {with_unit((end - begin) / 1e9, 's')}, its summary says "
+                f"{with_unit(makespan, 's')}: shares of the makespan and the interval are of the trace."
+            )
+
+
+def _operation_rows(comparison: Comparison, name: str) -> Iterator[dict[str, Any]]:
+    for row in comparison.operations.to_dict("records"):
+        if row["quantity"] == name:
+            yield {str(key): value for key, value in row.items()}
+
+
+def _counts(comparison: Comparison) -> Iterator[str]:
+    for row in _operation_rows(comparison, "count"):
+        is_counted = str(row["kind"]).split()[0] in (COMPUTE, *TRANSFERS)
+        error = row["error"] if isfinite(row["error"]) else float("inf")
+        if is_counted and abs(error) > COUNT_TOLERANCE:
+            yield (
+                f"{row['kind']}: {row['simulated']:,.0f} simulated, {row['measured']:,.0f} measured; the two runs did "
+                f"not do the same work."
+            )
+
+
+def _transfers(comparison: Comparison) -> Iterator[str]:
+    for row in _operation_rows(comparison, "transfer_s"):
+        is_compute = str(row["kind"]).startswith(COMPUTE)
+        tolerance = COMPUTE_TOLERANCE if is_compute else TRANSFER_TOLERANCE
+        difference = abs(row["simulated"] - row["measured"])
+        if isfinite(row["error"]) and abs(row["error"]) > tolerance and difference > _FLOOR_S:
+            what = "computing time" if is_compute else "transfer time"
+            yield (
+                f"{row['kind']}: mean {what} {with_unit(row['simulated'], 's')} simulated, "
+                f"{with_unit(row['measured'], 's')} measured ({percent(row['error'])}, more than "
+                f"{100 * tolerance:g} %); calibrate the platform."
+            )
+
+
+def _scatter(comparison: Comparison) -> Iterator[str]:
+    simulated = comparison.calibrations["simulated"].kernels
+    for kernel, measured in comparison.calibrations["measured"].kernels.items():
+        if kernel in simulated and abs(simulated[kernel].cv - measured.cv) > CV_TOLERANCE:
+            yield (
+                f"Compute {kernel}: durations scatter by {percent(simulated[kernel].cv, signed=False)} simulated, "
+                f"{percent(measured.cv, signed=False)} measured; a busy host or a wrong distribution."
+            )
+
+
+def _staleness(comparison: Comparison) -> Iterator[str]:
+    for row in comparison.distances.to_dict("records"):
+        if row["kolmogorov_smirnov"] > SMIRNOV_TOLERANCE:
+            yield (
+                f"Staleness of {row['applied']} contributions differs: mean {number(row['simulated_mean'], 3)} "
+                f"simulated, {number(row['measured_mean'], 3)} measured (Kolmogorov-Smirnov distance "
+                f"{number(row['kolmogorov_smirnov'], 2)}, more than {SMIRNOV_TOLERANCE})."
+            )
+
+
+def _losses(comparison: Comparison) -> Iterator[str]:
+    for row in comparison.summary.to_dict("records"):
+        if row["key"] in ("loss", "accuracy") and isfinite(row["error"]) and abs(row["error"]) > LOSS_TOLERANCE:
+            yield (
+                f"Final {row['key']}: {quantity(row['key'], row['simulated'])} simulated, "
+                f"{quantity(row['key'], row['measured'])} measured."
+            )
+
+
+_RULES: Final[tuple[Callable[[Comparison], Iterator[str]], ...]] = (
+    _fingerprints,
+    _worlds,
+    _gradient_times,
+    _seeds,
+    _interval,
+    _counted_gradients,
+    _trace_lengths,
+    _counts,
+    _transfers,
+    _scatter,
+    _staleness,
+    _losses,
+)

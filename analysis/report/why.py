@@ -1,0 +1,100 @@
+"""The section of a report that says why the runs took as long as they did: rows for its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from analysis.measures.explanation import (
+    COLLECTIVE_COLUMNS,
+    NUM_WAITS,
+    Explanation,
+    collective_cells,
+    part_name,
+    part_place,
+    share,
+)
+from schedules.record.quantities import MISSING, with_unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+
+def section(explanations: Mapping[str, Explanation]) -> Row:
+    """What the template shows, from the explanations by world."""
+    simulated = explanations["simulated"]
+    return {
+        "parts": _parts(explanations),
+        "waits": _waits(explanations),
+        "links": [_link(row) for row in simulated.links],
+        "ranks": [_rank(row) for row in simulated.ranks],
+        "collective_columns": COLLECTIVE_COLUMNS,
+        "collectives": [collective_cells(each) for each in simulated.collectives],
+    }
+
+
+def _parts(explanations: Mapping[str, Explanation]) -> list[Row]:
+    """A row for each part of either path, in the order of the larger share."""
+    by_name: dict[str, Row] = {}
+    for world, each in explanations.items():
+        for part in each.parts:
+            by_name.setdefault(part_name(part), {})[world] = part
+    ordered = sorted(by_name.items(), key=lambda item: -max(part["share"] for part in item[1].values()))
+    return [{"name": name, **{world: _part(row.get(world)) for world in explanations}} for name, row in ordered]
+
+
+def _part(part: Row | None) -> Row:
+    if part is None:
+        return {"seconds": MISSING, "share": MISSING, "place": ""}
+    place = part_place(part)
+    if place and part["of_part"] < 1:
+        place = f"{share(part['of_part'])} on {place}"
+    return {"seconds": with_unit(part["seconds"], "s"), "share": share(part["share"]), "place": place}
+
+
+def _waits(explanations: Mapping[str, Explanation]) -> list[Row]:
+    """The longest waits of either world, with what they were in both."""
+    longest = [wait for each in explanations.values() for wait in each.longest_waits()]
+    longest.sort(key=lambda wait: -wait["share"])
+    pairs = list(dict.fromkeys((wait["rank"], wait["waited_for"]) for wait in longest))[:NUM_WAITS]
+    waited = {world: _by_pair(each) for world, each in explanations.items()}
+    return [
+        {
+            "name": f"rank {rank} for rank {other}",
+            **{world: with_unit(waited[world].get((rank, other), 0) / 1e9, "s") for world in explanations},
+        }
+        for rank, other in pairs
+    ]
+
+
+def _by_pair(explanation: Explanation) -> dict[tuple[int, int], int]:
+    if explanation.waits is None:
+        return {}
+    columns = (explanation.waits[name].tolist() for name in ("rank", "waited_for", "waited_ns"))
+    return {(rank, other): waited for rank, other, waited in zip(*columns, strict=True)}
+
+
+def _link(row: Row) -> Row:
+    return {
+        "name": row["link"].replace("<->", "↔").replace("->", "→"),
+        "utilisation": share(row["utilisation"]),
+        "carried": with_unit(row["carried_bytes"], "B"),
+    }
+
+
+def _rank(row: Row) -> Row:
+    shares = {name: share(row[name]) for name in ("computing", "communicating", "idle")}
+    return {"name": f"rank {row['rank']}", **shares}
+
+
+def path_table(explanations: Mapping[str, Explanation]) -> pd.DataFrame:
+    """The critical paths: columns world, category, kind, rank, peer, seconds, share."""
+    import pandas as pd
+
+    paths = {world: each.path for world, each in explanations.items() if each.path is not None}
+    tables = {world: path.by("category", "kind", "rank", "peer") for world, path in paths.items()}
+    table = pd.concat(tables, names=["world"]).reset_index("world")
+    table.insert(5, "seconds", table.pop("length_ns") / 1e9)
+    return table

@@ -1,0 +1,218 @@
+"""Starting ranks on this machine, and what they leave.
+
+`execute` runs one scenario; `Ranks` keeps the process that forks them (`executor.launching.nursery`) for many.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from executor import rank_report as report
+from executor.agreement.news import DEAD, FINISHED, News, decode
+from schedules.errors import DeadRankError, ScheduleError
+from schedules.record.trace import read_rank_files
+from schedules.result import MEASURED, Result, check_target, read_replay
+from schedules.scenario import Scenario, ScenarioError, load
+
+Source = str | Path | Mapping[str, Any] | Scenario
+
+
+def execute(
+    scenario: Source,
+    *,
+    out: str | Path | None = None,
+    replay: str | Path | Result | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    ranks: Ranks | None = None,
+) -> Result:
+    """Run a scenario for real, on this machine: one process a rank.
+
+    Args:
+        scenario: a file, tables of the same shape, or one that is resolved already.
+        out: run directory to write. If the run fails, what was recorded until then is kept there.
+        replay: a run directory, or a result, whose trace is to be followed: its order, times, peers and arrivals.
+        overrides: dotted keys to change in the scenario, e.g. `{"schedule.rate": 2}`.
+        ranks: to be used again for the next run; without, they are started for this one.
+    Raises:
+        ScenarioError: if the scenario is wrong, or the trace is unreadable or of another scenario.
+        ScheduleError: if the run cannot go on: a program's mistake, a dead rank, a replay that diverges, or
+            (`TimeoutError`, with the board of all ranks) nothing has happened anywhere for `execution.timeout`.
+    """
+    resolved = executable(scenario, overrides)
+    if out is not None:
+        check_target(Path(out))
+    if ranks is not None:
+        return ranks.execute(resolved, out=out, replay=replay)
+    with Ranks() as started:
+        return started.execute(resolved, out=out, replay=replay)
+
+
+def executable(scenario: Source, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario, resolved, as the ranks can run it.
+
+    Raises:
+        ScenarioError: if it is wrong, or ends as only a simulation can.
+    """
+    resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    if resolved.run.until != "end":
+        raise ScenarioError(f"scenario: run.until: expected 'end' for an execution, found {resolved.run.until!r}")
+    return resolved
+
+
+class Ranks:
+    """Processes of this machine, ready to be ranks of one run after the other. A context manager.
+
+    Torch is loaded once, in a process that forks the ranks of each run, as many as its scenario says. They end with
+    the run, so nothing of one run is seen by the next; and they end with this process, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self._runs = itertools.count()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Ranks:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def execute(
+        self,
+        scenario: Source,
+        *,
+        out: str | Path | None = None,
+        replay: str | Path | Result | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        watch: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Result:
+        """Run a scenario: see `executor.execute`. `watch` is told of processes that begin and end."""
+        resolved = executable(scenario, overrides)
+        if out is not None:
+            check_target(Path(out))
+        directory = Path(tempfile.mkdtemp(prefix="twinclock-"))
+        try:
+            news = self._run(resolved, directory, replay, watch)
+            _pass_on_output(directory)
+            if news.kind != FINISHED:
+                raise _failure(news, resolved, directory, out)
+            result = report.merge(
+                resolved, directory, {"launcher": "executor.launching.launch", "is_replay": replay is not None}
+            )
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        if out is not None:
+            result.save(out)
+        return result
+
+    def close(self) -> None:
+        """End all processes."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            process.wait()
+            process.stdout.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "executor.launching.nursery"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **single, "PYTHONPATH": os.pathsep.join(_path())},
+                start_new_session=True,
+            )
+        return self._process
+
+    def _run(
+        self,
+        scenario: Scenario,
+        directory: Path,
+        replay: str | Path | Result | None,
+        watch: Callable[[dict[str, Any]], None] | None,
+    ) -> News:
+        process, run = self._start(), next(self._runs)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        order = {
+            "run": run,
+            "workers": scenario.topology.workers,
+            "directory": str(directory),
+            "cwd": str(Path.cwd()),
+            "path": _path(),
+            "order": _order(scenario, directory, replay),
+        }
+        try:
+            process.stdin.write((json.dumps(order) + "\n").encode())
+            process.stdin.flush()
+            for line in process.stdout:
+                event = json.loads(line)
+                if watch is not None:
+                    watch(event)
+                if "news" in event:
+                    return (
+                        decode(event["news"]) if event["news"] else News(DEAD, message="the ranks ended without news")
+                    )
+        except BrokenPipeError:
+            pass
+        except BaseException:  # Ctrl-C: no process is left behind
+            self.close()
+            raise
+        raise DeadRankError("the process that starts the ranks has ended (python -m executor.launching.nursery)")
+
+
+def _path() -> list[str]:
+    return [str(Path(each).resolve()) for each in sys.path]
+
+
+def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | None) -> dict[str, Any]:
+    order: dict[str, Any] = {"scenario": scenario.tables()}
+    if replay is not None:
+        trace, gradient_s = _trace(replay, scenario)
+        order["replay"], order["replay_gradient_s"] = str(directory / "replay.parquet"), gradient_s
+        trace.to_parquet(order["replay"])
+    return order
+
+
+def _trace(replay: str | Path | Result, scenario: Scenario) -> tuple[Any, float]:
+    if not isinstance(replay, Result):
+        return read_replay(replay, scenario)
+    if replay.trace is None or replay.scenario.fingerprint() != scenario.fingerprint():
+        raise ScenarioError("replay: expected a result of this scenario with its trace, found another")
+    return replay.trace, replay.scenario.gradient_s
+
+
+def _pass_on_output(directory: Path) -> None:
+    """What the ranks have written goes to the standard error."""
+    for path in sorted(directory.glob("rank*.log")):
+        for line in path.read_text(errors="replace").splitlines():
+            print(f"[{path.stem}] {line}", file=sys.stderr)
+
+
+def _failure(news: News, scenario: Scenario, directory: Path, out: str | Path | None) -> Exception:
+    """The error to raise. What was recorded until then is kept in the run directory."""
+    error = news.exception()
+    if out is not None and isinstance(error, ScheduleError):
+        stems = [report.stem(directory, rank) for rank in range(scenario.topology.workers)]
+        result = Result(scenario, MEASURED, {"failed": news.message}, info={"failed": news.message})
+        found = [stem for stem in stems if stem.with_suffix(".rows").exists()]
+        if found:
+            result.trace = read_rank_files(found, run=scenario.fingerprint(), world=MEASURED)
+        error.add_note(f"What was recorded until then is in {result.save(out)}")
+    return error

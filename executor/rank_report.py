@@ -1,0 +1,227 @@
+"""What each rank leaves behind, and the one run that it makes."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from executor.agreement.clock import EXACT, Offset, align, describe
+from schedules.record.ledger import Ledger, pack_transfer
+from schedules.record.trace import read_rank_files
+from schedules.result import MEASURED, Result, collectives_of, summarise
+from schedules.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ENTRIES = ("computations", "transfers", "applied", "held")
+
+
+class Took(NamedTuple):
+    """One collective of a rank: its lane, when it was issued and over there, the bytes that the rank sent, and those
+    that it held meanwhile."""
+
+    lane: str
+    start_ns: int
+    end_ns: int
+    sent: int
+    held: int
+
+
+@dataclass
+class Report:
+    """What one rank has to say after a run.
+
+    Attributes:
+        end_ns: when its last stream ended.
+        collectives: when it issued and ended each collective.
+        observations: `(index, time, x)`, in a numeric run; `parameters` at the end.
+        info: about its process, for people.
+        t0_ns, before, after: its clock.
+        evaluation: what the user's module says of itself at the end.
+    """
+
+    rank: int
+    ledger: Ledger
+    end_ns: int
+    collectives: Sequence[Took] = ()
+    observations: Sequence[Any] = ()
+    parameters: NDArray[Any] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    t0_ns: int = 0
+    before: Offset = EXACT
+    after: Offset = EXACT
+    is_clock_shared: bool = True
+    evaluation: dict[str, float] = field(default_factory=dict)
+
+
+def stem(directory: Path, rank: int) -> Path:
+    """Where a rank keeps its files; the suffix is theirs."""
+    return directory / f"rank{rank}"
+
+
+def write(report: Report, directory: Path) -> Path:
+    """Write a report into the run's working directory."""
+    told = {
+        "rank": report.rank,
+        "end_ns": report.end_ns,
+        "info": report.info,
+        "clock": [report.t0_ns, vars_of(report.before), vars_of(report.after), report.is_clock_shared],
+        "lanes": [each.lane for each in report.collectives],
+        "evaluation": report.evaluation,
+    }
+    arrays: dict[str, Any] = {name: np.frombuffer(bytes(getattr(report.ledger, name)), np.uint8) for name in _ENTRIES}
+    arrays["collectives"] = np.array([each[1:] for each in report.collectives], dtype=np.int64).reshape(-1, 4)
+    arrays["always"] = report.ledger.memory.always[report.rank]
+    if report.parameters is not None:
+        arrays["parameters"] = report.parameters
+        arrays["index"] = np.array([each[0] for each in report.observations], dtype=np.int64)
+        arrays["time"] = np.array([each[1] for each in report.observations], dtype=np.float64)
+        arrays["x"] = np.array([each[2] for each in report.observations])
+    path = stem(directory, report.rank).with_suffix(".npz")
+    np.savez(path, told=np.array(json.dumps(told)), **arrays)
+    return path
+
+
+def vars_of(offset: Offset) -> list[int]:
+    """The fields of an offset, for JSON."""
+    return [offset.offset_ns, offset.error_ns, offset.at_ns]
+
+
+def read(directory: Path, rank: int) -> Report:
+    """Inverse of `write`."""
+    with np.load(stem(directory, rank).with_suffix(".npz")) as found:
+        arrays = dict(found)
+    told = json.loads(str(arrays["told"]))
+    ledger = Ledger(rank + 1)
+    ledger.memory.always[rank] = arrays["always"]
+    for name in _ENTRIES:
+        getattr(ledger, name).extend(arrays[name].tobytes())
+    t0_ns, before, after, is_shared = told["clock"]
+    took = [Took(lane, *times) for lane, times in zip(told["lanes"], arrays["collectives"].tolist(), strict=True)]
+    report = Report(rank, ledger, told["end_ns"], took, info=told["info"], evaluation=told["evaluation"])
+    report.t0_ns, report.before, report.after, report.is_clock_shared = (
+        t0_ns,
+        Offset(*before),
+        Offset(*after),
+        is_shared,
+    )
+    if "parameters" in arrays:
+        report.parameters = arrays["parameters"]
+        report.observations = list(zip(arrays["index"].tolist(), arrays["time"].tolist(), arrays["x"], strict=True))
+    return report
+
+
+def merge(scenario: Scenario, directory: Path, info: Mapping[str, Any]) -> Result:
+    """The run from what its ranks have left in the working directory."""
+    ranks = range(scenario.topology.workers)
+    reports = [read(directory, rank) for rank in ranks]
+    readies = _readies(reports)
+    ledger = _ledger(reports, readies, keeps_curve=scenario.run.trace)
+    result = Result(scenario, MEASURED, summarise(scenario, ledger, max(report.end_ns for report in reports)))
+    result.info |= {**info, "ranks": [_told(report) for report in reports]}
+    if scenario.run.trace:
+        result.trace = _trace(scenario, directory, reports, readies)
+        result.memory = _on_one_clock(ledger.memory_table(), reports, ("time_ns",))
+        if told := collectives_of(result.trace, len(reports)):
+            result.summary["collectives"] = told
+    if reports[0].parameters is not None:
+        _add_numbers(result, reports)
+    return result
+
+
+def _told(report: Report) -> dict[str, Any]:
+    clock = describe(report.before, report.after, is_shared=report.is_clock_shared)
+    return {"rank": report.rank, "clock": clock, **report.info}
+
+
+def _readies(reports: Sequence[Report]) -> list[list[int]]:
+    """For each rank and each of its collectives: when the last member was there, on the rank's clock."""
+    starts: dict[tuple[str, int], int] = {}
+    numbered = [_numbered(report.collectives) for report in reports]
+    for keys, report in zip(numbered, reports, strict=True):
+        for key, took in zip(keys, report.collectives, strict=True):
+            starts[key] = max(starts.get(key, 0), took.start_ns)
+    return [
+        [min(starts[key], took.end_ns) for key, took in zip(keys, report.collectives, strict=True)]
+        for keys, report in zip(numbered, reports, strict=True)
+    ]
+
+
+def _numbered(collectives: Sequence[Took]) -> list[tuple[str, int]]:
+    """Lane, and the how-manieth of the lane, of each."""
+    counts: dict[str, int] = defaultdict(int)
+    keys = []
+    for took in collectives:
+        keys.append((took.lane, counts[took.lane]))
+        counts[took.lane] += 1
+    return keys
+
+
+def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]], *, keeps_curve: bool) -> Ledger:
+    """The facts of all ranks."""
+    ledger = Ledger(len(reports), keeps_curve=keeps_curve)
+    for report, ready in zip(reports, readies, strict=True):
+        for name in _ENTRIES:
+            getattr(ledger, name).extend(getattr(report.ledger, name))
+        ledger.memory.always[report.rank] = report.ledger.memory.always[report.rank]
+        for took, at in zip(report.collectives, ready, strict=True):
+            ledger.transfers += pack_transfer(report.rank, took.start_ns, at, took.end_ns, took.sent, 0, took.held)
+    return ledger
+
+
+def _trace(
+    scenario: Scenario, directory: Path, reports: Sequence[Report], readies: Sequence[Sequence[int]]
+) -> pd.DataFrame:
+    """The ranks' records, with the collectives' `ready_ns`, on one clock."""
+    stems = [stem(directory, report.rank) for report in reports]
+    trace = read_rank_files(stems, run=scenario.fingerprint(), world=MEASURED)
+    ready_ns, start_ns, end_ns = (trace[name].to_numpy(copy=True) for name in ("ready_ns", "start_ns", "end_ns"))
+    found = {
+        (report.rank, took.start_ns, took.end_ns): ready
+        for report, all_ready in zip(reports, readies, strict=True)
+        for took, ready in zip(report.collectives, all_ready, strict=True)
+    }
+    ranks = trace["rank"].to_numpy()
+    is_collective = (trace["group"] != "").to_numpy()
+    for row in np.flatnonzero(is_collective).tolist():
+        key = (int(ranks[row]), int(start_ns[row]), int(end_ns[row]))
+        ready_ns[row] = found.get(key, ready_ns[row])
+    return _on_one_clock(trace.assign(ready_ns=ready_ns), reports, ("start_ns", "ready_ns", "end_ns"))
+
+
+def _on_one_clock(table: pd.DataFrame, reports: Sequence[Report], times: Sequence[str]) -> pd.DataFrame:
+    """A table with a column `rank`, the times of each rank with another clock aligned."""
+    columns = {name: table[name].to_numpy(copy=True) for name in times}
+    for report in reports:
+        if not report.is_clock_shared:
+            rows = (table["rank"] == report.rank).to_numpy()
+            for column in columns.values():
+                column[rows] = align(column[rows], report.before, report.after, report.t0_ns)
+    return table.assign(**columns)
+
+
+def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
+    """Final parameters, and loss, accuracy and consensus distance against time."""
+    import pandas as pd
+
+    from schedules.scenario import build_problem
+    from schedules.training.numeric import series
+
+    result.parameters = np.stack([np.asarray(report.parameters, dtype=np.float64) for report in reports])
+    if result.scenario.workload.problem is None:
+        result.summary |= {f"module_{name}": value for name, value in reports[0].evaluation.items()}
+        return
+    problem = build_problem(result.scenario)
+    rows = series([report.observations for report in reports], problem, result.scenario.gradient_s)
+    result.series = pd.DataFrame(rows)
+    for key in ("loss", "accuracy", "consensus_distance"):
+        if rows:
+            result.summary[key] = rows[-1][key]

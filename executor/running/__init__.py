@@ -1,0 +1,1 @@
+"""What runs on a rank beside its loop: engines, threads that wait, the user's module."""

@@ -1,0 +1,141 @@
+"""The user's own `torch.nn.Module` as a workload: `workload.module = "package.module:factory"`.
+
+`factory(rank, num_workers, seed)` returns an object like `Training`. The module's parameters become one flat vector,
+which the schedules exchange and average; the gradient is taken at the vector that was read when the `Compute` was
+issued, whatever has been applied to the module's parameters since. `examples/user_module.py` is an example.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch.func import functional_call
+
+from schedules.record.ledger import Account
+from schedules.scenario import Scenario, ScenarioError
+from schedules.setup import Setup, build_optimizer
+from schedules.training.kernels import Kernel, numeric_kernels
+from schedules.training.numeric import NumericModel
+from schedules.training.state import LAST_OBSERVATION
+
+
+class Training(Protocol):
+    """What the user's factory returns.
+
+    `evaluate(module) -> dict[str, float]` may be there, too: it is called once, after the run, with the final
+    parameters.
+    """
+
+    module: torch.nn.Module
+    """Its parameters must be the same on every rank: draw them from `seed` alone."""
+
+    def batch(self, step: int) -> tuple[Any, Any]:
+        """Inputs and targets of this rank's `step`-th gradient."""
+
+    def loss(self, outputs: Any, targets: Any) -> torch.Tensor:
+        """The loss to be differentiated: a scalar."""
+
+
+class FlatModule:
+    """A training as a function of one flat vector of parameters; stands where a problem of the numerics would.
+
+    Args:
+        training: the user's object.
+        dtype, device: of parameters and gradients.
+    """
+
+    def __init__(self, training: Training, dtype: torch.dtype, device: torch.device) -> None:
+        self.training = training
+        self.module = training.module.to(device=device, dtype=dtype)
+        self.device = device
+        parameters = dict(self.module.named_parameters())
+        self._names = list(parameters)
+        self._shapes = [each.shape for each in parameters.values()]
+        self._sizes = [each.numel() for each in parameters.values()]
+        if not parameters:
+            raise ScenarioError("scenario: workload.module: expected a module with parameters, found none")
+        self.initial = torch.cat([each.detach().reshape(-1) for each in parameters.values()])
+
+    def gradient(self, x: torch.Tensor, rank: int, step: int) -> torch.Tensor:
+        """Gradient of the loss of one mini-batch at the parameters x: [num_params]. x is not written to."""
+        leaf = x.detach().requires_grad_()
+        inputs, targets = _moved(self.training.batch(step), self.device)
+        loss = self.training.loss(functional_call(self.module, self._parts(leaf), (inputs,)), targets)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        return gradient
+
+    def evaluate(self, x: torch.Tensor) -> dict[str, float]:
+        """What the user's object says of the parameters x, which are put into the module."""
+        evaluate: Callable[[Any], Mapping[str, float]] | None = getattr(self.training, "evaluate", None)
+        with torch.no_grad():
+            for name, part in self._parts(x).items():
+                self.module.get_parameter(name).copy_(part)
+            return {} if evaluate is None else {name: float(value) for name, value in evaluate(self.module).items()}
+
+    def _parts(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The parameters as views of x. One split, so that its derivative is one concatenation."""
+        parts = zip(self._names, torch.split(x, self._sizes), self._shapes, strict=True)
+        return {name: part.view(shape) for name, part, shape in parts}
+
+
+class ModuleModel(NumericModel):
+    """The parameters of a module: large, so they are not read out while the run is under way."""
+
+    __slots__ = ()
+
+    def observe(self, index: int, time: float) -> None:
+        """Read out only at the end."""
+        if index == LAST_OBSERVATION:
+            self.mix(time)
+
+
+def load_training(scenario: Scenario, rank: int) -> Training:
+    """Call the user's factory.
+
+    Raises:
+        ScenarioError: if there is no such factory, or what it returns is no training.
+    """
+    where, _, name = str(scenario.workload.module).partition(":")
+    label = f"scenario: workload.module = {scenario.workload.module!r}"
+    try:
+        factory = getattr(importlib.import_module(where), name)
+    except (ImportError, AttributeError) as error:
+        raise ScenarioError(f"{label}: expected an importable factory, found none ({error})") from None
+    training: Any = factory(rank=rank, num_workers=scenario.topology.workers, seed=scenario.run.seed)
+    missing = [each for each in ("module", "batch", "loss") if not hasattr(training, each)]
+    if missing or not isinstance(training.module, torch.nn.Module):
+        found = f"one without {', '.join(missing)}" if missing else f"a module of {type(training.module).__name__}"
+        place = inspect.getsourcefile(factory)
+        raise ScenarioError(f"{label}: expected an object with module, batch and loss, found {found} ({place})")
+    found_training: Training = training
+    return found_training
+
+
+def module_kernels(
+    setup: Setup, rank: int, device: torch.device
+) -> tuple[FlatModule, NumericModel, Mapping[str, Kernel]]:
+    """The user's module, its parameters as a model, and the kernels that compute its gradients."""
+    scenario = setup.scenario
+    flat = FlatModule(load_training(scenario, rank), getattr(torch, scenario.workload.dtype), device)
+    model = ModuleModel(
+        x=flat.initial,
+        optimizer=build_optimizer(scenario),
+        account=Account(rank, setup.ledger),
+        is_recorded=setup.is_recorded,
+        eta=setup.eta,
+        alpha_tilde=setup.alpha_tilde,
+        has_tilde=setup.entry.has_tilde,
+    )
+    return flat, model, numeric_kernels(flat, model, rank)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, tuple | list):
+        return type(value)(_moved(each, device) for each in value)
+    return value

@@ -1,0 +1,1 @@
+"""Stepping programs: what the two worlds share."""

@@ -1,0 +1,169 @@
+"""Following a trace: it fixes, for every rank, the order in which its streams were resumed, and every recorded answer.
+
+Segments between two yields are atomic, so the order decides the numbers: a replayed run ends with the same parameters
+as the original. Times, peers and arrivals are delivered as recorded; payloads are exchanged anew.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from schedules.driving.driver import Handler, Running, Stream
+from schedules.errors import DivergenceError
+from schedules.operations import Meet, Operation, Partner, Until
+from schedules.record.trace import describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+LOST = "lost"
+"""The recorded answer of an exchange that was given up, as its other end had failed."""
+
+
+class Row(NamedTuple):
+    """What a replay needs of one operation of the trace."""
+
+    stream: str
+    op: tuple[str, str, int, int, str]
+    peer: int
+    tag: int
+    size: int
+    end_ns: int
+    answer: str
+
+    def __str__(self) -> str:
+        name, kernel, stage, micro_batch, group = self.op
+        words = {"kernel": kernel, "stage": stage, "micro_batch": micro_batch, "group": group}
+        words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}
+        return f"{name}({', '.join(f'{key}={value}' for key, value in words.items() if value not in (-1, ''))})"
+
+
+class Replay:
+    """The recorded order of some ranks, and how far it has been followed.
+
+    Args:
+        trace: table with `schedules.record.trace.COLUMNS`; rows of a rank in the order in which its streams were
+        resumed. gradient_s: gradient time of the recorded run in seconds: recorded times are told in its units.
+    """
+
+    def __init__(self, trace: pd.DataFrame, gradient_s: float) -> None:
+        self.gradient_ns = gradient_s * 1e9
+        self._order: dict[int, list[Row]] = defaultdict(list)
+        self._rows: dict[tuple[int, str], list[Row]] = defaultdict(list)
+        self._next: dict[int, int] = defaultdict(int)
+        self._held: dict[int, dict[str, Stream]] = defaultdict(dict)
+        self._draining: set[int] = set()
+        resumed = trace[(trace["op"] != "Apply") & ~trace["stream"].str.contains("+", regex=False)]
+        columns = [
+            "rank",
+            "stream",
+            "op",
+            "kernel",
+            "stage",
+            "micro_batch",
+            "group",
+            "peer",
+            "tag",
+            "bytes",
+            "end_ns",
+            "answer",
+        ]
+        for rank, stream, op, kernel, stage, micro, group, peer, tag, size, end, answer in zip(
+            *(resumed[column].tolist() for column in columns), strict=True
+        ):
+            row = Row(stream, (op, kernel, stage, micro, group), peer, tag, size, end, answer)
+            self._order[rank].append(row)
+            self._rows[rank, stream].append(row)
+
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """What a replay answers itself: clocks do not make it wait, and whom to meet is recorded."""
+        return {Until: _at_once, Meet: self._meet}
+
+    def issue(self, stream: Stream, handler: Handler) -> None:
+        """A stream asks for an operation: it must be the recorded one."""
+        row = self._row(stream)
+        if row is None:
+            if stream.is_daemon:
+                return
+            raise DivergenceError(
+                f"{_label(stream)}: the program yields {stream.operation}, the trace has ended there "
+                "(a run that has lost a rank for good cannot be followed)"
+            )
+        operation = stream.operation
+        found = (describe(operation), operation.peer, operation.tag, operation.size)
+        if found != (row.op, row.peer, row.tag, row.size):
+            raise DivergenceError(f"{_label(stream)}: the program yields {operation}, the trace has {row}")
+        if row.answer == LOST:
+            stream.note = LOST
+        if row.answer == LOST or handler(stream):
+            self.hold(stream)
+
+    def hold(self, stream: Stream) -> None:
+        """A stream's operation is over: resume what is next in the recorded order, as far as it is there."""
+        rank = stream.worker.rank
+        self._held[rank][stream.name] = stream
+        if rank in self._draining:
+            return
+        self._draining.add(rank)
+        order, held = self._order[rank], self._held[rank]
+        while self._next[rank] < len(order):
+            row = order[self._next[rank]]
+            ready = held.pop(row.stream, None)
+            if ready is None:
+                break
+            self._next[rank] += 1
+            ready.replayed((ready.result, row.end_ns / self.gradient_ns))
+        self._draining.discard(rank)
+
+    def wanted(self, stream: Stream, wanted: int) -> frozenset[int]:
+        """The positions that had arrived when the recorded `Await` ended."""
+        row = self._row(stream)
+        assert row is not None, "issue() has checked it"
+        return frozenset(int(position) for position in row.answer.split(",") if position)
+
+    def check_end(self) -> None:
+        """The programs have ended: so must the trace.
+
+        Raises:
+            DivergenceError: if the trace goes on, naming its next operation.
+        """
+        for rank, order in self._order.items():
+            if self._next[rank] < len(order):
+                row = order[self._next[rank]]
+                raise DivergenceError(
+                    f"replay diverges at rank {rank}, {row.stream}: the program has ended, the trace has {row}"
+                )
+
+    def _meet(self, running: Running) -> bool:
+        row = self._row(running.stream)
+        assert row is not None, "issue() has checked it"
+        running.note = row.answer
+        running.result = read_partner(row.answer)
+        return True
+
+    def _row(self, stream: Stream) -> Row | None:
+        rows = self._rows[stream.worker.rank, stream.name]
+        return rows[stream.index] if stream.index < len(rows) else None
+
+
+def note_partner(partner: Partner | None) -> str:
+    """How the answer of `Meet` is recorded."""
+    return "nobody" if partner is None else f"{partner.peer}#{partner.meeting}"
+
+
+def read_partner(text: str) -> Partner | None:
+    """Inverse of `note_partner`."""
+    if text == "nobody":
+        return None
+    peer, _, index = text.partition("#")
+    return Partner(int(peer), int(index))
+
+
+def _at_once(_: Running) -> bool:
+    return True
+
+
+def _label(stream: Stream) -> Any:
+    return f"replay diverges at rank {stream.worker.rank}, {stream.name} #{stream.index}"

@@ -1,0 +1,139 @@
+"""What the simulator assumes of the hardware: the [platform] table of a scenario."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from schedules.platform.computing import Device, Duration, Speeds, Stragglers
+from schedules.platform.outages import Faults
+from schedules.settings import Count, Number, Table
+from schedules.units import BytesPerSecond, Seconds, quantity
+
+
+class Link(Table):
+    """One direction of a link."""
+
+    bandwidth: BytesPerSecond
+    latency: Seconds = 0.0
+    """Of one message, one way."""
+
+
+class NetworkTable(BaseModel):
+    """The physical network that messages cross. Further keys are options of the network's builder."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    kind: str | None = None
+    """Any network that `twinclock topologies` lists."""
+    file: str | None = None
+    """Instead of a kind: a GraphML or JSON file."""
+    hosts: Count | None = None
+    """How many hosts (or GPUs) a network of a kind has; left out, one a worker."""
+    placement: list[int | str] | None = None
+    """The node of every worker; left out, the GPUs (or hosts) in their order."""
+    ties: Literal["smallest", "ecmp"] = "smallest"
+    """Which of several shortest routes: the smallest sequence of nodes, or one by a hash, as switches choose."""
+    routes: dict[str, list[int | str]] = Field(default={})
+    """Routes that are given, as nodes: "0-3" = [0, 12, 3] for messages from worker 0 to worker 3."""
+    sharing: Literal["max-min", "rtt"] = "max-min"
+    """How transfers share a link: equally, or by 1 / latency as TCP does."""
+    solver: Literal["auto", "python", "numba"] = "auto"
+    """numba is the extra `fast`; both give the same to the last bit."""
+
+    @field_validator("file")
+    @classmethod
+    def _check_one(cls, file: str | None, info: ValidationInfo) -> str | None:
+        if file is not None and info.data.get("kind") is not None:
+            raise ValueError("expected none beside platform.network.kind")
+        return file
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_units(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {key: _in_si(key, value) for key, value in values.items()}
+
+    @model_validator(mode="after")
+    def _check_some(self) -> NetworkTable:
+        if self.kind is None and self.file is None:
+            raise ValueError("expected one of the keys kind and file, found none of them")
+        options = [*(self.model_extra or {}), *(["hosts"] if self.hosts is not None else [])]
+        if self.file is not None and options:
+            raise ValueError(f"expected no options of a builder beside file, found {', '.join(options)}")
+        return self
+
+
+def _in_si(key: str, value: Any) -> Any:
+    """An option of a network: bandwidths and latencies may have units."""
+    unit = {"bandwidth": "byte/second", "latency": "second"}.get(key.rpartition("_")[2])
+    try:
+        return value if unit is None else quantity(value, unit)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}, found {value!r}") from None
+
+
+class CollectivesTable(Table):
+    """How collectives are carried out."""
+
+    form: Literal["auto", "closed", "flows"] = "auto"
+    """closed: by formula, as on an idle network; flows: message by message. auto: flows where there is a network."""
+    all_reduce: Literal["auto", "ring", "halving-doubling", "tree", "hierarchical"] = "auto"
+    """auto: a ring with gloo, else the fastest by formula of ring, tree and (on nodes with several workers)
+    hierarchical."""
+    reduce_scatter: Literal["auto", "ring", "halving"] = "auto"
+    """auto: a ring."""
+    all_gather: Literal["auto", "ring", "doubling"] = "auto"
+    """auto: a ring."""
+    broadcast: Literal["auto", "tree", "chain"] = "auto"
+    """auto: a tree with gloo, else the faster by formula; a chain hands on segments of 512 KiB."""
+    all_to_all: Literal["auto", "pairwise", "direct"] = "auto"
+    """One partner after the other (so does auto), or all at once."""
+
+
+class PlatformTable(Table):
+    """What the simulator assumes of the hardware; `twinclock calibrate` writes such a table."""
+
+    device: Device | None = None
+    """What computes, where durations are given as FLOP and bytes."""
+    gradient: Duration
+    """How long a gradient takes."""
+    link: Link = Link(bandwidth=1.25e9, latency=50e-6)
+    """Between two workers, each way; a link of their own, unless there is a network."""
+    network: NetworkTable | None = None
+    """The links that messages share."""
+    transport: Literal["ideal", "gloo"] = "ideal"
+    """The protocol on top: what a message costs beside latency and bytes."""
+    order: Literal["auto", "in-order", "overtaking"] = "auto"
+    """Whether sends and receives of one stream wait for those before them, as on one communicator of NCCL. auto: not
+    with gloo, which goes by tags."""
+    overhead: Seconds = 0.0
+    """Software cost of one message (the gloo transport adds it)."""
+    kernels: dict[str, Duration] = Field(default={})
+    """Durations of other kernels than the gradient."""
+    speed: Speeds = Field(default={})
+    """How fast ranks compute: { 3 = 0.5 } is a rank that takes twice as long; or one number a rank."""
+    stragglers: Stragglers | None = None
+    """Ranks that are slow now and then."""
+    faults: Faults | None = None
+    """Ranks that fail, come back, or join late."""
+    communication_slowdown: Annotated[Number, Field(ge=1)] = 1.0
+    """How many times longer kernels take while a transfer of their rank is under way."""
+    collectives: CollectivesTable = CollectivesTable()
+
+    @field_validator("gradient")
+    @classmethod
+    def _resolve_gradient(cls, gradient: Duration, info: ValidationInfo) -> Duration:
+        return gradient.resolved("gradient", info.data.get("device"))
+
+    @field_validator("kernels")
+    @classmethod
+    def _resolve_kernels(cls, kernels: dict[str, Duration], info: ValidationInfo) -> dict[str, Duration]:
+        device = info.data.get("device")
+        return {name: each.resolved(name, device, (name,)) for name, each in kernels.items()}
+
+    def speed_of(self, rank: int) -> float:
+        """Relative speed of a rank: kernels take 1 / speed times as long."""
+        return self.speed[rank] if isinstance(self.speed, list) else self.speed.get(str(rank), 1.0)

@@ -1,0 +1,275 @@
+"""Where the ranks' time and memory go, and how stale what they apply is: the facts behind every summary.
+
+A `Ledger` holds one entry a computation, a transfer and an applied gradient, and one a buffer that none of these tells
+of; everything else is worked out from these. Both worlds enter them as things happen, so one definition of busy,
+transferring, idle and held serves both, and runs whose trace is not kept.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schedules.record.memory import KIND, LATEST, Integers, Memory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+pack_computation = struct.Struct("<3q").pack
+pack_transfer = struct.Struct("<7q").pack
+pack_exchange = struct.Struct("<7q").pack
+pack_applied = struct.Struct("<5q").pack
+pack_held = struct.Struct("<5q").pack
+
+
+def merged(rank: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
+    """The union of time intervals rank by rank, as disjoint intervals (rank, start, end) in ascending order."""
+    kept = end > start
+    rank, start, end = rank[kept], start[kept], end[kept]
+    if not len(rank):
+        return rank, start, end
+    span = int(end.max()) + 1
+    order = np.argsort(start + rank * span)
+    rank, start, end = rank[order], start[order], end[order]
+    reach = np.maximum.accumulate(end + rank * span) - rank * span
+    is_first = np.concatenate(([True], (rank[1:] != rank[:-1]) | (start[1:] > reach[:-1])))
+    first = np.flatnonzero(is_first)
+    last = np.append(first[1:], len(rank)) - 1
+    return rank[first], start[first], reach[last]
+
+
+class Ledger:
+    """The facts of a run: integer nanoseconds, versions, bytes.
+
+    Args:
+        keeps_curve: whether all buffers are kept, for what is held over time; else only what the peaks need.
+    Attributes:
+        now: time of the segment under way.
+        computations: entries (rank, start, end).
+        transfers: entries (rank, issued, ready, end, bytes sent, 1 for an exchange, bytes held from issue to end).
+        exchanges: both ends of one at once, which are two transfers: entries (rank that came last, its peer, when the
+            peer issued it, when the other did, end, end of the peer's, bytes of one direction).
+        applied: entries (rank, versions written between the gradient's read and its apply, gradient steps of the worker
+            between them, nanoseconds between them, time of the apply).
+        held: entries (rank, number of `schedules.record.memory.KINDS`, since, until, bytes).
+        memory: what is made of them, and what the ranks hold throughout.
+        activations: bytes that one gradient's activations take.
+    """
+
+    def __init__(self, num_ranks: int = 1, *, keeps_curve: bool = False) -> None:
+        self.num_ranks = num_ranks
+        self.now = 0
+        self.computations = bytearray()
+        self.transfers = bytearray()
+        self.exchanges = bytearray()
+        self.applied = bytearray()
+        self.held = bytearray()
+        self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
+        self.activations = 0
+        self._computing = _no_intervals()
+        self._transferring = _no_intervals()
+        self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
+        self._num_folded = 0
+        self._passes: dict[int, tuple[int, int]] = {}
+
+    def shorten(self, rank: int, start: int, end: int, now: int) -> None:
+        """A computation that was entered to its end is abandoned now, and its activations with it."""
+        at = self.computations.rfind(pack_computation(rank, start, end))
+        if at >= 0:
+            self.computations[at : at + 24] = pack_computation(rank, start, now)
+        owner, kind, since, until, size = _entries(bytes(self.held), 5)
+        found = np.flatnonzero((owner == rank) & (kind == KIND["activations"]) & (since <= start) & (until == end))
+        self._passes.pop(rank, None)
+        for number in found[-1:].tolist():
+            entry = pack_held(rank, KIND["activations"], since[number], now, size[number])
+            self.held[number * 40 : number * 40 + 40] = entry
+
+    def hold_activations(self, rank: int, operation: Any, start: int, end: int) -> None:
+        """Enter the activations that a computation needs: a `gradient` its own, a `backward` those of its `forward`,
+        since that was issued or since the `backward` before it."""
+        if operation.kernel == "backward":
+            read, until = operation.inputs[0].read_ns, self._passes.get(rank, (-1, -1))
+            start = until[1] if until[0] == read else read
+            self._passes[rank] = read, end
+        elif operation.kernel != "gradient":
+            return
+        self.held += pack_held(rank, KIND["activations"], start, end, self.activations)
+
+    def fold(self) -> None:
+        """Turn what is over into unions, totals and peaks: the ledger stays small however long the run.
+
+        What worlds enter afterwards ends now or later. The totals below fold everything: ask for them after the run.
+        """
+        self._fold(self.now)
+
+    def stop(self, now: int) -> None:
+        """The run ends now, in the middle of things. The time of what is under way counts up to now; it is not done."""
+        self._fold(now)
+        for packed, width, times in ((self.computations, 3, (2,)), (self.transfers, 7, (2, 3)), (self.held, 5, (3,))):
+            entries = np.frombuffer(packed, dtype="<i8").reshape(-1, width)
+            for column in times:
+                entries[:, column] = np.minimum(entries[:, column], now)
+            if width == 7:
+                entries[:, 4:6] = 0  # neither bytes nor an exchange
+
+    def _fold(self, until: int = LATEST) -> None:
+        self.transfers += _transfers_of(self.exchanges)
+        self.exchanges = bytearray()
+        computations, self.computations = _split(self.computations, 3, 2, until)
+        transfers, self.transfers = _split(self.transfers, 7, 3, until)
+        held, self.held = _split(self.held, 5, 3, until)
+        self._computing = _union(self._computing, computations)
+        self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
+        rank, issued, ready, _, size, is_exchange, _ = transfers
+        np.add.at(self._waited, rank, ready - issued)
+        np.add.at(self._sent, rank, size)
+        np.add.at(self._exchanges, rank, is_exchange)
+        self._fold_memory(transfers, held)
+
+    def _fold_memory(self, transfers: Integers, held: Integers) -> None:
+        memory = self.memory
+        rank, _, _, age, applied_at = _entries(self.applied[40 * self._num_folded :], 5)
+        self._num_folded += len(rank)
+        size = memory.always[rank, KIND["parameters"]]
+        memory.enter(rank, applied_at - age, applied_at, KIND["gradients"], size)
+        rank, issued, _, end, _, _, size = transfers
+        memory.enter(rank, issued, end, KIND["in-flight"], size)
+        rank, kind, since, end, size = held
+        memory.enter(rank, since, end, kind, size)
+        memory.fold()
+
+    def compute_ns(self) -> Integers:
+        """Time in which at least one engine computes: int64 [num_ranks]."""
+        self._fold()
+        return self._lengths(self._computing)
+
+    def transfer_ns(self) -> Integers:
+        """Time in which at least one transfer of the rank is under way, waiting left out: int64 [num_ranks]."""
+        self._fold()
+        return self._lengths(self._transferring)
+
+    def busy_ns(self) -> Integers:
+        """Time in which the rank computes or transfers; the rest of the makespan is idle: int64 [num_ranks]."""
+        self._fold()
+        return self._lengths(_union(self._computing, self._transferring))
+
+    def waiting_ns(self) -> Integers:
+        """Time between issue and the last participant's arrival, summed over operations: int64 [num_ranks]."""
+        self._fold()
+        return self._waited
+
+    def bytes_sent(self) -> Integers:
+        """Bytes handed to the network: int64 [num_ranks]."""
+        self._fold()
+        return self._sent
+
+    def num_exchanges(self) -> Integers:
+        """Exchanges that the rank took part in: int64 [num_ranks]."""
+        self._fold()
+        return self._exchanges
+
+    def peak_memory(self) -> Integers:
+        """What each rank holds when it holds most, by `schedules.record.memory.KINDS`: int64 [num_ranks,
+        len(KINDS)]."""
+        self._fold()
+        return self.memory.peak()
+
+    def memory_table(self) -> pd.DataFrame:
+        """What every rank holds over time: columns rank, time_ns, kind, bytes; needs `keeps_curve`."""
+        assert self.memory.keeps_curve, "the curve was folded away"
+        self._fold()
+        return self.memory.table()
+
+    @property
+    def num_applied(self) -> int:
+        """Gradients applied so far, by all ranks."""
+        return len(self.applied) // 40
+
+    def applied_ns(self) -> tuple[Integers, Integers]:
+        """Rank and time of every applied gradient, in their order: int64 [num_applied] each."""
+        rank, _, _, _, now = _entries(bytes(self.applied), 5)
+        return rank, now
+
+    def staleness(self) -> Integers:
+        """One column an applied gradient: rank, versions, steps, nanoseconds: int64 [4, num_gradients]."""
+        return _entries(bytes(self.applied), 5)[:4]
+
+    def _lengths(self, intervals: tuple[Integers, Integers, Integers]) -> Integers:
+        rank, start, end = intervals
+        lengths = np.zeros(self.num_ranks, dtype=np.int64)
+        np.add.at(lengths, rank, end - start)
+        return lengths
+
+
+class Account:
+    """One rank's page of a ledger."""
+
+    __slots__ = ("ledger", "rank")
+
+    def __init__(self, rank: int = 0, ledger: Ledger | None = None) -> None:
+        self.rank = rank
+        self.ledger = ledger or Ledger(rank + 1)
+
+    def computed(self, operation: Any, start: int, end: int) -> None:
+        """Enter a computation with its activations."""
+        ledger = self.ledger
+        ledger.computations += pack_computation(self.rank, start, end)
+        if ledger.activations:
+            ledger.hold_activations(self.rank, operation, start, end)
+
+    def apply_gradient(self, versions: int, steps: int, read_ns: int) -> None:
+        """Enter a gradient that is applied now."""
+        ledger = self.ledger
+        now = ledger.now
+        ledger.applied += pack_applied(self.rank, versions, steps, now - read_ns, now)
+
+    def owns(self, sizes: Mapping[str, int]) -> None:
+        """Say what this rank holds throughout the run: bytes by kind, of `schedules.record.memory.KINDS`."""
+        for kind, size in sizes.items():
+            self.ledger.memory.always[self.rank, KIND[kind]] = size
+
+    def held(self, kind: str, size: int, since_ns: int, until_ns: int | None = None) -> None:
+        """Enter a buffer when it is let go.
+
+        Args:
+            kind: one of `schedules.record.memory.KINDS`, such as "stashes".
+            size: bytes.
+            since_ns: when it was made, such as the `read_ns` of the payload that it belongs to.
+            until_ns: when it is let go, not before now; None: now.
+        """
+        ledger = self.ledger
+        ledger.held += pack_held(self.rank, KIND[kind], since_ns, ledger.now if until_ns is None else until_ns, size)
+
+
+def _entries(packed: bytes | bytearray, width: int) -> Integers:
+    """The entries, one a column; a bytearray cannot grow while they are in use."""
+    return np.frombuffer(packed, dtype="<i8").reshape(-1, width).T
+
+
+def _transfers_of(exchanges: bytearray) -> bytes:
+    """The two transfers of each exchange."""
+    rank, peer, issued, ready, end, peer_end, size = _entries(exchanges, 7)
+    last = (rank, ready, ready, end, size, np.ones_like(size), 2 * size)
+    first = (peer, issued, ready, peer_end, size, np.ones_like(size), 2 * size)
+    return np.stack((np.stack(last), np.stack(first))).transpose(2, 0, 1).astype("<i8").tobytes()
+
+
+def _split(packed: bytearray, width: int, end: int, until: int) -> tuple[Integers, bytearray]:
+    """The entries that are over by `until`, and the others as they were."""
+    rows = _entries(packed, width).T
+    is_over = rows[:, end] <= until
+    if is_over.all():
+        return rows.T, bytearray()
+    return rows[is_over].T, bytearray(rows[~is_over].tobytes())
+
+
+def _no_intervals() -> tuple[Integers, Integers, Integers]:
+    nothing = np.empty(0, dtype=np.int64)
+    return nothing, nothing, nothing
+
+
+def _union(intervals: tuple[Integers, Integers, Integers], more: Any) -> tuple[Integers, Integers, Integers]:
+    return merged(*(np.concatenate((old, new)) for old, new in zip(intervals, more, strict=True)))

@@ -1,0 +1,194 @@
+"""The record of a run, the same for both worlds: one row an operation."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schedules.operations import COLLECTIVES, OPERATIONS, Compute, Operation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBERS = (
+    "lane", "what", "peer", "tag", "bytes", "start_ns", "ready_ns", "end_ns",
+    "version_read", "version_written", "applied", "steps_behind", "read_ns", "answer",
+)  # fmt: skip
+"""What one raw row holds: 64-bit integers. `lane`, `what`, `applied` and `answer` number texts that are kept once."""
+
+COLUMNS = (
+    "run", "world", "rank", "stream", "index", "op", "kernel", "stage", "micro_batch", "peer", "group", "tag", "bytes",
+    "start_ns", "ready_ns", "end_ns", "version_read", "version_written", "applied", "steps_behind", "read_ns", "answer",
+)  # fmt: skip
+"""The columns of the table.
+
+`start_ns` is when the operation was issued, `ready_ns` when its last participant was there, `end_ns` when it was done.
+`version_read` and `version_written` are of the first contribution that the answer's segment applied, `applied` says
+what it was, `steps_behind` and `read_ns` how many gradient steps were made since it was read, and when that was.
+Further contributions of the same segment follow as rows `Apply`. `answer` is what `Meet` and `Await` were told.
+"""
+
+Applied = tuple[str, int, int, int, int]
+"""What was applied, version read, version written, gradient steps made between, and when it was read (ns)."""
+
+NOTHING_APPLIED: Applied = ("", -1, -1, -1, -1)
+
+APPLY = ("Apply", "", -1, -1, "")
+
+_row = struct.Struct(f"<{len(NUMBERS)}q")
+
+
+class Names(dict[Any, int]):
+    """Numbers for things that recur."""
+
+    def __missing__(self, thing: Any) -> int:
+        number = self[thing] = len(self)
+        return number
+
+
+class Recorder:
+    """Rows of a run in memory: 112 bytes an operation, and every text once."""
+
+    def __init__(self) -> None:
+        self.rows = bytearray()
+        self.lanes = Names()
+        self.whats = Names()
+        self.texts = Names({"": 0})
+        self._apply = self.whats[APPLY]
+        self._plain = {
+            kind: self.whats[name, "", -1, -1, ""]
+            for name, kind in OPERATIONS.items()
+            if kind is not Compute and kind not in COLLECTIVES
+        }
+
+    def lane(self, rank: int, name: str) -> int:
+        """The number of a lane: a stream of a rank, or the lane of its started operations."""
+        return self.lanes[rank, name]
+
+    def row(self, running: Any, applied: Applied | None) -> None:
+        """Record an operation whose answer has been consumed, with the first contribution that was applied by it."""
+        operation = running.operation
+        what = self._plain.get(operation.__class__)
+        if what is None:
+            what = self.whats[describe(operation)]
+        answer = 0
+        if running.note:
+            answer, running.note = self.texts[running.note], ""
+        kind, version_read, version_written, steps_behind, read_ns = applied or NOTHING_APPLIED
+        payload = operation.payload
+        size = operation.size if payload is None else payload.size
+        self.rows += _row.pack(
+            running.lane, what, operation.peer, operation.tag, size, running.start_ns, running.ready_ns,
+            running.end_ns, version_read, version_written, self.texts[kind], steps_behind, read_ns, answer,
+        )  # fmt: skip
+
+    def apply_row(self, running: Any, applied: Applied) -> None:
+        """Record a further contribution applied in the same segment: a row `Apply` that takes no time."""
+        kind, version_read, version_written, steps_behind, read_ns = applied
+        end = running.end_ns
+        self.rows += _row.pack(
+            running.lane, self._apply, -1, -1, 0, end, end, end, version_read, version_written, self.texts[kind],
+            steps_behind, read_ns, 0,
+        )  # fmt: skip
+
+    def table(self, run: str, world: str) -> pd.DataFrame:
+        """The record as a table with `COLUMNS`, in the order of recording."""
+        return table(bytes(self.rows), list(self.lanes), list(self.whats), list(self.texts), run=run, world=world)
+
+
+class FileRecorder(Recorder):
+    """Rows of one rank, each written to disk at once, so that a crash keeps the past."""
+
+    def __init__(self, stem: Path) -> None:
+        super().__init__()
+        self._rows_file = stem.with_suffix(".rows").open("wb", buffering=0)
+        self._names_file = stem.with_suffix(".names").open("w", buffering=1)
+        self._num_named = [0, 0, 0]
+
+    def row(self, running: Any, applied: Applied | None) -> None:
+        """Record an operation."""
+        super().row(running, applied)
+        self._write()
+
+    def apply_row(self, running: Any, applied: Applied) -> None:
+        """Record a further contribution."""
+        super().apply_row(running, applied)
+        self._write()
+
+    def _write(self) -> None:
+        tables = (self.lanes, self.whats, self.texts)
+        for number, names in enumerate(tables):
+            if len(names) > self._num_named[number]:
+                for name in list(names)[self._num_named[number] :]:
+                    self._names_file.write(json.dumps([number, name]) + "\n")
+                self._num_named[number] = len(names)
+        self._rows_file.write(self.rows)
+        self.rows.clear()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._rows_file.close()
+        self._names_file.close()
+
+
+def describe(operation: Operation) -> tuple[str, str, int, int, str]:
+    """The columns op, kernel, stage, micro_batch and group."""
+    kind = operation.__class__
+    group = ""
+    if kind in COLLECTIVES:
+        group = "all" if operation.group is None else ",".join(map(str, operation.group))
+    return kind.__name__, operation.kernel, operation.stage, operation.micro_batch, group
+
+
+def read_rank_files(stems: list[Path], *, run: str, world: str) -> pd.DataFrame:
+    """The table of what `FileRecorder`s have written, rank after rank. A row or name cut off by a crash is dropped."""
+    import pandas as pd
+
+    frames = []
+    for stem in stems:
+        names: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        for line in stem.with_suffix(".names").read_text().splitlines(keepends=True):
+            if line.endswith("\n"):
+                number, name = json.loads(line)
+                names[number].append(tuple(name) if isinstance(name, list) else name)
+        frames.append(table(stem.with_suffix(".rows").read_bytes(), *names, run=run, world=world))
+    return pd.concat(frames, ignore_index=True)
+
+
+def table(rows: bytes, lanes: list[Any], whats: list[Any], texts: list[str], *, run: str, world: str) -> pd.DataFrame:
+    """Decode raw rows into a table with `COLUMNS`."""
+    import pandas as pd
+
+    raw = np.frombuffer(rows, dtype="<i8", count=len(rows) // _row.size * len(NUMBERS)).reshape(-1, len(NUMBERS))
+    frame = pd.DataFrame(raw, columns=list(NUMBERS))
+    lane, what = frame.pop("lane").to_numpy(), frame.pop("what").to_numpy()
+    for position, column in enumerate(("rank", "stream")):
+        frame[column] = _decode(lane, [each[position] for each in lanes])
+    for position, column in enumerate(("op", "kernel", "stage", "micro_batch", "group")):
+        frame[column] = _decode(what, [each[position] for each in whats])
+    for column in ("applied", "answer"):
+        frame[column] = _decode(frame[column].to_numpy(), texts)
+    is_apply = frame["op"] == "Apply"
+    frame["index"] = _positions(lane, is_apply.to_numpy())
+    frame["run"], frame["world"] = run, world
+    return frame[list(COLUMNS)]
+
+
+def _positions(lane: Any, is_apply: Any) -> Any:
+    """Each row's number on its lane, -1 for a row that is no operation of its own."""
+    order = np.argsort(lane * 2 + is_apply, kind="stable")
+    key = (lane * 2 + is_apply)[order]
+    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.empty(0, dtype=np.int64)
+    counts = np.arange(len(key)) - np.repeat(first, np.diff(np.append(first, len(key))))
+    positions = np.empty(len(key), dtype=np.int64)
+    positions[order] = counts
+    return np.where(is_apply, -1, positions)
+
+
+def _decode(numbers: Any, names: list[Any]) -> Any:
+    values = np.array(names) if names and not isinstance(names[0], str) else np.array(names, dtype=object)
+    return values[numbers] if len(numbers) else values[:0]

@@ -1,0 +1,41 @@
+"""The scenario: one file says everything. What programs, worlds and commands need of it, from one import."""
+
+from schedules.errors import ScenarioError, nearest
+from schedules.platform.computing import Duration
+from schedules.scenario.resolve import (
+    ExecutionTable,
+    RunTable,
+    Scenario,
+    build_problem,
+    communication_graph,
+    load,
+    physical_network,
+    read,
+    read_value,
+    resolve,
+    set_key,
+)
+from schedules.settings import Count, Number, Positive, Table
+from schedules.units import Bytes
+
+__all__ = [
+    "Bytes",
+    "Count",
+    "Duration",
+    "ExecutionTable",
+    "Number",
+    "Positive",
+    "RunTable",
+    "Scenario",
+    "ScenarioError",
+    "Table",
+    "build_problem",
+    "communication_graph",
+    "load",
+    "nearest",
+    "physical_network",
+    "read",
+    "read_value",
+    "resolve",
+    "set_key",
+]

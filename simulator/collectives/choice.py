@@ -1,0 +1,93 @@
+"""Which algorithm carries out a collective: what [platform.collectives] says, else a rule.
+
+The rule, where it says "auto":
+
+* With gloo the first of `schedules.platform.volumes.ALGORITHMS`. For an all-reduce that is a ring, at every size
+  (measured: real-hardware.md, sections 1 and 4); for the others it is an assumption.
+* Else the fastest by its closed form of those that NCCL has: for an all-reduce a ring, a tree, or a hierarchical one
+  where the members are on several nodes with equally many, above one, on each; for a reduce-scatter and an all-gather a
+  ring; for an all-to-all, pairs. For a broadcast NCCL has a chain, to which a tree is added, which is faster for few
+  bytes. The one named first wins a tie.
+
+NCCL's own rule is a table of measured latencies and bandwidths (its tuner), and its trees are two that cut the bytes
+up: they stay good for many bytes, where the binomial tree here does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from schedules.operations import Operation
+from schedules.platform.tables import CollectivesTable, Link
+from schedules.platform.volumes import default_algorithm
+from simulator.collectives.formulas import seconds
+from simulator.collectives.patterns import members_by_node
+
+KEYS: Mapping[str, str] = {
+    "AllReduce": "all_reduce",
+    "ReduceScatter": "reduce_scatter",
+    "AllGather": "all_gather",
+    "Broadcast": "broadcast",
+    "AllToAll": "all_to_all",
+}
+"""The key of each collective in the table."""
+
+CANDIDATES: Mapping[str, tuple[str, ...]] = {
+    "AllReduce": ("ring", "tree", "hierarchical"),
+    "Broadcast": ("tree", "chain"),
+}
+"""What the rule chooses from; of the other collectives it takes the usual one."""
+
+LEAST_GAIN = 1e-9
+"""Of the time: what differs by less, by rounding, is a tie."""
+
+
+def choose(
+    kind: type[Operation],
+    n: int,
+    size: int,
+    bandwidth: float,
+    latency: float,
+    *,
+    transport: str = "ideal",
+    table: CollectivesTable | None = None,
+    nodes: Sequence[Hashable] | None = None,
+    inside: Link | None = None,
+) -> str:
+    """The algorithm for a collective of `n` ranks with `size` bytes each.
+
+    Args:
+        bandwidth, latency: between two ranks (of different nodes, if there are any), in bytes/s and seconds.
+        transport: as in [platform].
+        table: the overrides; None: none.
+        nodes: the node that each member is on; None: every member is a node of its own.
+        inside: the link between two ranks of one node; None: as between nodes.
+    Raises:
+        ValueError: if "hierarchical" is asked for and the nodes have unequal numbers of members.
+    """
+    name = kind.__name__
+    groups = [] if nodes is None else members_by_node(nodes)
+    is_even = len({len(group) for group in groups}) <= 1
+    wanted = "auto" if table is None or name not in KEYS else getattr(table, KEYS[name])
+    if wanted == "hierarchical" and not is_even:
+        counts = ", ".join(str(len(group)) for group in groups)
+        raise ValueError(
+            "platform.collectives.all_reduce = 'hierarchical': "
+            f"expected equally many members of a group on every node, found {counts}"
+        )
+    if wanted != "auto":
+        return str(wanted)
+    if transport == "gloo" or name not in CANDIDATES:
+        return default_algorithm(name)
+    has_levels = is_even and 1 < len(groups) < n
+    times = {
+        each: seconds(kind, n, size, bandwidth, latency, algorithm=each, num_nodes=len(groups) or None, inside=inside)
+        for each in CANDIDATES[name]
+        if each != "hierarchical" or has_levels
+    }
+    return _first_of_the_fastest(times)
+
+
+def _first_of_the_fastest(times: Mapping[str, float]) -> str:
+    enough = min(times.values()) * (1 + LEAST_GAIN)
+    return next(name for name, time in times.items() if time <= enough)

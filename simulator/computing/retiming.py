@@ -1,0 +1,147 @@
+"""Kernels on engines: what runs, what waits, and kernels whose end moves while they run.
+
+A kernel's end is known when it begins, unless its rank may be slowed down meanwhile: by a slow spell
+(`schedules.platform.stragglers`), or by transfers, where computing and communicating share what they need. Then the end
+is worked out anew whenever that changes, and the work that is left is what counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from schedules.driving.driver import Running
+from schedules.platform.stragglers import Pace
+
+Schedule = Callable[[int, Callable[[Any], object]], None]
+"""Have something called at a tick: `World.schedule`."""
+
+
+class Engine:
+    """What runs kernels one after the other: the present one, until when, and those that wait."""
+
+    __slots__ = ("current", "free_ns", "waiting")
+    current: Running
+
+    def __init__(self) -> None:
+        self.free_ns = 0
+        self.waiting: deque[Running] = deque()
+
+
+class Kernel:
+    """A kernel under way: what is left of it, in nanoseconds at full speed, as of `since_ns`."""
+
+    __slots__ = ("engine", "running", "since_ns", "work")
+
+    def __init__(self, engine: Engine, running: Running, since_ns: int, work: float) -> None:
+        self.engine = engine
+        self.running = running
+        self.since_ns = since_ns
+        self.work = work
+
+
+class Retiming:
+    """Kernels whose end may move.
+
+    Args:
+        paces: of every rank.
+        durations: for every rank, what draws how long a kernel takes at full speed, in nanoseconds.
+        communication_slowdown: how many times longer kernels take while a transfer of their rank is under way.
+        schedule: has something called at a tick.
+
+    A computation is entered in the ledger when it is over.
+
+    Attributes:
+        num_ended: kernels that have come to their end.
+    """
+
+    def __init__(
+        self,
+        paces: Sequence[Pace],
+        durations: Sequence[dict[str, Callable[[], int]]],
+        *,
+        communication_slowdown: float,
+        schedule: Schedule,
+    ) -> None:
+        self._slowdown = communication_slowdown
+        self._paces, self._durations = paces, durations
+        self._schedule = schedule
+        self._kernels: list[list[Kernel]] = [[] for _ in paces]
+        self._transfers = [0] * len(paces)
+        self.num_ended = 0
+
+    def occupy(self, engine: Engine, running: Running, now: int) -> None:
+        """Begin a kernel on an engine that is free."""
+        rank = running.worker.rank
+        engine.current = running
+        running.ready_ns = now
+        kernel = Kernel(engine, running, now, self._durations[rank][running.operation.kernel]())
+        self._kernels[rank].append(kernel)
+        self._plan(kernel, rank)
+
+    def abandon(self, running: Running, now: int) -> None:
+        """A kernel is cancelled."""
+        kernels = self._kernels[running.worker.rank]
+        kernels.remove(next(each for each in kernels if each.running is running))
+        _enter(running, now)
+
+    def restart(self, rank: int, now: int, at: int | None) -> None:
+        """The rank fails: what its kernels have done is lost, and they begin anew at `at` (None: never)."""
+        kernels, self._kernels[rank] = self._kernels[rank], []
+        for kernel in kernels:
+            running = kernel.running
+            _enter(running, now)
+            running.end_ns = -1  # void
+            if at is not None:
+                kernel.engine.free_ns = at  # nobody else may have it meanwhile
+                self._schedule(at, partial(self._again, kernel.engine, running, at))
+
+    def _again(self, engine: Engine, running: Running, now: int, _: object) -> None:
+        self.occupy(engine, running, now)
+
+    def transfer_began(self, rank: int, at: int) -> None:
+        """A transfer of the rank begins, now or later."""
+        self._schedule(at, lambda _: self._count(rank, 1, at))
+
+    def transfer_ended(self, rank: int, at: int) -> None:
+        """A transfer of the rank ends, now or later."""
+        self._schedule(at, lambda _: self._count(rank, -1, at))
+
+    def transfer(self, rank: int, begin: int, end: int) -> None:
+        """A transfer of the rank is under way from one tick to another."""
+        self.transfer_began(rank, begin)
+        self.transfer_ended(rank, end)
+
+    def _count(self, rank: int, change: int, now: int) -> None:
+        before = self._transfers[rank]
+        after = self._transfers[rank] = before + change
+        assert after >= 0, "a transfer ends that has not begun"
+        if (before == 0) != (after == 0):
+            factor = 1.0 if before == 0 else self._slowdown
+            for kernel in self._kernels[rank]:
+                if kernel.running.end_ns > now:  # else it is over, in this very tick
+                    kernel.work -= self._paces[rank].work(kernel.since_ns, now) / factor
+                    kernel.since_ns = now
+                    self._plan(kernel, rank)
+
+    def _plan(self, kernel: Kernel, rank: int) -> None:
+        """Work out when the kernel is over, if nothing changes."""
+        factor = self._slowdown if self._transfers[rank] else 1.0
+        end = self._paces[rank].end(kernel.since_ns, max(0.0, kernel.work) * factor)
+        kernel.engine.free_ns = kernel.running.end_ns = end
+        self._schedule(end, lambda _: self._finish(kernel, rank, end))
+
+    def _finish(self, kernel: Kernel, rank: int, now: int) -> None:
+        """The kernel is over, unless its end has moved or it was cancelled."""
+        running = kernel.running
+        if running.end_ns == now and kernel in self._kernels[rank]:
+            self._kernels[rank].remove(kernel)
+            self.num_ended += 1
+            _enter(running, now)
+            running.ended()
+
+
+def _enter(running: Running, end: int) -> None:
+    running.worker.account.computed(running.operation, running.ready_ns, end)

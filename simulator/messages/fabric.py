@@ -1,0 +1,229 @@
+"""Messages between workers over a physical network: connections, whose transfers share the links of their routes.
+
+Each ordered pair of workers has one connection, as a transport keeps it. Its messages go one behind the other, and the
+latency of the next passes while the one before it is still sending. Messages of different connections share links
+(`simulator.network.transfers`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import networkx as nx
+
+import topologies
+from schedules.platform.tables import Link, NetworkTable
+from schedules.result import LinkRow
+from simulator.network.links import Route, checked_link
+from simulator.network.transfers import Flow, Network, Schedule
+from topologies.physical import places
+from topologies.routing import Router
+
+UNLIMITED = 1e300
+"""Bandwidth of a copy within a host, in bytes/s."""
+
+Done = Callable[[int], None]
+"""Called with the tick at which the last byte is there."""
+
+
+class Levels(NamedTuple):
+    """What lies between the ranks of a group.
+
+    Attributes:
+        outside: the slowest way between neighbours on different nodes (between any, where there is one node only).
+        inside: the same within a node; None: no node has two.
+        nodes: the node of each member; None: each is one of its own.
+    """
+
+    outside: Link
+    inside: Link | None = None
+    nodes: Sequence[Hashable] | None = None
+
+    @property
+    def num_nodes(self) -> int | None:
+        """How many nodes the ranks are on; None: each is one of its own."""
+        return None if self.nodes is None else len(set(self.nodes))
+
+
+class Message:
+    """Bytes on a connection, on their way or waiting for their turn."""
+
+    __slots__ = ("connection", "done", "flow", "leaves", "size")
+
+    def __init__(self, connection: Connection, size: int, leaves: int, done: Done) -> None:
+        self.connection = connection
+        self.size = size
+        self.leaves = leaves
+        self.done = done
+        self.flow: Flow | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is there, or has been dropped."""
+        return self not in self.connection.messages
+
+    def arrive(self) -> None:
+        """The last byte is there."""
+        flow = self.flow
+        assert flow is not None
+        self.connection.go_on(flow.end)
+        self.done(flow.end)
+
+
+class Connection:
+    """One direction between two workers: the route, and the messages on it in their order, the first on its way."""
+
+    __slots__ = ("messages", "network", "not_before", "route")
+
+    def __init__(self, network: Network, route: Route) -> None:
+        self.network = network
+        self.route = route
+        self.messages: deque[Message] = deque()
+        self.not_before = 0  # while an end is away: when it is back
+
+    def send(self, message: Message, now: int) -> None:
+        """A message joins the queue."""
+        self.messages.append(message)
+        if len(self.messages) == 1:
+            self._begin(message, now)
+
+    def go_on(self, now: int) -> None:
+        """The first message is through: the next has had its latency meanwhile."""
+        self.messages.popleft()
+        if self.messages:
+            self._begin(self.messages[0], now)
+
+    def drop(self, message: Message, now: int) -> None:
+        """Take a message out, whether it is on its way or not."""
+        if message.flow is not None:
+            self.network.cancel(message.flow, now)
+            self.go_on(now)
+        else:
+            self.messages.remove(message)
+
+    def hold(self, now: int, until: int) -> None:
+        """Whatever is on its way is lost, and sent anew at `until`; what waits, waits."""
+        self.not_before = until
+        if self.messages:
+            first = self.messages[0]
+            assert first.flow is not None
+            self.network.cancel(first.flow, now)
+            first.leaves = max(first.leaves, until)
+            self._begin(first, now)
+
+    def _begin(self, message: Message, now: int) -> None:
+        begin = max(now, max(message.leaves, self.not_before) + self.route.latency)
+        message.flow = self.network.start(self.route, message.size, now, message.arrive, begin)
+
+
+class Fabric:
+    """The connections of all workers over one network.
+
+    Args:
+        graph: the physical network (`topologies.physical`).
+        table: how to lay the workers over it and share its links.
+        schedule: `schedule(tick, call)`, as `simulator.network.transfers.Network` wants it.
+        own: there is no network: the link that every pair of workers has to itself, each way.
+    Raises:
+        ValueError: if a route that is given does not fit the network.
+    """
+
+    def __init__(
+        self, graph: nx.Graph[Any], table: NetworkTable, schedule: Schedule, *, own: Link | None = None
+    ) -> None:
+        self.graph = graph
+        self.table = table
+        self._own = own
+        self._links = topologies.link_table(graph) if own is None else {}
+        self.network = Network(self._links, schedule, sharing=table.sharing, solver=table.solver)
+        given = {_pair(name): nodes for name, nodes in table.routes.items()}
+        self._find = self._lay
+        if own is None:
+            self._find = Router(graph, placement=table.placement, given=given, ties=table.ties).find
+        self._connections: dict[tuple[int, int], Connection] = {}
+        self._back: dict[int, int] = {}  # of workers that have been away: when they are back
+        self.connect(given)
+
+    def connect(self, pairs: Any) -> None:
+        """Find the routes of ordered pairs of workers; one call for many pairs is faster than one a message."""
+        missing = [pair for pair in pairs if pair not in self._connections]
+        for pair, links in self._find(missing).items():
+            connection = self._connections[pair] = Connection(self.network, self.network.route(links))
+            connection.not_before = max(self._back.get(each, 0) for each in pair)
+
+    def _lay(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[Hashable, Hashable]]]:
+        """A link for each of these pairs, where every pair has one to itself."""
+        assert self._own is not None
+        for pair in dict.fromkeys(pairs):
+            self._links[pair] = self._own.bandwidth, self._own.latency
+            self.network.add_link(pair, checked_link(pair, self._links[pair]))
+        return {pair: [pair] for pair in pairs}
+
+    def route(self, source: int, target: int) -> Route:
+        """The route between two workers."""
+        return self._connection(source, target).route
+
+    def levels(self, members: Sequence[int]) -> Levels:
+        """What lies between the members of a group, of whom neighbours talk: in a node, and between nodes."""
+        if self._own is not None:
+            return Levels(self._own)
+        placement = self.table.placement or places(self.graph)
+        nodes = [self._node(placement[rank]) for rank in members]
+        by_node: dict[Hashable, list[int]] = {}
+        for rank, node in zip(members, nodes, strict=True):
+            by_node.setdefault(node, []).append(rank)
+        groups = list(by_node.values())
+        inside = [pair for group in groups for pair in pairwise(group)]
+        outside = [pair for one, other in pairwise(groups) for pair in zip(one, other, strict=False)]
+        self.connect([*inside, *outside])
+        if not outside:
+            return Levels(self._slowest(inside), None, nodes)
+        return Levels(self._slowest(outside), self._slowest(inside) if inside else None, nodes)
+
+    def _node(self, place: Any) -> Hashable:
+        """The machine that a GPU is in; anything else is its own."""
+        data = self.graph.nodes[place]
+        return ("node", data["group"]) if data.get("kind") == "gpu" and "group" in data else place
+
+    def _slowest(self, pairs: Sequence[tuple[int, int]]) -> Link:
+        routes = [self.route(*pair) for pair in pairs]
+        ticks = max((route.ticks_per_byte for route in routes), default=0.0)
+        latency = max((route.latency for route in routes), default=0) / 1e9
+        return Link(bandwidth=1e9 / ticks if ticks else UNLIMITED, latency=latency)
+
+    def send(self, source: int, target: int, size: int, leaves: int, now: int, done: Done) -> Message:
+        """Send `size` bytes that leave at the tick `leaves` (now or later), behind those sent before."""
+        connection = self._connection(source, target)
+        message = Message(connection, size, leaves, done)
+        connection.send(message, now)
+        return message
+
+    def hold(self, rank: int, now: int, until: int) -> None:
+        """A worker is away until then: see `Connection.hold`."""
+        self._back[rank] = until
+        for pair, connection in self._connections.items():
+            if rank in pair:
+                connection.hold(now, max(until, connection.not_before))
+
+    def _connection(self, source: int, target: int) -> Connection:
+        connection = self._connections.get((source, target))
+        if connection is None:
+            self.connect([(source, target)])
+            connection = self._connections[source, target]
+        return connection
+
+    def links(self, now: int) -> Iterator[LinkRow]:
+        """What every link has done from tick 0 to `now`."""
+        for (source, target), (bandwidth, latency) in self._links.items():
+            use = self.network.use((source, target), now)
+            yield str(source), str(target), bandwidth, latency, use.carried_bytes, use.busy_s, use.utilisation
+
+
+def _pair(name: str) -> tuple[int, int]:
+    source, _, target = name.partition("-")
+    if not (source.isdecimal() and target.isdecimal()):
+        raise ValueError(f'routes: expected pairs of workers such as "0-3", found {name!r}')
+    return int(source), int(target)

@@ -1,0 +1,1 @@
+"""Running until a throughput is known."""

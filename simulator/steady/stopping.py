@@ -1,0 +1,85 @@
+"""Running until the throughput of the steady state is known: `run.until = "precision"`.
+
+A sample is the time that n gradients of all n workers together take, so a synchronous step is one sample however many
+workers it has, and no clock has to be tuned. The run is looked at when it has lasted 1.5 times as long as at the last
+look: looking often would stop it when the interval happens to be narrow, and the interval would hold the answer less
+often than it says.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from schedules.scenario import RunTable
+from simulator.steady.precision import MIN_SAMPLES, Estimate, Samples, estimate
+from simulator.world import World
+
+FIRST_LOOK = 1e-3
+"""When, in gradient times: however fast a step is, not many are simulated for nothing."""
+
+GROWTH = 1.5
+
+
+class Steady:
+    """Stops a world as soon as its throughput is known well enough.
+
+    Args:
+        world: about to run.
+        table: the precision to be reached, and the limit of gradients per worker.
+    Attributes:
+        is_reached: whether the precision is reached, and the run was stopped for it.
+    """
+
+    def __init__(self, world: World, table: RunTable) -> None:
+        self.world = world
+        self.table = table
+        self.is_reached = False
+        self._look_at(FIRST_LOOK)
+
+    def summary(self) -> dict[str, Any]:
+        """The steady throughput in gradients/s, its 95 % interval, and what they cost."""
+        samples = self._samples()
+        found = estimate(samples) if len(samples) else None
+        rates = (None, None, None) if found is None else self._rates(found)
+        return {
+            **dict(zip(("throughput_mean", "throughput_low", "throughput_high"), rates, strict=True)),
+            "precision_reached": self.is_reached,
+            "warm_up_s": float(samples[: found.warm_up].sum() / 1e9) if found is not None else None,
+            "batches": found.num_batches if found is not None else 0,
+            "events": self.world.course.num_events,
+        }
+
+    def _look_at(self, time: float) -> None:
+        self.world.course.watch(time, lambda now: self._look(now, time))
+
+    def _look(self, now: int, time: float) -> None:
+        world = self.world
+        if world.ledger.num_applied >= MIN_SAMPLES * len(world.workers):
+            found = estimate(self._samples())
+            self.is_reached = found.is_settled and self._is_narrow(found)
+        if self.is_reached:
+            world.course.stop(now)
+        else:
+            self._look_at(time * GROWTH)
+
+    def _is_narrow(self, found: Estimate) -> bool:
+        mean, low, high = self._rates(found)
+        return mean is not None and low is not None and high is not None and high - low <= self.table.precision * mean
+
+    def _rates(self, found: Estimate) -> tuple[float | None, ...]:
+        """Throughput and its interval in gradients/s, from those of the time that n gradients take in ns."""
+        nanoseconds = len(self.world.workers) * 1e9
+        rates = [nanoseconds / each if each > 0 else math.inf for each in (found.mean, found.high, found.low)]
+        return tuple(rate if math.isfinite(rate) else None for rate in rates)
+
+    def _samples(self) -> Samples:
+        """How long every n gradients took, until a worker has made all that it may: float64 [num_samples], ns."""
+        rank, now = self.world.ledger.applied_ns()
+        num_workers, limit = len(self.world.workers), self.table.limit
+        full = np.flatnonzero(np.bincount(rank, minlength=num_workers) >= limit)
+        until = min((now[rank == each][limit - 1] for each in full), default=now[-1:].max(initial=0))
+        now = now[: np.searchsorted(now, until, side="right")]
+        return np.diff(now[num_workers - 1 :: num_workers], prepend=0).astype(np.float64)

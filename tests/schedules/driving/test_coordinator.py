@@ -1,0 +1,64 @@
+"""First come, first paired: the coordinator's rule (gossip.md, 4.1)."""
+
+import pytest
+
+from schedules.driving.coordinator import Coordinator
+from schedules.operations import Partner
+
+EVERYBODY = {rank: tuple(peer for peer in range(4) if peer != rank) for rank in range(4)}
+RING = {rank: ((rank - 1) % 4, (rank + 1) % 4) for rank in range(4)}
+
+
+def test_complete_graph_is_strictly_first_in_first_out() -> None:
+    """Reference: gossip.json, fifo_pairing_complete_graph [code]."""
+    coordinator = Coordinator(4, seed=0)
+    pairs = []
+    for rank in (2, 0, 3, 1, 0):
+        for told, partner in coordinator.arrive(rank, EVERYBODY[rank]):
+            if told == rank:
+                assert partner is not None
+                pairs.append((partner.peer, rank))
+    assert pairs == [(2, 0), (3, 1)]
+    assert coordinator.leave(1) == coordinator.leave(2) == []
+    assert coordinator.leave(3) == [(0, None)]  # 0 was left waiting
+
+
+def test_a_pair_counts_its_own_meetings() -> None:
+    coordinator = Coordinator(4, seed=0)
+    for expected in range(3):
+        coordinator.arrive(0, RING[0])
+        assert coordinator.arrive(1, (0,)) == [(0, Partner(1, expected)), (1, Partner(0, expected))]
+
+
+def test_only_neighbours_are_paired() -> None:
+    coordinator = Coordinator(4, seed=0)
+    assert coordinator.arrive(0, RING[0]) == []
+    assert coordinator.arrive(2, RING[2]) == []
+    told = coordinator.arrive(1, RING[1])
+    assert {rank for rank, _ in told} in ({0, 1}, {1, 2})
+
+
+def test_who_can_meet_nobody_any_more_is_told() -> None:
+    coordinator = Coordinator(4, seed=0)
+    coordinator.arrive(0, RING[0])
+    assert coordinator.leave(1) == []
+    assert coordinator.leave(3) == [(0, None)]
+    assert coordinator.arrive(2, RING[2]) == [(2, None)]
+
+
+def test_who_joins_again_is_waited_for() -> None:
+    coordinator = Coordinator(4, seed=0)
+    coordinator.leave(1)
+    coordinator.leave(3)
+    coordinator.join(1)
+    assert coordinator.arrive(0, RING[0]) == []
+    assert coordinator.arrive(1, RING[1]) == [(0, Partner(1, 0)), (1, Partner(0, 0))]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_seeds_pair_alike(seed: int) -> None:
+    def run() -> list[object]:
+        coordinator = Coordinator(4, seed=seed)
+        return [coordinator.arrive(rank, RING[rank]) for rank in (0, 2, 1, 1, 3, 0, 3)]
+
+    assert run() == run()

@@ -1,0 +1,126 @@
+"""The ledger: unions of intervals rank by rank, and totals that folding does not change."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schedules.operations import Compute, Payload
+from schedules.record.ledger import Account, Ledger, merged, pack_computation, pack_exchange, pack_held, pack_transfer
+from schedules.record.memory import KIND
+
+INTERVALS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50), st.integers(0, 20)), max_size=30)
+
+
+def covered(intervals: list[tuple[int, int, int]], rank: int) -> int:
+    """Length of the union, second by second."""
+    return len({at for each, start, length in intervals if each == rank for at in range(start, start + length)})
+
+
+@given(INTERVALS)
+def test_union_is_what_counting_says(intervals: list[tuple[int, int, int]]) -> None:
+    columns = np.array(intervals, dtype=np.int64).reshape(-1, 3).T
+    rank, start, end = merged(columns[0], columns[1], columns[1] + columns[2])
+    for each in range(3):
+        assert (end - start)[rank == each].sum() == covered(intervals, each)
+    is_same = rank[1:] == rank[:-1]
+    assert (start[1:][is_same] > end[:-1][is_same]).all()
+
+
+@given(INTERVALS, st.sets(st.integers(0, 29)))
+def test_folding_changes_nothing(intervals: list[tuple[int, int, int]], folds: set[int]) -> None:
+    plain, folded = Ledger(3), Ledger(3)
+    for number, (rank, start, length) in enumerate(intervals):
+        for ledger in (plain, folded):
+            ledger.computations += pack_computation(rank, start, start + length)
+            ledger.transfers += pack_transfer(rank, start, start + 1, start + length + 1, 7, 1, 14)
+        if number in folds:
+            folded.now = 10 * number
+            folded.fold()
+    assert plain.compute_ns().tolist() == folded.compute_ns().tolist()
+    assert plain.busy_ns().tolist() == folded.busy_ns().tolist()
+    assert plain.waiting_ns().tolist() == folded.waiting_ns().tolist()
+    assert plain.bytes_sent().tolist() == folded.bytes_sent().tolist()
+    assert plain.num_exchanges().tolist() == folded.num_exchanges().tolist()
+
+
+def test_busy_is_the_union_of_computing_and_transferring() -> None:
+    ledger = Ledger(2)
+    ledger.computations += pack_computation(0, 0, 10) + pack_computation(0, 10, 15)
+    ledger.transfers += pack_transfer(0, 5, 12, 20, 100, 1, 200)
+    assert ledger.compute_ns().tolist() == [15, 0]
+    assert ledger.transfer_ns().tolist() == [8, 0]
+    assert ledger.busy_ns().tolist() == [20, 0]
+    assert ledger.waiting_ns().tolist() == [7, 0]
+
+
+def test_an_exchange_is_two_transfers() -> None:
+    one, other = Ledger(2), Ledger(2)
+    one.exchanges += pack_exchange(1, 0, 1, 4, 8, 9, 5)  # rank 1 comes last, at 4
+    other.transfers += pack_transfer(0, 1, 4, 9, 5, 1, 10) + pack_transfer(1, 4, 4, 8, 5, 1, 10)
+    for ledger in (one, other):
+        assert ledger.transfer_ns().tolist() == [5, 4]
+        assert ledger.waiting_ns().tolist() == [3, 0]
+        assert ledger.bytes_sent().tolist() == [5, 5]
+        assert ledger.num_exchanges().tolist() == [1, 1]
+    assert (one.peak_memory() == other.peak_memory()).all()
+
+
+def test_an_abandoned_computation_counts_up_to_then() -> None:
+    for folds in (False, True):
+        ledger = Ledger(1)
+        ledger.activations = 3
+        account = Account(0, ledger)
+        account.computed(Compute("gradient"), 0, 10)
+        account.computed(Compute("gradient"), 20, 30)
+        ledger.now = 22
+        if folds:
+            ledger.fold()
+        ledger.shorten(0, 20, 30, 24)
+        assert held(ledger, "activations")[-1] == (20, 24, 3)
+        assert ledger.compute_ns().tolist() == [14]
+
+
+def test_activations_are_those_of_gradients_and_of_passes() -> None:
+    ledger = Ledger(1, keeps_curve=True)
+    ledger.activations = 100
+    account = Account(0, ledger)
+    account.computed(Compute("gradient"), 5, 10)
+    account.computed(Compute("optimizer"), 10, 20)
+    sizes, read = [8, 8], Payload(16, None, 0, 0, read_ns=30)
+    account.computed(Compute("forward"), 31, 40)
+    assert held(ledger, "activations") == [(5, 10, 100)]
+    account.computed(Compute("backward", stage=0, inputs=(read, sizes)), 40, 50)
+    account.computed(Compute("backward", stage=1, inputs=(read, sizes)), 55, 60)
+    assert held(ledger, "activations") == [(5, 10, 100), (30, 50, 100), (50, 60, 100)]
+    later = Payload(16, None, 1, 1, read_ns=70)
+    account.computed(Compute("backward", stage=0, inputs=(later, sizes)), 80, 90)
+    assert held(ledger, "activations")[-1] == (70, 90, 100)
+
+
+def test_a_gradient_is_held_from_its_read_until_it_is_applied() -> None:
+    ledger = Ledger(2, keeps_curve=True)
+    account = Account(1, ledger)
+    account.owns({"parameters": 40, "x-tilde": 40, "optimizer": 0})
+    ledger.now = 9
+    account.apply_gradient(versions=2, steps=1, read_ns=4)
+    account.held("stashes", 7, since_ns=3)
+    account.held("received", 8, since_ns=3, until_ns=11)
+    assert ledger.num_applied == 1
+    assert ledger.staleness().T.tolist() == [[1, 2, 1, 5]]
+    rows = ledger.memory_table()
+    assert list(rows.itertuples(index=False, name=None)) == [
+        (1, 0, "gradients", 0), (1, 4, "gradients", 40), (1, 9, "gradients", 0),
+        (1, 0, "parameters", 40),
+        (1, 0, "received", 0), (1, 3, "received", 8), (1, 11, "received", 0),
+        (1, 0, "stashes", 0), (1, 3, "stashes", 7), (1, 9, "stashes", 0),
+        (1, 0, "x-tilde", 40),
+    ]  # fmt: skip
+    assert ledger.peak_memory().tolist() == [[0] * 8, [0, 40, 0, 0, 40, 8, 7, 40]]
+
+
+def held(ledger: Ledger, kind: str) -> list[tuple[int, int, int]]:
+    """Since when, until when and how many bytes of a kind rank 0 has held, as entered so far."""
+    size = len(pack_held(0, 0, 0, 0, 0))
+    rows = [ledger.held[at : at + size] for at in range(0, len(ledger.held), size)]
+    numbers = [np.frombuffer(bytes(row), dtype="<i8").tolist() for row in rows]
+    return [(since, until, size) for rank, number, since, until, size in numbers if (rank, number) == (0, KIND[kind])]

@@ -1,0 +1,418 @@
+"""Transports and collectives: what they take against the closed formulas, what they compute against numpy.
+
+Sources: real-hardware.md, sections 1 (gloo's rendezvous) and 4 (its ring all-reduce); the textbook's ring and trees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schedules.clocks import Clocks
+from schedules.driving.coordinator import Coordinator
+from schedules.errors import ProgramError
+from schedules.operations import (
+    AllGather,
+    AllReduce,
+    AllToAll,
+    Await,
+    Barrier,
+    Broadcast,
+    Exchange,
+    Operation,
+    Payload,
+    Program,
+    Receive,
+    ReduceScatter,
+    Send,
+    Start,
+    Until,
+)
+from schedules.platform.tables import Duration, Link, PlatformTable
+from schedules.record.ledger import Account, Ledger
+from schedules.training.state import Model
+from schedules.worker import Worker
+from simulator.collectives.formulas import gloo_seconds, seconds
+from simulator.messages.formulas import TRANSPORTS
+from simulator.world import World
+
+MS, US = 10**6, 10**3
+SIZE = 1000
+LATENCY, OVERHEAD, BYTES = 50 * US, 7 * US, 1000 * US
+"""In nanoseconds: of the link below, and of `SIZE` bytes on it."""
+
+Answers = list[list[tuple[Any, float]]]
+"""For each rank what its program was sent: results and times, here in nanoseconds."""
+
+
+def platform(transport: str) -> PlatformTable:
+    link = Link(bandwidth=1e6, latency=50e-6)
+    return PlatformTable(gradient=Duration(mean=1.0), link=link, transport=transport, overhead=7e-6)
+
+
+def run(transport: str, *scripts: Sequence[Operation]) -> Answers:
+    """Rank i yields the operations of scripts[i], one after the other."""
+    answers, _ = run_with_ledger(transport, *scripts)
+    return answers
+
+
+def run_with_ledger(transport: str, *scripts: Sequence[Operation]) -> tuple[Answers, Ledger]:
+    ledger = Ledger(len(scripts))
+    world = World(
+        ledger=ledger,
+        gradient_ns=1e9,
+        transport=TRANSPORTS[transport](platform(transport)),
+        coordinator=Coordinator(len(scripts), 0),
+    )
+    clocks = Clocks(nx.complete_graph(len(scripts)), 0, 1.0)
+    answers: Answers = [[] for _ in scripts]
+    for rank, script in enumerate(scripts):
+        worker = Worker(rank, Model(SIZE, Account(rank, ledger)), clocks)
+        world.add(worker, {}, {"script": follow(script, answers[rank])})
+    world.run()
+    return answers, ledger
+
+
+def follow(script: Sequence[Operation], answers: list[tuple[Any, float]]) -> Program:
+    for operation in script:
+        answers.append((yield operation))
+
+
+def ends(answers: Answers) -> list[int]:
+    """When each rank's last operation was over, in nanoseconds."""
+    return [round(answer[-1][1] * 1e9) for answer in answers]
+
+
+def at(milliseconds: float, *operations: Operation) -> list[Operation]:
+    return [Until(milliseconds / 1000), *operations]
+
+
+def message(tag: int = 0, size: int = SIZE) -> tuple[Send, Receive]:
+    """From rank 0 to rank 1."""
+    return Send(1, Payload(size), tag), Receive(0, size, tag)
+
+
+def exchange(rank: int, tag: int = 0) -> Exchange:
+    return Exchange(1 - rank, Payload(SIZE), tag)
+
+
+# ---- one message, one exchange
+
+POSTED = [(0, 0), (0, 0.01), (0, 3), (3, 0), (0.05, 0)]
+"""When rank 0 and rank 1 ask, in milliseconds."""
+
+
+@pytest.mark.parametrize(("one", "other"), POSTED)
+def test_ideal_exchange_takes_latency_and_bytes_from_the_later_end(one: float, other: float) -> None:
+    end = round(max(one, other) * MS) + LATENCY + BYTES
+    assert ends(run("ideal", at(one, exchange(0)), at(other, exchange(1)))) == [end, end]
+
+
+@pytest.mark.parametrize(("one", "other"), POSTED)
+def test_gloo_exchange_is_its_rendezvous_formula(one: float, other: float) -> None:
+    """done_a = max(t_b, t_a + L) + L + S/B + overhead."""
+
+    def done(mine: float, theirs: float) -> int:
+        return max(round(theirs * MS), round(mine * MS) + LATENCY) + LATENCY + BYTES + OVERHEAD
+
+    assert ends(run("gloo", at(one, exchange(0)), at(other, exchange(1)))) == [done(one, other), done(other, one)]
+
+
+def test_gloo_exchange_posted_together_takes_two_latencies() -> None:
+    assert ends(run("gloo", [exchange(0)], [exchange(1)])) == [2 * LATENCY + BYTES + OVERHEAD] * 2
+
+
+def test_gloo_exchange_ends_a_latency_sooner_for_who_is_early() -> None:
+    early, late = ends(run("gloo", [exchange(0)], at(3, exchange(1))))
+    assert early == 3 * MS + LATENCY + BYTES + OVERHEAD
+    assert late == early + LATENCY
+
+
+@pytest.mark.parametrize(("sent", "asked"), POSTED)
+def test_ideal_message(sent: float, asked: float) -> None:
+    send, receive = message()
+    end = round(max(sent, asked) * MS) + LATENCY + BYTES
+    assert ends(run("ideal", at(sent, send), at(asked, receive))) == [end, end]
+
+
+@pytest.mark.parametrize(("sent", "asked"), POSTED)
+def test_gloo_message_leaves_when_the_announcement_is_there(sent: float, asked: float) -> None:
+    """It is over when the receiver has it, for the sender too: so the vocabulary defines `Send`."""
+    send, receive = message()
+    end = max(round(sent * MS), round(asked * MS) + LATENCY) + BYTES + LATENCY + OVERHEAD
+    assert ends(run("gloo", at(sent, send), at(asked, receive))) == [end, end]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_is_exchanged_is_the_other_ends(transport: str) -> None:
+    payloads = [Payload(SIZE, np.array([rank])) for rank in range(2)]
+    answers = run(transport, [Exchange(1, payloads[0])], [Exchange(0, payloads[1])])
+    assert [answer[0][0] for answer in answers] == [payloads[1], payloads[0]]
+    assert [int(answer[0][0].array[0]) for answer in answers] == [1, 0]
+
+
+# ---- several on one link
+
+
+def started(*operations: Operation) -> Program:
+    """Start them all, then wait for each in turn; over when the last is."""
+    handles = []
+    for operation in operations:
+        handle, _ = yield Start(operation)
+        handles.append(handle)
+    yield Await(tuple(handles))
+
+
+def run_started(transport: str, *scripts: Sequence[Operation], is_in_order: bool = False) -> list[int]:
+    """When all started operations of each rank are over."""
+    ledger = Ledger(len(scripts))
+    world = World(
+        ledger=ledger,
+        gradient_ns=1e9,
+        transport=TRANSPORTS[transport](platform(transport)),
+        coordinator=Coordinator(len(scripts), 0),
+        is_in_order=is_in_order,
+    )
+    clocks = Clocks(nx.complete_graph(len(scripts)), 0, 1.0)
+    for rank, script in enumerate(scripts):
+        world.add(Worker(rank, Model(SIZE, Account(rank, ledger)), clocks), {}, {"script": started(*script)})
+    world.run()
+    return [stream.end_ns for stream in world.streams]
+
+
+def test_ideal_messages_of_one_direction_go_one_behind_the_other() -> None:
+    sends, receives = zip(*(message(tag) for tag in range(3)), strict=True)
+    assert run_started("ideal", sends, receives) == [LATENCY + 3 * BYTES] * 2  # the latency passes meanwhile
+    assert run_started("ideal", sends, receives, is_in_order=True) == [3 * (LATENCY + BYTES)] * 2
+
+
+def test_gloo_messages_of_one_direction_share_the_wire_but_not_the_latency() -> None:
+    sends, receives = zip(*(message(tag) for tag in range(3)), strict=True)
+    assert run_started("gloo", sends, receives) == [LATENCY + 3 * BYTES + LATENCY + OVERHEAD] * 2
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_two_directions_do_not_disturb_each_other(transport: str) -> None:
+    """Full duplex: an exchange takes what two messages take, one each way at once."""
+    both = [[Send(1 - rank, Payload(SIZE), rank), Receive(1 - rank, SIZE, 1 - rank)] for rank in range(2)]
+    alone = [[exchange(rank)] for rank in range(2)]
+    assert run_started(transport, *both) == run_started(transport, *alone)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_different_pairs_do_not_disturb_each_other(transport: str) -> None:
+    """Dedicated links: a worker may talk to two others at once."""
+    star = [[Exchange(1, Payload(SIZE)), Exchange(2, Payload(SIZE))], [Exchange(0, Payload(SIZE))]]
+    alone = run_started(transport, [exchange(0)], [exchange(1)])[0]
+    assert run_started(transport, *star, [Exchange(0, Payload(SIZE))]) == [alone] * 3
+
+
+def test_messages_of_one_tag_arrive_in_the_order_of_sending() -> None:
+    sends = [Send(1, Payload(8, np.array([number]))) for number in range(4)]
+    _, received = run("ideal", sends, [Receive(0, 8)] * 4)
+    assert [int(payload.array[0]) for payload, _ in received] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_unequal_sizes_are_refused(transport: str) -> None:
+    with pytest.raises(ProgramError, match="expected equal sizes"):
+        run(transport, [Send(1, Payload(8))], [Receive(0, 16)])
+
+
+# ---- costs of collectives
+
+KINDS: dict[type[Operation], Callable[[int, float, float], tuple[float, float]]] = {
+    AllReduce: lambda n, s, b: (2 * (n - 1) * s / (n * b), 2 * (n - 1)),
+    ReduceScatter: lambda n, s, b: ((n - 1) * s / (n * b), n - 1),
+    AllToAll: lambda n, s, b: ((n - 1) * s / (n * b), n - 1),
+    AllGather: lambda n, s, b: ((n - 1) * s / b, n - 1),
+    Broadcast: lambda n, s, b: (math.ceil(math.log2(n)) * s / b, math.ceil(math.log2(n))),
+    Barrier: lambda n, s, b: (0.0, math.ceil(math.log2(n))),
+}
+"""Time on the wire and number of latencies of n ranks, s bytes and bandwidth b, written down once more."""
+
+SENT: dict[type[Operation], Callable[[int, int], float]] = {
+    AllReduce: lambda n, s: 2 * s * (n - 1) / n,
+    ReduceScatter: lambda n, s: s * (n - 1) / n,
+    AllToAll: lambda n, s: s * (n - 1) / n,
+    AllGather: lambda n, s: s * (n - 1),
+    Barrier: lambda n, s: 0,
+}
+
+
+def collective(kind: type[Operation], size: int = SIZE) -> Operation:
+    made: Any = kind
+    return made() if kind is Barrier else made(Payload(size))
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_collective_takes_its_closed_form_from_when_the_last_is_there(kind: type[Operation], workers: int) -> None:
+    scripts = [at(rank / 10, collective(kind, 840)) for rank in range(workers)]
+    wire, latencies = KINDS[kind](workers, 840, 1e6)
+    end = round((workers - 1) / 10 * MS) + round((wire + latencies * 50e-6) * 1e9)
+    assert ends(run("ideal", *scripts)) == [end] * workers
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4, 8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_under_gloo_every_hop_takes_two_latencies_and_the_overhead(kind: type[Operation], workers: int) -> None:
+    """But for the all-reduce, which works in segments (next test)."""
+    wire, latencies = KINDS[kind](workers, 840, 1e6)
+    expected = wire + latencies * (2 * 50e-6 + 7e-6)
+    if kind is AllReduce:
+        chunk = 840 / workers / 1e6
+        expected = 2 * (workers - 1) * max(chunk, 2 * 50e-6 + chunk / 2 + 7e-6)
+    end = ends(run("gloo", *[[collective(kind, 840)]] * workers))
+    assert end == [round(expected * 1e9)] * workers
+
+
+@pytest.mark.parametrize(
+    ("workers", "bits", "latency", "size", "measured"),  # real-hardware.md, "all_reduce", torch 2.13 on emulated links
+    [
+        (4, 100e6, 1e-3, 4 << 20, 0.5126),
+        (4, 100e6, 10e-3, 4 << 10, 0.1243),
+        (8, 100e6, 1e-3, 4 << 20, 0.6011),
+    ],
+)
+def test_gloos_all_reduce_is_what_was_measured_at_the_extremes(
+    workers: int, bits: float, latency: float, size: int, measured: float
+) -> None:
+    """At its two ends, where bytes or latencies decide; c = 0.3 ms of the source's 0.2 to 0.4.
+
+    These three of the source's 13 rows with a stated latency are within 2.5 %; in between the form is up to 15 % short.
+    """
+    found = gloo_seconds(AllReduce, workers, size, bits / 8, latency, 0.3e-3)
+    assert found == pytest.approx(measured, rel=0.025)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4, 8])
+@pytest.mark.parametrize("kind", SENT)
+def test_bytes_of_a_collective(kind: type[Operation], workers: int) -> None:
+    _, ledger = run_with_ledger("ideal", *[[collective(kind, 840)]] * workers)
+    assert ledger.bytes_sent().tolist() == [round(SENT[kind](workers, 840))] * workers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alone_a_collective_is_free(kind: type[Operation]) -> None:
+    assert seconds(kind, 1, SIZE, 1e6, 50e-6) == gloo_seconds(kind, 1, SIZE, 1e6, 50e-6, 7e-6) == 0
+
+
+def test_collectives_of_one_group_go_one_after_the_other() -> None:
+    both = [[AllReduce(Payload(SIZE), tag=tag) for tag in range(2)]] * 3
+    single = ends(run("ideal", *[[AllReduce(Payload(SIZE))]] * 3))[0]
+    assert run_started("ideal", *both) == [2 * single] * 3
+
+
+def test_collectives_of_different_groups_go_at_once() -> None:
+    groups = [(0, 1), (0, 1), (2, 3), (2, 3)]
+    single = ends(run("ideal", *[[AllReduce(Payload(SIZE))]] * 2))[0]
+    assert ends(run("ideal", *[[AllReduce(Payload(SIZE), group=group)] for group in groups])) == [single] * 4
+
+
+def test_who_is_no_member_is_refused() -> None:
+    with pytest.raises(ProgramError, match=r"rank 1: expected to be a member of Barrier\(of 0,2\)"):
+        run("ideal", [Barrier((0, 2))], [Barrier((0, 2))], [])
+
+
+def test_only_the_tree_of_a_broadcast_sends() -> None:
+    """Everybody but the root receives the payload once: (n-1) S bytes leave somebody."""
+    _, ledger = run_with_ledger("ideal", *[[Broadcast(Payload(840))]] * 4)
+    assert ledger.bytes_sent().sum() == 3 * 840
+
+
+WRONG = {
+    "reductions": [AllReduce(Payload(8), "mean"), AllReduce(Payload(8), "sum")],
+    "roots": [Broadcast(Payload(8), 0), Broadcast(Payload(8), 1)],
+    "a root outside": [Broadcast(Payload(8), 5)] * 2,
+    "a length that does not divide": [ReduceScatter(Payload(9))] * 2,
+}
+
+
+@pytest.mark.parametrize("operations", WRONG.values(), ids=WRONG)
+def test_members_that_disagree_are_refused(operations: list[Operation]) -> None:
+    with pytest.raises(ProgramError):
+        run("ideal", *([operation] for operation in operations))
+
+
+# ---- results of collectives
+
+
+def arrays(workers: int, length: int = 12) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.random.default_rng(workers).standard_normal((workers, length))
+
+
+def results(workers: int, make: Callable[[Payload], Operation]) -> list[Any]:
+    """What each rank is handed: the payload, whose size must be that of its array."""
+    scripts = [[make(Payload(array.nbytes, array))] for array in arrays(workers)]
+    payloads = [answer[0][0] for answer in run("ideal", *scripts)]
+    assert [payload.size for payload in payloads] == [payload.array.nbytes for payload in payloads]
+    return [payload.array for payload in payloads]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+@pytest.mark.parametrize(("reduction", "expected"), [("mean", np.mean), ("sum", np.sum), ("max", np.max)])
+def test_all_reduce_combines(workers: int, reduction: Any, expected: Any) -> None:
+    for found in results(workers, lambda payload: AllReduce(payload, reduction)):
+        assert np.allclose(found, expected(arrays(workers), axis=0), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+@pytest.mark.parametrize(("reduction", "expected"), [("mean", np.mean), ("sum", np.sum), ("max", np.max)])
+def test_reduce_scatter_hands_out_equal_parts(workers: int, reduction: Any, expected: Any) -> None:
+    found = results(workers, lambda payload: ReduceScatter(payload, reduction))
+    assert [len(part) for part in found] == [12 // workers] * workers
+    assert np.allclose(np.concatenate(found), expected(arrays(workers), axis=0), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_all_gather_puts_one_behind_the_other(workers: int) -> None:
+    for found in results(workers, AllGather):
+        assert np.array_equal(found, arrays(workers).ravel())
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_all_to_all_transposes(workers: int) -> None:
+    blocks = arrays(workers).reshape(workers, workers, -1).transpose(1, 0, 2)
+    assert np.array_equal(np.stack(results(workers, AllToAll)), blocks.reshape(workers, -1))
+
+
+@pytest.mark.parametrize("root", [0, 2])
+def test_broadcast_hands_out_the_roots(root: int) -> None:
+    for found in results(3, lambda payload: Broadcast(payload, root)):
+        assert np.array_equal(found, arrays(3)[root])
+
+
+def test_a_group_of_some_is_in_its_own_order() -> None:
+    make: Iterator[Any] = iter([np.array([float(rank)]) for rank in range(4)])
+    scripts = [[AllGather(Payload(8, array), (1, 3))] if rank in (1, 3) else [] for rank, array in enumerate(make)]
+    answers = run("ideal", *scripts)
+    assert [answers[rank][0][0].array.tolist() for rank in (1, 3)] == [[1.0, 3.0]] * 2
+
+
+def test_all_reduce_keeps_the_kind_of_numbers() -> None:
+    scripts = [[AllReduce(Payload(8, np.array([1.0, 2.0], dtype=np.float32)))]] * 3
+    assert {answer[0][0].array.dtype for answer in run("ideal", *scripts)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_alone_give_the_sizes_of_the_results(kind: type[Operation]) -> None:
+    """In a timing-only run there are no arrays."""
+    expected = {ReduceScatter: 840 // 3, AllGather: 840 * 3, Barrier: None}.get(kind, 840)
+    answers = run("ideal", *[[collective(kind, 840)]] * 3)
+    found = [answer[0][0] and (answer[0][0].size, answer[0][0].array) for answer in answers]
+    assert found == [expected and (expected, None)] * 3
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=5), st.sampled_from(list(KINDS)))
+def test_nobody_leaves_a_collective_before_the_last_has_come(starts: list[int], kind: type[Operation]) -> None:
+    found = ends(run("ideal", *(at(start, collective(kind, 840)) for start in starts)))
+    assert len(set(found)) == 1
+    assert found[0] >= max(starts) * MS

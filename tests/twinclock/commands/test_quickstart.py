@@ -1,0 +1,75 @@
+"""`twinclock quickstart` and `twinclock calibrate`, with real processes but fewer gradients and cases."""
+
+import json
+import tomllib
+
+import pytest
+
+from schedules.scenario import load
+from simulator.sweep import plan
+from twinclock.commands import quickstart_steps
+from twinclock.commands.quickstart_steps import GRADIENTS, SCENARIO, SIMULATED_WORKERS, STEPS, WORKERS
+
+SHORT = (
+    SCENARIO.replace(f"gradients = {GRADIENTS}", "gradients = 20")
+    .replace('["ring", "exponential", "complete"]', '["ring", "complete"]')
+    .replace(f'"topology.workers" = [{SIMULATED_WORKERS}]', '"topology.workers" = [6]')
+)
+
+
+def test_scenario_is_whole_and_says_what_the_steps_say():
+    tables = {**tomllib.loads(SCENARIO), "platform": {"gradient": {"mean": 0.001}}}
+    scenario = load(tables)
+    assert (scenario.topology.workers, scenario.schedule.gradients) == (WORKERS, GRADIENTS)
+    cases = plan(tables)
+    assert len(cases) == 18
+    assert {case.settings["topology.workers"] for case in cases} == {SIMULATED_WORKERS}
+
+
+def test_steps_are_these():
+    assert [step.__name__ for _, step in STEPS] == ["calibrate", "sweep", "execute", "simulate", "compare"]
+
+
+@pytest.mark.slow
+def test_quickstart(here, run, monkeypatch):
+    monkeypatch.setattr(quickstart_steps, "SCENARIO", SHORT)
+    result = run("quickstart", "--json")
+    assert result.exit_code == 0, result.stderr
+    for number, (words, _) in enumerate(STEPS, 1):
+        assert f"[{number}/5] {words}\n" in result.stderr
+    told = json.loads(result.stdout)
+    assert told["claim"] in result.stderr
+    assert told["files"][0] == "quickstart/report/report.html"
+    assert set(told["platform"]) == {"gradient", "transport", "link", "overhead"}
+    out = here / "quickstart"
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["measured", "platform.toml", "report", "scenario.toml", "simulated", "sweep"]
+    for world in ("simulated", "measured"):
+        assert json.loads((out / world / "summary.json").read_text())["gradients"] == 20 * WORKERS
+    assert_can_be_run_again(run)
+
+
+def assert_can_be_run_again(run):
+    """What was written is a scenario like any other."""
+    assert run("simulate", "quickstart/scenario.toml").exit_code == 0
+    assert run("simulate", "quickstart/scenario.toml", "--replay", "quickstart/measured").exit_code == 0
+    assert len(plan("quickstart/scenario.toml")) == 12
+    assert load("quickstart/scenario.toml").platform.transport == "gloo"
+
+
+@pytest.mark.slow
+def test_calibrate_writes_a_platform_that_simulate_takes(here, scenario, run):
+    file = scenario({"platform.gradient.mean": '"3 ms"', "topology.workers": "2"})
+    result = run("calibrate", file, "--out", "new/platform.toml")
+    assert result.exit_code == 0, result.stderr
+    head, *lines = result.stdout.splitlines()
+    assert head == "measuring 2 processes on this machine: 1,000 parameters, batch size 32"
+    assert [line[2:].split("  ")[0] for line in lines[:-1]] == ["gradient", "bandwidth", "latency", "message overhead"]
+    assert lines[0].split() == ["gradient", "3", "ms"]  # without numbers there is no gradient to be measured
+    assert lines[-1] == "wrote new/platform.toml"
+    platform = tomllib.loads((here / "new/platform.toml").read_text())["platform"]
+    found = json.loads(run("simulate", file, "--platform", "new/platform.toml", "--out", "run", "--json").stdout)
+    kept = json.loads((here / "run/run.json").read_text())["scenario"]["platform"]
+    assert found["summary"]["gradients"] == 10
+    assert kept["link"] == platform["link"]
+    assert kept["transport"] == "gloo"

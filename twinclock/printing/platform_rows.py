@@ -1,0 +1,22 @@
+"""What is printed of a [platform] table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def platform_rows(platform: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values, for people."""
+    from schedules.record.quantities import percent, with_unit
+
+    gradient, link = platform["gradient"], platform.get("link")
+    spread = f", {gradient['distribution']}, cv {percent(gradient['cv'], signed=False)}" if gradient.get("cv") else ""
+    rows = [("gradient", with_unit(gradient["mean"], "s", 3) + spread)]
+    if link is not None:
+        rows += [
+            ("bandwidth", f"{with_unit(link['bandwidth'], 'B', 3)}/s"),
+            ("latency", with_unit(link["latency"], "s", 3)),
+            ("message overhead", with_unit(platform.get("overhead", 0.0), "s", 3)),
+        ]
+    return rows

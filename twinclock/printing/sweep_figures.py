@@ -1,0 +1,37 @@
+"""The figures of a sweep's tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RATE = "schedule.rate"
+
+
+def draw(table: pd.DataFrame, series: pd.DataFrame | None, out: Path) -> list[Path]:
+    """Draw what can be drawn, as PNG and SVG, and return the paths.
+
+    Where the communication rate varies: throughput, utilization and staleness against it. Where there are numbers:
+    consensus distance against time, a figure a rate.
+    """
+    from analysis.figures.bars import consensus_against_time, rate_overview, save
+
+    good = table[table["error"] == ""]
+    files: list[Path] = []
+    if RATE in good and good[RATE].nunique() > 1:
+        files += save(rate_overview(good), out / "against-rate")
+    for name, rows in _by_rate(series).items():
+        if (rows["consensus_distance"] > 0).any():
+            files += save(consensus_against_time(rows), out / name)
+    return files
+
+
+def _by_rate(series: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
+    if series is None:
+        return {}
+    if RATE not in series or series[RATE].nunique() < 2:
+        return {"consensus": series}
+    return {f"consensus-rate-{rate:g}": rows for rate, rows in series.groupby(RATE)}
