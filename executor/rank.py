@@ -156,7 +156,8 @@ class Run:
 
             self.module, model, kernels = module_kernels(setup, self.seat.rank, device)
         self.problem: Any = self.module or setup.problem
-        worker = setup.worker(self.seat.rank, model, kernels)
+        worker = setup.worker(self.seat.rank, model)
+        self.kernels = kernels if kernels is not None else setup.kernels(worker)
         self.world.add(worker, setup.programs(worker), daemons=(OBSERVE,))
         return worker
 
@@ -164,7 +165,7 @@ class Run:
         seat, world, store = self.seat, self.world, self.control.store
         groups = Groups(store, self.placement, is_local=seat.is_local)
         rank_pace = pace(self.scenario, seat.rank)
-        self.engines = Engines(self.clock, world, self._draw(), self.placement.device, rank_pace)
+        self.engines = Engines(self.clock, world, self._draw(), self.placement.device, rank_pace, self.kernels)
         self.messages = PointToPoint(groups, seat.rank, seat.num_workers, world)
         self.collectives = Collectives(groups, seat.rank, seat.num_workers, world)
         if seat.rank == 0:
@@ -176,8 +177,8 @@ class Run:
     def _draw(self) -> Draw | None:
         """Durations of paced kernels; a replay follows an order and does not wait."""
         compute = self.scenario.execution.compute
-        is_real = self.worker.kernels is not None if compute == "auto" else compute == "real"
-        if self.replay is not None or (is_real and self.worker.kernels):
+        is_real = self.kernels is not None if compute == "auto" else compute == "real"
+        if self.replay is not None or (is_real and self.kernels):
             return None
         if is_real:
             raise ScenarioError("scenario: execution.compute: expected 'paced' for a timing-only run, found 'real'")

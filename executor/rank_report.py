@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
-from schedules.record.ledger import Ledger, pack_transfer
+from schedules.record.ledger import Ledger
 from schedules.record.trace import read_rank_files
 from schedules.result import MEASURED, Result, collectives_of, summarise
 from schedules.scenario import Scenario
@@ -21,7 +21,7 @@ from schedules.scenario import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
-_ENTRIES = ("computations", "transfers", "applied", "held")
+_ENTRIES = ("computations", "transfers", "gradients", "buffers")
 
 
 class Took(NamedTuple):
@@ -173,7 +173,7 @@ def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]], *, keep
             getattr(ledger, name).extend(getattr(report.ledger, name))
         ledger.memory.always[report.rank] = report.ledger.memory.always[report.rank]
         for took, at in zip(report.collectives, ready, strict=True):
-            ledger.transfers += pack_transfer(report.rank, took.start_ns, at, took.end_ns, took.sent, 0, took.held)
+            ledger.transferred(report.rank, took.start_ns, at, took.end_ns, sent=took.sent, held=took.held)
     return ledger
 
 

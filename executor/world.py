@@ -24,7 +24,8 @@ from executor.running.computing import Engines
 from executor.running.waiting import sleep_until
 from executor.wire.collectives import Collectives
 from executor.wire.messages import PointToPoint
-from schedules.driving.driver import SHARED_HANDLERS, Handler, Running, Stream
+from schedules.driving.driver import Crew, Handler, Running, Stream
+from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
 from schedules.operations import (
     COLLECTIVES,
@@ -39,7 +40,6 @@ from schedules.operations import (
     Send,
     Until,
 )
-from schedules.record.ledger import pack_transfer
 from schedules.record.memory import in_flight
 from schedules.record.trace import Recorder
 from schedules.worker import Worker
@@ -125,8 +125,9 @@ class World:
 
     def add(self, worker: Worker, programs: Mapping[str, Program], daemons: tuple[str, ...] = ()) -> None:
         """Add the worker with its programs."""
+        crew = Crew(worker)
         for name, program in programs.items():
-            self.streams.append(Stream(self, worker, name, program, is_daemon=name in daemons))
+            self.streams.append(Stream(self, crew, name, program, is_daemon=name in daemons))
 
     # ------------------------------------------------------------------ what the driver asks for
 
@@ -299,15 +300,15 @@ class World:
 
 
 def _computed(running: Running) -> None:
-    running.worker.account.computed(running.operation, running.ready_ns, running.end_ns)
+    account = running.worker.account
+    account.ledger.computed(account.rank, running.ready_ns, running.end_ns, running.operation)
 
 
 def _transferred(running: Running) -> None:
     account, operation = running.worker.account, running.operation
     kind, times = operation.__class__, (running.start_ns, running.ready_ns, running.end_ns)
-    sent = 0 if kind in (Receive, Meet) else operation.size
-    entry = (account.rank, *times, sent, kind is Exchange, in_flight(kind.__name__, 2, operation.size))
-    account.ledger.transfers += pack_transfer(*entry)
+    sent, held = 0 if kind in (Receive, Meet) else operation.size, in_flight(kind.__name__, 2, operation.size)
+    account.ledger.transferred(account.rank, *times, sent=sent, is_exchange=kind is Exchange, held=held)
 
 
 _entries: dict[type[Operation], Callable[[Any], None] | None] = {

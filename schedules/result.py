@@ -199,34 +199,33 @@ def _differences(info: Mapping[str, Any], scenario: Scenario) -> str:
 
 def summarise(scenario: Scenario, ledger: Ledger, makespan_ns: int) -> dict[str, Any]:
     """The summary of a run from its ledger: flat, SI units in the names."""
-    makespan = makespan_ns / 1e9
-    compute, transfer, busy = ledger.compute_ns(), ledger.transfer_ns(), ledger.busy_ns()
-    rank, *staleness = ledger.staleness()
+    makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.applied_gradients()
     peaks = ledger.peak_memory()
     held = peaks.sum(axis=1)
     whole = max(makespan_ns, 1) * ledger.num_ranks
-    per_second = len(rank) / makespan if makespan else 0.0
+    num_gradients = len(applied.rank)
+    per_second = num_gradients / makespan if makespan else 0.0
     return {
         "makespan_s": makespan,
-        "gradients": len(rank),
+        "gradients": num_gradients,
         "gradients_per_s": per_second,
         "samples_per_s": per_second * scenario.workload.batch_size,
-        "utilization_compute": int(compute.sum()) / whole,
-        "utilization_communication": int(transfer.sum()) / whole,
-        "idle_fraction": 1 - int(busy.sum()) / whole,
-        "bytes_sent": int(ledger.bytes_sent().sum()),
-        "exchanges": int(ledger.num_exchanges().sum()) // 2,
-        **_staleness(*staleness),
+        "utilization_compute": int(totals.compute_ns.sum()) / whole,
+        "utilization_communication": int(totals.transfer_ns.sum()) / whole,
+        "idle_fraction": 1 - int(totals.busy_ns.sum()) / whole,
+        "bytes_sent": int(totals.bytes_sent.sum()),
+        "exchanges": int(totals.num_exchanges.sum()) // 2,
+        **_staleness(applied.versions, applied.steps, applied.age_ns),
         "peak_memory_bytes": int(held.max()),
         "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
         "per_rank": {
-            "gradients": np.bincount(rank, minlength=ledger.num_ranks).tolist(),
-            "exchanges": ledger.num_exchanges().tolist(),
-            "compute_s": (compute / 1e9).tolist(),
-            "transfer_s": (transfer / 1e9).tolist(),
-            "idle_s": ((makespan_ns - busy) / 1e9).tolist(),
-            "waiting_s": (ledger.waiting_ns() / 1e9).tolist(),
-            "bytes_sent": ledger.bytes_sent().tolist(),
+            "gradients": np.bincount(applied.rank, minlength=ledger.num_ranks).tolist(),
+            "exchanges": totals.num_exchanges.tolist(),
+            "compute_s": (totals.compute_ns / 1e9).tolist(),
+            "transfer_s": (totals.transfer_ns / 1e9).tolist(),
+            "idle_s": ((makespan_ns - totals.busy_ns) / 1e9).tolist(),
+            "waiting_s": (totals.waiting_ns / 1e9).tolist(),
+            "bytes_sent": totals.bytes_sent.tolist(),
             "peak_memory_bytes": held.tolist(),
         },
     }

@@ -10,6 +10,7 @@ from schedules.clocks import Clocks
 from schedules.operations import Program, Until
 from schedules.record.ledger import Account, Ledger
 from schedules.scenario import Scenario, ScenarioError, build_problem, communication_graph
+from schedules.training.kernels import Kernel, numeric_kernels
 from schedules.training.state import Model
 from schedules.worker import Worker
 
@@ -45,22 +46,25 @@ class Setup:
         self.problem = build_problem(scenario, xp, device) if scenario.is_numeric else None
         self.eta, self.alpha_tilde = self._acceleration() if self.entry.has_tilde else (0.0, 0.5)
 
-    def worker(self, rank: int, model: Model | None = None, kernels: Mapping[str, Any] | None = None) -> Worker:
-        """One worker, ready to run. `model` and `kernels` replace the scenario's own (the user's module)."""
+    def worker(self, rank: int, model: Model | None = None) -> Worker:
+        """One worker, ready to run. `model` replaces the scenario's own (the user's module)."""
         if model is None:
             model = self._numeric_model(rank) if self.problem is not None else self._timing_model(rank)
-        if kernels is None and self.problem is not None:
-            from schedules.training.kernels import numeric_kernels
-
-            kernels = numeric_kernels(self.problem, model, rank)
-        model.account.owns(
+        self.ledger.memory.owns(
+            rank,
             {
                 "parameters": model.size,
                 "optimizer": model.size if self.scenario.optimizer.momentum else 0,
                 "x-tilde": model.size if self.entry.has_tilde else 0,
-            }
+            },
         )
-        return Worker(rank, model, self.clocks, settings=self.settings, kernels=kernels)
+        return Worker(rank, model, self.clocks, settings=self.settings)
+
+    def kernels(self, worker: Worker) -> Mapping[str, Kernel] | None:
+        """What a worker's kernels compute; None in a timing-only run."""
+        if self.problem is None:
+            return None
+        return numeric_kernels(self.problem, worker.model, worker.rank)
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedules.clocks import Clocks, StreamKey, Tick, stream
 from schedules.training.state import Model
 
-
-class Queue:
-    """A bounded queue between streams of one worker."""
-
-    __slots__ = ("capacity", "items", "putters", "takers")
-
-    def __init__(self, capacity: int = 1) -> None:
-        self.capacity = capacity
-        self.items: deque[Any] = deque()
-        self.putters: deque[Any] = deque()
-        self.takers: deque[Any] = deque()
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Worker:
@@ -29,53 +19,39 @@ class Worker:
 
     Attributes:
         rank, num_workers: which one, of how many.
+        graph: the communication graph, with the rates of its edges; not to be changed.
         neighbours: ranks that it may talk to, ascending.
         settings: the schedule's own settings, e.g. `settings.rate`.
         model: its parameters (`schedules.training.state`); in a timing-only run only their size and version.
-        account: running totals (`schedules.record.ledger`).
+        account: its page of the ledger, for what programs keep (`schedules.record.ledger`).
+        capacities: how many items its queues hold, where that is not one; see `capacity`.
     """
 
-    __slots__ = (
-        "account", "clocks", "engines", "kernels", "model", "neighbours", "num_started", "num_workers",
-        "queues", "rank", "seed", "settings", "streams",
-    )  # fmt: skip
+    __slots__ = ("_clocks", "account", "capacities", "graph", "model", "neighbours", "num_workers", "rank", "settings")
 
-    def __init__(
-        self, rank: int, model: Model, clocks: Clocks, *, settings: Any = None, kernels: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, rank: int, model: Model, clocks: Clocks, *, settings: Any = None) -> None:
         self.rank = rank
-        self.num_workers = clocks.graph.number_of_nodes()
-        self.neighbours = tuple(sorted(clocks.graph.adj[rank]))
-        self.clocks = clocks
-        self.seed = clocks.seed
+        self.graph: nx.Graph[int] = clocks.graph
+        self.num_workers = self.graph.number_of_nodes()
+        self.neighbours = tuple(sorted(self.graph.adj[rank]))
         self.model = model
         self.settings = settings
-        self.kernels = kernels
         self.account = model.account
-        self.queues: dict[str, Queue] = {}
-        self.engines: dict[str, Any] = {}
-        self.streams: list[Any] = []
-        self.num_started = 0
+        self.capacities: dict[str, int] = {}
+        self._clocks = clocks
 
     def clock(self, name: str) -> Iterator[Tick]:
         """Ticks of a clock: `edges` (all edges of this worker, in the one global order) or `gradient` (its own)."""
         if name == "edges":
-            return self.clocks.edges(self.rank)
+            return self._clocks.edges(self.rank)
         if name == "gradient":
-            return self.clocks.gradient(self.rank)
+            return self._clocks.gradient(self.rank)
         raise ValueError(f"expected the clock 'edges' or 'gradient', found {name!r}")
 
     def random(self, key: StreamKey = StreamKey.PROGRAM, j: int = 0) -> np.random.Generator:
         """A random stream of this worker, keyed by what it is for."""
-        return stream(self.seed, key, self.rank, j)
-
-    def queue(self, name: str) -> Queue:
-        """The queue of that name; made at its first use, of capacity 1."""
-        found = self.queues.get(name)
-        if found is None:
-            found = self.queues[name] = Queue()
-        return found
+        return stream(self._clocks.seed, key, self.rank, j)
 
     def capacity(self, name: str, capacity: int) -> None:
-        """Set how many items the queue `name` holds."""
-        self.queue(name).capacity = capacity
+        """Set how many items the queue `name` holds; 1 unless this is said."""
+        self.capacities[name] = capacity

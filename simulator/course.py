@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from schedules.record.ledger import Ledger
+from simulator.events import Events
 
 HOUSEKEEPING = 50_000
 """The ledger is folded after so many gradients, or so."""
@@ -15,21 +15,17 @@ class Course:
     """Looks at a run, and ends it.
 
     Args:
-        queue: the events to come.
-        number: numbers every event that is queued.
+        events: those to come.
         alarm: `World.alarm`.
     Attributes:
         stopped_ns: when `stop` was called, or None.
         num_events: how many events the run took, after its end.
     """
 
-    def __init__(
-        self, queue: list[Any], number: Iterator[int], alarm: Callable[[float, Callable[[int], None]], None]
-    ) -> None:
-        self._queue = queue
-        self._number = number
+    def __init__(self, events: Events, alarm: Callable[[float, Callable[[int], None]], None]) -> None:
+        self._events = events
         self._alarm = alarm
-        self._num_watches = self._num_dropped = 0
+        self._num_watches = 0
         self.stopped_ns: int | None = None
         self.num_events = 0
 
@@ -38,7 +34,7 @@ class Course:
 
         def look(now: int) -> None:
             self._num_watches -= 1
-            if len(self._queue) > self._num_watches:
+            if self._events.num_to_come > self._num_watches:
                 call(now)
 
         self._num_watches += 1
@@ -57,9 +53,8 @@ class Course:
     def stop(self, now: int) -> None:
         """End the run now; what is under way is not done."""
         self.stopped_ns = now
-        self._num_dropped = len(self._queue)
-        self._queue.clear()
+        self._events.drop_all()
 
     def end(self) -> None:
         """The run is over: count its events."""
-        self.num_events = next(self._number) - self._num_dropped
+        self.num_events = self._events.count()

@@ -20,10 +20,10 @@ from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summa
 from schedules.scenario import Scenario, ScenarioError, load, physical_network
 from schedules.setup import OBSERVE, Setup
 from schedules.worker import Worker
-from simulator.faults import Faults
+from simulator.events import CallAt
+from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
 from simulator.messages.formulas import TRANSPORTS
-from simulator.network.transfers import Schedule
 from simulator.steady.stopping import Steady
 from simulator.world import World
 
@@ -78,17 +78,20 @@ def build_world(
         replay=replay,
         is_in_order=is_in_order(scenario.platform),
         network=_network(setup),
-        collectives=_collectives(scenario.platform),
+        collectives=_collectives(setup),
     )
     if any((platform.stragglers, platform.faults, platform.communication_slowdown != 1)):
         paces = [pace(scenario, rank) for rank in range(workers)]
         world.retime(paces, platform.communication_slowdown)
     for rank in range(workers):
         worker = setup.worker(rank)
-        world.add(worker, Durations(scenario, rank), (programs or setup.programs)(worker), daemons=(OBSERVE,))
+        chosen = (programs or setup.programs)(worker)
+        world.add(worker, Durations(scenario, rank), chosen, daemons=(OBSERVE,), kernels=setup.kernels(worker))
     if platform.faults is not None and replay is None:
         drawn = [outages(platform.faults, scenario.run.seed, rank) for rank in range(workers)]
-        world.faults = Faults(world, drawn, detection=platform.faults.detection, survives=setup.entry.survives)
+        survives = setup.entry.survives
+        failures = Failures(world, drawn, detection=platform.faults.detection, survives=survives)
+        world.interrupt(failures, survives=survives)
     return world
 
 
@@ -97,7 +100,7 @@ def is_in_order(platform: PlatformTable) -> bool:
     return platform.order == "in-order" or (platform.order == "auto" and platform.transport != "gloo")
 
 
-def _network(setup: Setup) -> Callable[[Schedule], Fabric] | None:
+def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
     """What messages cross. Failures cut messages off, so there links of their own are a network too."""
     platform = setup.scenario.platform
     table, graph, own = platform.network, physical_network(setup.scenario), None
@@ -106,9 +109,9 @@ def _network(setup: Setup) -> Callable[[Schedule], Fabric] | None:
             return None
         table, graph, own = NetworkTable(kind="dedicated"), setup.graph, platform.link
 
-    def build(schedule: Schedule) -> Fabric:
+    def build(call_at: CallAt) -> Fabric:
         try:
-            fabric = Fabric(graph, table, schedule, own=own)
+            fabric = Fabric(graph, table, call_at, own=own)
             fabric.connect(setup.graph.to_directed().edges)
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None
@@ -117,9 +120,11 @@ def _network(setup: Setup) -> Callable[[Schedule], Fabric] | None:
     return build
 
 
-def _collectives(platform: PlatformTable) -> CollectivesTable:
-    """By formula, unless there is a network."""
-    return platform.collectives if platform.network else platform.collectives.model_copy(update={"form": "closed"})
+def _collectives(setup: Setup) -> CollectivesTable:
+    """By formula, unless there is a network; and where a rank may be left out for good, as those of `Failures` are."""
+    platform = setup.scenario.platform
+    is_closed = platform.network is None or (platform.faults is not None and setup.entry.survives)
+    return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 
 class Durations(dict[str, Callable[[], int]]):
@@ -149,14 +154,14 @@ def _result(setup: Setup, world: World) -> Result:
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
         result.memory = world.ledger.memory_table()
-    if world.faults is not None:
-        result.summary |= world.faults.summary(makespan)
-    if told := world.gatherings.summary():
+    if world.outages is not None:
+        result.summary |= world.outages.summary(makespan)
+    if told := world.collectives.summary():
         result.summary["collectives"] = told
-    result.links = pd.DataFrame(world.links(makespan), columns=list(LINK_COLUMNS))
+    result.links = pd.DataFrame(world.traffic.links(makespan), columns=list(LINK_COLUMNS))
     result.network = world.fabric.graph if world.fabric is not None else setup.graph
     if setup.problem is not None:
-        gone = world.faults.gone if world.faults is not None else set()
+        gone = world.outages.gone if world.outages is not None else set()
         _add_numbers(result, setup.problem, [worker.model for worker in world.workers], gone)
     return result
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from schedules.driving.driver import Stream, board
+from schedules.driving.board import board
+from schedules.driving.driver import Stream
 from schedules.operations import Handle, Operation, parse
 
 
@@ -32,8 +33,7 @@ def waiting(streams: Iterable[Stream]) -> list[Waiting]:
 
 
 def _awaits(stream: Stream) -> list[list[str]]:
-    handles = stream.state if isinstance(stream.state, tuple) else ()
-    pending = (each.running for each in handles if not each.running.is_over)
+    pending = (each.running for each in stream.awaited or () if not each.running.is_over)
     return [[str(running.operation), running.name] for running in pending]
 
 
@@ -53,7 +53,7 @@ def _stream(told: Waiting) -> Any:
         index=told.number,
         operation=_operation(told.operation),
         start_ns=told.since_ns,
-        state=handles,
+        awaited=handles,
         is_over=False,
         is_daemon=False,
     )

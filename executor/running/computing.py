@@ -17,10 +17,12 @@ import torch
 from executor.agreement.clock import Clock
 from executor.running.waiting import sleep_until
 from executor.wire.messages import Ends
-from schedules.driving.driver import Running, where
+from schedules.driving import answers
+from schedules.driving.board import where
+from schedules.driving.driver import Running
 from schedules.errors import ProgramError
-from schedules.operations import Payload
 from schedules.platform.stragglers import Pace
+from schedules.training.kernels import Kernel
 
 Draw = Callable[[str], Iterator[int]]
 """Durations of a kernel in nanoseconds, without end."""
@@ -44,9 +46,19 @@ class Engines:
         draw: durations of a kernel, or None where kernels take what they take.
         device: waited for at the end of a kernel.
         pace: of the rank; paced kernels take longer in its slow spells.
+        kernels: what they compute; None in a timing-only run.
     """
 
-    def __init__(self, clock: Clock, ends: Ends, draw: Draw | None, device: torch.device, pace: Pace) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ends: Ends,
+        draw: Draw | None,
+        device: torch.device,
+        pace: Pace,
+        kernels: Mapping[str, Kernel] | None,
+    ) -> None:
+        self._kernels = kernels
         self._clock, self._ends, self._draw, self._device = clock, ends, draw, device
         self._pace, self._pace_lock = pace, threading.Lock()  # all engines' threads ask it
         self._durations: dict[str, Iterator[int]] = {}
@@ -57,8 +69,8 @@ class Engines:
         worker, operation = running.worker, running.operation
         model = worker.model
         size = operation.inputs[1][operation.stage] if operation.kernel == "backward" else model.size
-        running.result = Payload(size, None, model.version, model.steps, running.start_ns)
-        job = Job(running, self._prepared(running, worker.kernels), self._duration(operation.kernel))
+        running.result = answers.of_kernel(model, size, running.start_ns)
+        job = Job(running, self._prepared(running), self._duration(operation.kernel))
         engine = self._threads.get(operation.engine)
         if engine is None:
             engine = self._threads[operation.engine] = _Engine(operation.engine, self)
@@ -71,20 +83,23 @@ class Engines:
         engine = self._threads[name]
         if engine.leave(running):
             ready_ns = running.ready_ns
-            running.worker.account.computed(running.operation, ready_ns, max(ready_ns, self._ends.now))
+            account = running.worker.account
+            account.ledger.computed(account.rank, ready_ns, max(ready_ns, self._ends.now), running.operation)
             self._threads[name] = _Engine(name, self, engine.jobs)
 
     def busy_until_ns(self) -> int:
         """Until when a paced kernel is known to be under way."""
         return max((engine.until_ns for engine in self._threads.values()), default=0)
 
-    def _prepared(self, running: Running, kernels: Mapping[str, Any] | None) -> Callable[[], Any] | None:
-        kernel = running.operation.kernel
+    def _prepared(self, running: Running) -> Callable[[], Any] | None:
+        kernel, kernels = running.operation.kernel, self._kernels
         if not kernels:
             return None
         if kernel not in kernels:
             known = ", ".join(kernels)
-            raise ProgramError(f"{where(running.stream)}: expected one of the kernels {known}; found {kernel!r}")
+            stream = running.stream
+            place = where(stream.program, running.worker.rank, stream.name)
+            raise ProgramError(f"{place}: expected one of the kernels {known}; found {kernel!r}")
         work: Callable[[], Any] = kernels[kernel](running.operation)
         return work
 

@@ -21,6 +21,7 @@ from torch import distributed
 from executor.rank_report import Took
 from executor.wire.groups import Groups
 from executor.wire.messages import Ends
+from schedules.driving import answers
 from schedules.driving.driver import Running
 from schedules.errors import ProgramError
 from schedules.operations import (
@@ -125,7 +126,7 @@ class _Lane:
         size = operation.size * n if isinstance(operation, AllGather) else operation.size
         size = operation.size // n if isinstance(operation, ReduceScatter) else size
         is_numeric = operation.payload.array is not None
-        return Payload(size, self._handed_over(result) if is_numeric else None, operation.payload.version)
+        return answers.of_collective(operation.payload, size, self._handed_over(result) if is_numeric else None)
 
     def _wire(self, payload: Payload) -> torch.Tensor:
         """A copy to work on: the payload itself may be read by others. A timing-only payload sends as many zeros."""

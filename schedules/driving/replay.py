@@ -117,7 +117,7 @@ class Replay:
             ready.replayed((ready.result, row.end_ns / self.gradient_ns))
         self._draining.discard(rank)
 
-    def wanted(self, stream: Stream, wanted: int) -> frozenset[int]:
+    def wanted(self, stream: Stream) -> frozenset[int]:
         """The positions that had arrived when the recorded `Await` ended."""
         row = self._row(stream)
         assert row is not None, "issue() has checked it"

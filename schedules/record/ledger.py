@@ -8,8 +8,8 @@ transferring, idle and held serves both, and runs whose trace is not kept.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,20 @@ from schedules.record.memory import KIND, LATEST, Integers, Memory
 if TYPE_CHECKING:
     import pandas as pd
 
-pack_computation = struct.Struct("<3q").pack
-pack_transfer = struct.Struct("<7q").pack
-pack_exchange = struct.Struct("<7q").pack
-pack_applied = struct.Struct("<5q").pack
-pack_held = struct.Struct("<5q").pack
+    from schedules.operations import Compute
+
+_pack_computation = struct.Struct("<3q").pack
+_pack_transfer = struct.Struct("<7q").pack
+_pack_exchange = struct.Struct("<7q").pack
+_pack_applied = struct.Struct("<5q").pack
+_pack_buffer = struct.Struct("<5q").pack
 
 
-def merged(rank: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
+Intervals = tuple[Integers, Integers, Integers]
+"""Rank, start and end of each: int64 [num_intervals]."""
+
+
+def merged(rank: Integers, start: Integers, end: Integers) -> Intervals:
     """The union of time intervals rank by rank, as disjoint intervals (rank, start, end) in ascending order."""
     kept = end > start
     rank, start, end = rank[kept], start[kept], end[kept]
@@ -41,8 +47,48 @@ def merged(rank: Integers, start: Integers, end: Integers) -> tuple[Integers, In
     return rank[first], start[first], reach[last]
 
 
+class Totals(NamedTuple):
+    """Where the ranks' time went, in nanoseconds, and what they sent: int64 [num_ranks] each.
+
+    Attributes:
+        compute_ns: time in which at least one engine computes.
+        transfer_ns: time in which at least one transfer of the rank is under way, waiting left out.
+        busy_ns: time in which the rank computes or transfers; the rest of the makespan is idle.
+        waiting_ns: time between issue and the last participant's arrival, summed over operations.
+        bytes_sent: bytes handed to the network.
+        num_exchanges: exchanges that the rank took part in.
+    """
+
+    compute_ns: Integers
+    transfer_ns: Integers
+    busy_ns: Integers
+    waiting_ns: Integers
+    bytes_sent: Integers
+    num_exchanges: Integers
+
+
+class AppliedGradients(NamedTuple):
+    """The gradients that were applied, in their order: int64 [num_gradients] each.
+
+    Attributes:
+        rank: who applied it.
+        versions: versions written between the gradient's read and its apply.
+        steps: gradient steps of the worker between them.
+        age_ns: nanoseconds between them.
+        at_ns: when it was applied.
+    """
+
+    rank: Integers
+    versions: Integers
+    steps: Integers
+    age_ns: Integers
+    at_ns: Integers
+
+
 class Ledger:
     """The facts of a run: integer nanoseconds, versions, bytes.
+
+    Worlds and models enter them by the methods `computed`, `transferred`, `exchanged`, `applied` and `held`.
 
     Args:
         keeps_curve: whether all buffers are kept, for what is held over time; else only what the peaks need.
@@ -52,9 +98,8 @@ class Ledger:
         transfers: entries (rank, issued, ready, end, bytes sent, 1 for an exchange, bytes held from issue to end).
         exchanges: both ends of one at once, which are two transfers: entries (rank that came last, its peer, when the
             peer issued it, when the other did, end, end of the peer's, bytes of one direction).
-        applied: entries (rank, versions written between the gradient's read and its apply, gradient steps of the worker
-            between them, nanoseconds between them, time of the apply).
-        held: entries (rank, number of `schedules.record.memory.KINDS`, since, until, bytes).
+        gradients: entries as `AppliedGradients` has them.
+        buffers: entries (rank, number of `schedules.record.memory.KINDS`, since, until, bytes).
         memory: what is made of them, and what the ranks hold throughout.
         activations: bytes that one gradient's activations take.
     """
@@ -62,11 +107,12 @@ class Ledger:
     def __init__(self, num_ranks: int = 1, *, keeps_curve: bool = False) -> None:
         self.num_ranks = num_ranks
         self.now = 0
+        # Packed rather than lists of tuples: a sixth of the memory, and one buffer that numpy reads as it is.
         self.computations = bytearray()
         self.transfers = bytearray()
         self.exchanges = bytearray()
-        self.applied = bytearray()
-        self.held = bytearray()
+        self.gradients = bytearray()
+        self.buffers = bytearray()
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
         self.activations = 0
         self._computing = _no_intervals()
@@ -75,19 +121,46 @@ class Ledger:
         self._num_folded = 0
         self._passes: dict[int, tuple[int, int]] = {}
 
+    # ------------------------------------------------------------------ entries
+
+    def computed(self, rank: int, start: int, end: int, operation: Compute) -> None:
+        """Enter a computation, and the activations that it needs."""
+        self.computations += _pack_computation(rank, start, end)
+        if self.activations:
+            self._hold_activations(rank, operation, start, end)
+
+    def transferred(
+        self, rank: int, issued: int, ready: int, end: int, *, sent: int = 0, is_exchange: bool = False, held: int = 0
+    ) -> None:
+        """Enter a transfer: bytes `sent` by the rank, and `held` by it from issue to end."""
+        self.transfers += _pack_transfer(rank, issued, ready, end, sent, is_exchange, held)
+
+    def exchanged(self, rank: int, peer: int, issued: int, ready: int, end: int, peer_end: int, size: int) -> None:
+        """Enter both ends of an exchange; `rank` came last, at `ready`, its peer at `issued`."""
+        self.exchanges += _pack_exchange(rank, peer, issued, ready, end, peer_end, size)
+
+    def applied(self, rank: int, versions: int, steps: int, read_ns: int) -> None:
+        """Enter a gradient that is applied now."""
+        now = self.now
+        self.gradients += _pack_applied(rank, versions, steps, now - read_ns, now)
+
+    def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
+        """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""
+        self.buffers += _pack_buffer(rank, KIND[kind], since_ns, until_ns, size)
+
     def shorten(self, rank: int, start: int, end: int, now: int) -> None:
         """A computation that was entered to its end is abandoned now, and its activations with it."""
-        at = self.computations.rfind(pack_computation(rank, start, end))
+        at = self.computations.rfind(_pack_computation(rank, start, end))
         if at >= 0:
-            self.computations[at : at + 24] = pack_computation(rank, start, now)
-        owner, kind, since, until, size = _entries(bytes(self.held), 5)
+            self.computations[at : at + 24] = _pack_computation(rank, start, now)
+        owner, kind, since, until, size = _entries(bytes(self.buffers), 5)
         found = np.flatnonzero((owner == rank) & (kind == KIND["activations"]) & (since <= start) & (until == end))
         self._passes.pop(rank, None)
         for number in found[-1:].tolist():
-            entry = pack_held(rank, KIND["activations"], since[number], now, size[number])
-            self.held[number * 40 : number * 40 + 40] = entry
+            entry = _pack_buffer(rank, KIND["activations"], since[number], now, size[number])
+            self.buffers[number * 40 : number * 40 + 40] = entry
 
-    def hold_activations(self, rank: int, operation: Any, start: int, end: int) -> None:
+    def _hold_activations(self, rank: int, operation: Compute, start: int, end: int) -> None:
         """Enter the activations that a computation needs: a `gradient` its own, a `backward` those of its `forward`,
         since that was issued or since the `backward` before it."""
         if operation.kernel == "backward":
@@ -96,7 +169,9 @@ class Ledger:
             self._passes[rank] = read, end
         elif operation.kernel != "gradient":
             return
-        self.held += pack_held(rank, KIND["activations"], start, end, self.activations)
+        self.held(rank, "activations", self.activations, start, end)
+
+    # ------------------------------------------------------------------ folding
 
     def fold(self) -> None:
         """Turn what is over into unions, totals and peaks: the ledger stays small however long the run.
@@ -108,7 +183,11 @@ class Ledger:
     def stop(self, now: int) -> None:
         """The run ends now, in the middle of things. The time of what is under way counts up to now; it is not done."""
         self._fold(now)
-        for packed, width, times in ((self.computations, 3, (2,)), (self.transfers, 7, (2, 3)), (self.held, 5, (3,))):
+        for packed, width, times in (
+            (self.computations, 3, (2,)),
+            (self.transfers, 7, (2, 3)),
+            (self.buffers, 5, (3,)),
+        ):
             entries = np.frombuffer(packed, dtype="<i8").reshape(-1, width)
             for column in times:
                 entries[:, column] = np.minimum(entries[:, column], now)
@@ -120,7 +199,7 @@ class Ledger:
         self.exchanges = bytearray()
         computations, self.computations = _split(self.computations, 3, 2, until)
         transfers, self.transfers = _split(self.transfers, 7, 3, until)
-        held, self.held = _split(self.held, 5, 3, until)
+        held, self.buffers = _split(self.buffers, 5, 3, until)
         self._computing = _union(self._computing, computations)
         self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
         rank, issued, ready, _, size, is_exchange, _ = transfers
@@ -131,7 +210,7 @@ class Ledger:
 
     def _fold_memory(self, transfers: Integers, held: Integers) -> None:
         memory = self.memory
-        rank, _, _, age, applied_at = _entries(self.applied[40 * self._num_folded :], 5)
+        rank, _, _, age, applied_at = _entries(self.gradients[40 * self._num_folded :], 5)
         self._num_folded += len(rank)
         size = memory.always[rank, KIND["parameters"]]
         memory.enter(rank, applied_at - age, applied_at, KIND["gradients"], size)
@@ -141,39 +220,22 @@ class Ledger:
         memory.enter(rank, since, end, kind, size)
         memory.fold()
 
-    def compute_ns(self) -> Integers:
-        """Time in which at least one engine computes: int64 [num_ranks]."""
-        self._fold()
-        return self._lengths(self._computing)
+    # ------------------------------------------------------------------ what it comes to
 
-    def transfer_ns(self) -> Integers:
-        """Time in which at least one transfer of the rank is under way, waiting left out: int64 [num_ranks]."""
+    def totals(self) -> Totals:
+        """Of everything that was entered."""
         self._fold()
-        return self._lengths(self._transferring)
-
-    def busy_ns(self) -> Integers:
-        """Time in which the rank computes or transfers; the rest of the makespan is idle: int64 [num_ranks]."""
-        self._fold()
-        return self._lengths(_union(self._computing, self._transferring))
-
-    def waiting_ns(self) -> Integers:
-        """Time between issue and the last participant's arrival, summed over operations: int64 [num_ranks]."""
-        self._fold()
-        return self._waited
-
-    def bytes_sent(self) -> Integers:
-        """Bytes handed to the network: int64 [num_ranks]."""
-        self._fold()
-        return self._sent
-
-    def num_exchanges(self) -> Integers:
-        """Exchanges that the rank took part in: int64 [num_ranks]."""
-        self._fold()
-        return self._exchanges
+        return Totals(
+            compute_ns=self._lengths(self._computing),
+            transfer_ns=self._lengths(self._transferring),
+            busy_ns=self._lengths(_union(self._computing, self._transferring)),
+            waiting_ns=self._waited,
+            bytes_sent=self._sent,
+            num_exchanges=self._exchanges,
+        )
 
     def peak_memory(self) -> Integers:
-        """What each rank holds when it holds most, by `schedules.record.memory.KINDS`: int64 [num_ranks,
-        len(KINDS)]."""
+        """What each rank holds when it holds most, by kind (`memory.KINDS`): int64 [num_ranks, len(KINDS)]."""
         self._fold()
         return self.memory.peak()
 
@@ -186,18 +248,13 @@ class Ledger:
     @property
     def num_applied(self) -> int:
         """Gradients applied so far, by all ranks."""
-        return len(self.applied) // 40
+        return len(self.gradients) // 40
 
-    def applied_ns(self) -> tuple[Integers, Integers]:
-        """Rank and time of every applied gradient, in their order: int64 [num_applied] each."""
-        rank, _, _, _, now = _entries(bytes(self.applied), 5)
-        return rank, now
+    def applied_gradients(self) -> AppliedGradients:
+        """Every applied gradient."""
+        return AppliedGradients(*_entries(bytes(self.gradients), 5))
 
-    def staleness(self) -> Integers:
-        """One column an applied gradient: rank, versions, steps, nanoseconds: int64 [4, num_gradients]."""
-        return _entries(bytes(self.applied), 5)[:4]
-
-    def _lengths(self, intervals: tuple[Integers, Integers, Integers]) -> Integers:
+    def _lengths(self, intervals: Intervals) -> Integers:
         rank, start, end = intervals
         lengths = np.zeros(self.num_ranks, dtype=np.int64)
         np.add.at(lengths, rank, end - start)
@@ -205,31 +262,13 @@ class Ledger:
 
 
 class Account:
-    """One rank's page of a ledger."""
+    """One rank's page of a ledger: where a program says what it keeps."""
 
     __slots__ = ("ledger", "rank")
 
     def __init__(self, rank: int = 0, ledger: Ledger | None = None) -> None:
         self.rank = rank
         self.ledger = ledger or Ledger(rank + 1)
-
-    def computed(self, operation: Any, start: int, end: int) -> None:
-        """Enter a computation with its activations."""
-        ledger = self.ledger
-        ledger.computations += pack_computation(self.rank, start, end)
-        if ledger.activations:
-            ledger.hold_activations(self.rank, operation, start, end)
-
-    def apply_gradient(self, versions: int, steps: int, read_ns: int) -> None:
-        """Enter a gradient that is applied now."""
-        ledger = self.ledger
-        now = ledger.now
-        ledger.applied += pack_applied(self.rank, versions, steps, now - read_ns, now)
-
-    def owns(self, sizes: Mapping[str, int]) -> None:
-        """Say what this rank holds throughout the run: bytes by kind, of `schedules.record.memory.KINDS`."""
-        for kind, size in sizes.items():
-            self.ledger.memory.always[self.rank, KIND[kind]] = size
 
     def held(self, kind: str, size: int, since_ns: int, until_ns: int | None = None) -> None:
         """Enter a buffer when it is let go.
@@ -241,7 +280,7 @@ class Account:
             until_ns: when it is let go, not before now; None: now.
         """
         ledger = self.ledger
-        ledger.held += pack_held(self.rank, KIND[kind], since_ns, ledger.now if until_ns is None else until_ns, size)
+        ledger.held(self.rank, kind, size, since_ns, ledger.now if until_ns is None else until_ns)
 
 
 def _entries(packed: bytes | bytearray, width: int) -> Integers:
@@ -266,10 +305,10 @@ def _split(packed: bytearray, width: int, end: int, until: int) -> tuple[Integer
     return rows[is_over].T, bytearray(rows[~is_over].tobytes())
 
 
-def _no_intervals() -> tuple[Integers, Integers, Integers]:
+def _no_intervals() -> Intervals:
     nothing = np.empty(0, dtype=np.int64)
     return nothing, nothing, nothing
 
 
-def _union(intervals: tuple[Integers, Integers, Integers], more: Any) -> tuple[Integers, Integers, Integers]:
+def _union(intervals: Intervals, more: Iterable[Integers]) -> Intervals:
     return merged(*(np.concatenate((old, new)) for old, new in zip(intervals, more, strict=True)))

@@ -11,7 +11,7 @@ A buffer is an interval: so many bytes of a kind that a rank holds from one time
 | activations | the begin of a `gradient`, the issue of a `forward` | its end, that of the last `backward` for it |
 | in-flight | the issue of an operation | its end: `in_flight` |
 | received | the end of a started operation: `received` | it is awaited |
-| stashes | when the program says that it began to keep something | it lets go: `Account.held` |
+| stashes | when the program says that it began to keep something | it lets go: `schedules.record.ledger.Account.held` |
 
 The peak of a long run is found piece by piece: `envelope` makes the past small and keeps all that its peak needs.
 """
@@ -89,6 +89,11 @@ class Memory:
         self.always = np.zeros((num_ranks, len(KINDS)), dtype=np.int64)
         self.keeps_curve = keeps_curve
         self._entered: list[Buffers] = []
+
+    def owns(self, rank: int, sizes: Mapping[str, int]) -> None:
+        """Say what a rank holds throughout the run: bytes by kind, of `KINDS`."""
+        for kind, size in sizes.items():
+            self.always[rank, KIND[kind]] = size
 
     def enter(self, rank: Integers, start: Integers, end: Integers, kind: Integers | int, size: Integers) -> None:
         """Enter buffers; one of no bytes or no duration is none."""

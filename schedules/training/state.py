@@ -48,7 +48,7 @@ class Model:
     def step(self, gradient: Payload) -> None:
         """One optimizer step."""
         account, version, steps = self.account, self.version, self.steps
-        account.apply_gradient(version - gradient.version, steps - gradient.step, gradient.read_ns)
+        account.ledger.applied(account.rank, version - gradient.version, steps - gradient.step, gradient.read_ns)
         if self.log is not None:
             self._log(APPLIED_GRADIENT, gradient)
         self.version = version + 1
@@ -65,7 +65,8 @@ class Model:
 
     def mix_neighbours(self, gradient: Payload, models: Sequence[Payload], weights: Sequence[float]) -> None:
         """D-PSGD's update: x <- sum_j W_ij x_j - gamma g. `models[0]` is the worker's own."""
-        self.account.apply_gradient(self.version - gradient.version, self.steps - gradient.step, gradient.read_ns)
+        account, version, steps = self.account, self.version, self.steps
+        account.ledger.applied(account.rank, version - gradient.version, steps - gradient.step, gradient.read_ns)
         if self.log is not None:
             self._log(APPLIED_GRADIENT, gradient)
             self._log(APPLIED_AVERAGE, models[0])

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from schedules.driving import answers
 from schedules.operations import (
     AllGather,
     AllReduce,
@@ -108,7 +109,7 @@ def combine(operations: Sequence[Any]) -> list[Payload | None]:
 
 def _answers(payloads: Sequence[Payload], size: int, arrays: Sequence[Any]) -> list[Payload | None]:
     """One answer a member: it says of which version the member's own contribution was."""
-    return [Payload(size, array, mine.version, mine.step) for mine, array in zip(payloads, arrays, strict=True)]
+    return [answers.of_collective(mine, size, array) for mine, array in zip(payloads, arrays, strict=True)]
 
 
 def _stack(payloads: Sequence[Payload]) -> Any:

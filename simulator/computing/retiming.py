@@ -7,30 +7,17 @@ is worked out anew whenever that changes, and the work that is left is what coun
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from schedules.driving.driver import Running
 from schedules.platform.stragglers import Pace
-
-Schedule = Callable[[int, Callable[[Any], object]], None]
-"""Have something called at a tick: `World.schedule`."""
-
-
-class Engine:
-    """What runs kernels one after the other: the present one, until when, and those that wait."""
-
-    __slots__ = ("current", "free_ns", "waiting")
-    current: Running
-
-    def __init__(self) -> None:
-        self.free_ns = 0
-        self.waiting: deque[Running] = deque()
+from schedules.record.ledger import Ledger
+from simulator.computing.engines import Draw, Engine
+from simulator.events import CallAt
 
 
-class Kernel:
+class PacedKernel:
     """A kernel under way: what is left of it, in nanoseconds at full speed, as of `since_ns`."""
 
     __slots__ = ("engine", "running", "since_ns", "work")
@@ -49,10 +36,8 @@ class Retiming:
         paces: of every rank.
         durations: for every rank, what draws how long a kernel takes at full speed, in nanoseconds.
         communication_slowdown: how many times longer kernels take while a transfer of their rank is under way.
-        schedule: has something called at a tick.
-
-    A computation is entered in the ledger when it is over.
-
+        call_at: has something called at a tick.
+        ledger: where a computation is entered when it is over.
     Attributes:
         num_ended: kernels that have come to their end.
     """
@@ -60,15 +45,16 @@ class Retiming:
     def __init__(
         self,
         paces: Sequence[Pace],
-        durations: Sequence[dict[str, Callable[[], int]]],
+        durations: Sequence[dict[str, Draw]],
         *,
         communication_slowdown: float,
-        schedule: Schedule,
+        call_at: CallAt,
+        ledger: Ledger,
     ) -> None:
         self._slowdown = communication_slowdown
         self._paces, self._durations = paces, durations
-        self._schedule = schedule
-        self._kernels: list[list[Kernel]] = [[] for _ in paces]
+        self._call_at, self._ledger = call_at, ledger
+        self._kernels: list[list[PacedKernel]] = [[] for _ in paces]
         self._transfers = [0] * len(paces)
         self.num_ended = 0
 
@@ -77,7 +63,7 @@ class Retiming:
         rank = running.worker.rank
         engine.current = running
         running.ready_ns = now
-        kernel = Kernel(engine, running, now, self._durations[rank][running.operation.kernel]())
+        kernel = PacedKernel(engine, running, now, self._durations[rank][running.operation.kernel]())
         self._kernels[rank].append(kernel)
         self._plan(kernel, rank)
 
@@ -85,29 +71,26 @@ class Retiming:
         """A kernel is cancelled."""
         kernels = self._kernels[running.worker.rank]
         kernels.remove(next(each for each in kernels if each.running is running))
-        _enter(running, now)
+        self._enter(running, now)
 
     def restart(self, rank: int, now: int, at: int | None) -> None:
         """The rank fails: what its kernels have done is lost, and they begin anew at `at` (None: never)."""
         kernels, self._kernels[rank] = self._kernels[rank], []
         for kernel in kernels:
             running = kernel.running
-            _enter(running, now)
+            self._enter(running, now)
             running.end_ns = -1  # void
             if at is not None:
                 kernel.engine.free_ns = at  # nobody else may have it meanwhile
-                self._schedule(at, partial(self._again, kernel.engine, running, at))
-
-    def _again(self, engine: Engine, running: Running, now: int, _: object) -> None:
-        self.occupy(engine, running, now)
+                self._call_at(at, partial(self.occupy, kernel.engine, running, at))
 
     def transfer_began(self, rank: int, at: int) -> None:
         """A transfer of the rank begins, now or later."""
-        self._schedule(at, lambda _: self._count(rank, 1, at))
+        self._call_at(at, partial(self._count, rank, 1, at))
 
     def transfer_ended(self, rank: int, at: int) -> None:
         """A transfer of the rank ends, now or later."""
-        self._schedule(at, lambda _: self._count(rank, -1, at))
+        self._call_at(at, partial(self._count, rank, -1, at))
 
     def transfer(self, rank: int, begin: int, end: int) -> None:
         """A transfer of the rank is under way from one tick to another."""
@@ -126,22 +109,21 @@ class Retiming:
                     kernel.since_ns = now
                     self._plan(kernel, rank)
 
-    def _plan(self, kernel: Kernel, rank: int) -> None:
+    def _plan(self, kernel: PacedKernel, rank: int) -> None:
         """Work out when the kernel is over, if nothing changes."""
         factor = self._slowdown if self._transfers[rank] else 1.0
         end = self._paces[rank].end(kernel.since_ns, max(0.0, kernel.work) * factor)
         kernel.engine.free_ns = kernel.running.end_ns = end
-        self._schedule(end, lambda _: self._finish(kernel, rank, end))
+        self._call_at(end, partial(self._finish, kernel, rank, end))
 
-    def _finish(self, kernel: Kernel, rank: int, now: int) -> None:
+    def _finish(self, kernel: PacedKernel, rank: int, now: int) -> None:
         """The kernel is over, unless its end has moved or it was cancelled."""
         running = kernel.running
         if running.end_ns == now and kernel in self._kernels[rank]:
             self._kernels[rank].remove(kernel)
             self.num_ended += 1
-            _enter(running, now)
+            self._enter(running, now)
             running.ended()
 
-
-def _enter(running: Running, end: int) -> None:
-    running.worker.account.computed(running.operation, running.ready_ns, end)
+    def _enter(self, running: Running, end: int) -> None:
+        self._ledger.computed(running.worker.rank, running.ready_ns, end, running.operation)

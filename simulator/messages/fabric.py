@@ -17,8 +17,9 @@ import networkx as nx
 import topologies
 from schedules.platform.tables import Link, NetworkTable
 from schedules.result import LinkRow
+from simulator.events import CallAt
 from simulator.network.links import Route, checked_link
-from simulator.network.transfers import Flow, Network, Schedule
+from simulator.network.transfers import Flow, Network
 from topologies.physical import places
 from topologies.routing import Router
 
@@ -125,20 +126,18 @@ class Fabric:
     Args:
         graph: the physical network (`topologies.physical`).
         table: how to lay the workers over it and share its links.
-        schedule: `schedule(tick, call)`, as `simulator.network.transfers.Network` wants it.
+        call_at: `call_at(tick, call)` has something called.
         own: there is no network: the link that every pair of workers has to itself, each way.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
 
-    def __init__(
-        self, graph: nx.Graph[Any], table: NetworkTable, schedule: Schedule, *, own: Link | None = None
-    ) -> None:
+    def __init__(self, graph: nx.Graph[Any], table: NetworkTable, call_at: CallAt, *, own: Link | None = None) -> None:
         self.graph = graph
         self.table = table
         self._own = own
         self._links = topologies.link_table(graph) if own is None else {}
-        self.network = Network(self._links, schedule, sharing=table.sharing, solver=table.solver)
+        self.network = Network(self._links, call_at, sharing=table.sharing, solver=table.solver)
         given = {_pair(name): nodes for name, nodes in table.routes.items()}
         self._find = self._lay
         if own is None:

@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
 
-from schedules.driving.driver import Running, Stream
+from schedules.driving.driver import Handler, Running, Stream
 from schedules.errors import ProgramError
-from schedules.operations import Send
-from simulator.messages.fabric import Fabric
-from simulator.messages.formulas import Ideal, Pair
+from schedules.operations import Operation, Receive, Send
+from simulator.messages.traffic import Traffic
 
 
-class World(Protocol):
-    """What messages need of the world."""
-
-    transport: Ideal
-    fabric: Fabric | None
-
-    def pair(self, rank: int, peer: int) -> Pair:
-        """What two workers have between them."""
-
-    def transfer_began(self, at: int, *ranks: int) -> None:
-        """Bytes from or to these ranks are under way from `at` on."""
-
-    def end_transfer(self, running: Running, ready: int, end: int) -> None:
-        """A transfer whose ends were both there at `ready` is over at `end`."""
-
-
-class Messages:
+class Sends:
     """The sends and receives that wait.
 
     Args:
-        world: they are a part of.
         is_in_order: whether those of one stream go one behind the other, as on one communicator.
     """
 
-    def __init__(self, world: World, *, is_in_order: bool) -> None:
-        self.world = world
+    def __init__(self, traffic: Traffic, *, is_in_order: bool) -> None:
+        self._traffic = traffic
         self.is_in_order = is_in_order
         self._turns: dict[Stream, deque[Running]] = {}
         self._waiting: dict[tuple[int, int, int], deque[Running]] = {}
+
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """What it answers."""
+        return {Send: self.post, Receive: self.post}
 
     def post(self, running: Running) -> bool:
         """A send or a receive has been issued."""
@@ -88,7 +73,7 @@ class Messages:
         """Pair a send with its receive, in the order in which they were posted."""
         rank, operation = running.worker.rank, running.operation
         is_sender = isinstance(operation, Send)
-        self.world.pair(rank, operation.peer)
+        self._traffic.pair(rank, operation.peer)
         key = (rank, operation.peer, operation.tag) if is_sender else (operation.peer, rank, operation.tag)
         waiting = self._waiting.setdefault(key, deque())
         if not waiting or isinstance(waiting[0].operation, Send) == is_sender:
@@ -101,23 +86,25 @@ class Messages:
         return False
 
     def _deliver(self, sender: Running, receiver: Running, *, now: int) -> None:
-        payload, world = sender.operation.payload, self.world
+        payload, traffic = sender.operation.payload, self._traffic
         check_sizes(sender, receiver, payload.size, receiver.operation.size)
         source, target = sender.worker.rank, receiver.worker.rank
         posted = sender.ready_ns, receiver.ready_ns
         receiver.result, sender.result = payload, None
         sender.ready_ns = receiver.ready_ns = now
-        world.transfer_began(now, source, target)
+        traffic.began(now, source, target)
 
         def end_both(end: int) -> None:
             for each in (sender, receiver):
-                world.end_transfer(each, now, end + world.transport.overhead_ns)
+                traffic.end_transfer(each, now, end + traffic.transport.overhead_ns)
 
-        if world.fabric is None:
-            end_both(world.transport.message(world.pair(source, target), int(source > target), *posted, payload.size))
+        if traffic.fabric is None:
+            end_both(
+                traffic.transport.message(traffic.pair(source, target), int(source > target), *posted, payload.size)
+            )
         else:
-            leaves = world.transport.leaves(*posted, world.fabric.route(target, source).latency)
-            world.fabric.send(source, target, payload.size, max(now, leaves), now, end_both)
+            leaves = traffic.transport.leaves(*posted, traffic.fabric.route(target, source).latency)
+            traffic.fabric.send(source, target, payload.size, max(now, leaves), now, end_both)
 
 
 def check_sizes(one: Running, other: Running, mine: int, theirs: int) -> None:

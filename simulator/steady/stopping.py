@@ -57,7 +57,7 @@ class Steady:
 
     def _look(self, now: int, time: float) -> None:
         world = self.world
-        if world.ledger.num_applied >= MIN_SAMPLES * len(world.workers):
+        if world.ledger.num_applied >= MIN_SAMPLES * len(world.crews):
             found = estimate(self._samples())
             self.is_reached = found.is_settled and self._is_narrow(found)
         if self.is_reached:
@@ -71,14 +71,15 @@ class Steady:
 
     def _rates(self, found: Estimate) -> tuple[float | None, ...]:
         """Throughput and its interval in gradients/s, from those of the time that n gradients take in ns."""
-        nanoseconds = len(self.world.workers) * 1e9
+        nanoseconds = len(self.world.crews) * 1e9
         rates = [nanoseconds / each if each > 0 else math.inf for each in (found.mean, found.high, found.low)]
         return tuple(rate if math.isfinite(rate) else None for rate in rates)
 
     def _samples(self) -> Samples:
         """How long every n gradients took, until a worker has made all that it may: float64 [num_samples], ns."""
-        rank, now = self.world.ledger.applied_ns()
-        num_workers, limit = len(self.world.workers), self.table.limit
+        applied = self.world.ledger.applied_gradients()
+        rank, now = applied.rank, applied.at_ns
+        num_workers, limit = len(self.world.crews), self.table.limit
         full = np.flatnonzero(np.bincount(rank, minlength=num_workers) >= limit)
         until = min((now[rank == each][limit - 1] for each in full), default=now[-1:].max(initial=0))
         now = now[: np.searchsorted(now, until, side="right")]

@@ -92,7 +92,7 @@ def gossip(
         model: Any = worker.model
         model.x = x.copy()
         model.x_tilde = None if model.x_tilde is None else x.copy()
-        worker.kernels = {"gradient": lambda _, rank=worker.rank: functools.partial(drift, rank)}
+        world.computing.kernels[worker.rank] = {"gradient": lambda _, rank=worker.rank: functools.partial(drift, rank)}
     world.run()
     return world
 
@@ -164,7 +164,7 @@ def test_mixing_alone_is_its_closed_form() -> None:
     for worker in world.workers:
         model: Any = worker.model
         model.x, model.x_tilde = np.array([1.0]), np.array([0.0])
-        worker.kernels = {"gradient": lambda _: lambda: np.zeros(1)}
+        world.computing.kernels[worker.rank] = {"gradient": lambda _: lambda: np.zeros(1)}
     world.run()
     assert parameters(world)[:, 0] == pytest.approx([0.780691956899] * 4, abs=1e-11)
 
@@ -333,7 +333,7 @@ def with_straggler(program: str, slowdown: int, *, workers: int = 4, gradients: 
         }
     )
     world = build_world(Setup(scenario), Recorder())
-    world._durations[0]["gradient"] = itertools.repeat(slowdown * 10**9).__next__
+    world.computing.durations[0]["gradient"] = itertools.repeat(slowdown * 10**9).__next__
     world.run()
     assert world.recorder is not None
     return world.recorder.table("", "")

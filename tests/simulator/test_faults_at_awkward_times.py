@@ -106,7 +106,7 @@ def test_those_who_are_left_choose_another_algorithm() -> None:
     network = {"kind": "gpu_nodes", "gpus_per_node": 4, "bandwidth": 1e6}
     options = {"platform__network": network, "platform__collectives": {"all_reduce": "hierarchical"}}
     program = in_turn(AllReduce(Payload(SIZE)), Until(3.0), AllReduce(Payload(SIZE)))
-    told = rig.run(each(*[program] * 8), 8, **options, **away((0, 2.0, None))).gatherings.summary()
+    told = rig.run(each(*[program] * 8), 8, **options, **away((0, 2.0, None))).collectives.summary()
     assert [(row["ranks"], row["algorithm"]) for row in told] == [(7, "ring"), (8, "hierarchical")]
 
 
@@ -159,8 +159,8 @@ def test_gloo_half_an_exchange_is_finished_when_the_rank_is_back() -> None:
     world = rig.run(lambda worker: {"main": program(worker)}, 2, **options, **away((0, 2.7, 5.0)))
     assert ends(world) == [6.5, 2.5]
     assert [found[rank][0] for rank in (0, 1)] == [Payload(10**6)] * 2
-    assert world.faults is not None
-    assert world.faults.num_lost == 0
+    assert world.outages is not None
+    assert world.outages.summary(0)["exchanges_lost"] == 0
 
 
 def test_two_that_fail_together_give_an_exchange_up_once() -> None:
@@ -168,8 +168,8 @@ def test_two_that_fail_together_give_an_exchange_up_once() -> None:
     other = in_turn(Compute("gradient"), Exchange(0, Payload(10**6)))
     world = rig.run(each(program, other), 2, **away((0, 1.5, 3.0), (1, 1.5, 4.0)))
     assert ends(world) == [3.0, 4.0]
-    assert world.faults is not None
-    assert world.faults.num_lost == 1
+    assert world.outages is not None
+    assert world.outages.summary(0)["exchanges_lost"] == 1
 
 
 # ---- at the tick at which it is back
@@ -244,5 +244,5 @@ def test_what_was_started_may_take_long_together() -> None:
 
     faults = {"mean_time_to_failure": 0.3, "mean_time_to_repair": 0.01}
     world = rig.run(each(program, in_turn()), 2, platform__faults=faults)
-    assert world.faults is not None
-    assert world.faults.num_outages > 2000  # PATIENCE, for two ranks
+    assert world.outages is not None
+    assert world.outages.summary(0)["outages"] > 2000  # PATIENCE, for two ranks

@@ -317,7 +317,7 @@ def train(tables: Tables, start: np.ndarray[Any, Any]) -> World:
         model: Any = worker.model
         model.x = x.copy()
         model.x_tilde = None if model.x_tilde is None else x.copy()
-        worker.kernels = {name: lambda _: lambda: np.zeros(4) for name in ("gradient", "forward")}
+        world.computing.kernels[worker.rank] = {name: lambda _: lambda: np.zeros(4) for name in ("gradient", "forward")}
     world.run()
     return world
 

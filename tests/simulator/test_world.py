@@ -55,8 +55,8 @@ def test_an_exchange_waits_for_both_ends() -> None:
 
     world = run(lambda worker: {"gossip": program(worker)})
     assert log == [(0, 1, 0.012), (1, 0, 0.012)]
-    assert world.ledger.waiting_ns().tolist() == [10_000_000, 0]
-    assert world.ledger.transfer_ns().tolist() == [2_000_000, 2_000_000]
+    assert world.ledger.totals().waiting_ns.tolist() == [10_000_000, 0]
+    assert world.ledger.totals().transfer_ns.tolist() == [2_000_000, 2_000_000]
 
 
 def test_messages_of_one_direction_go_one_behind_the_other() -> None:
@@ -111,7 +111,7 @@ def test_await_all_any_some_or_until_a_deadline(need: Any, deadline: Any, arrive
 
     kernels = iter([1.0, 2.0, 3.0])
     world = build(lambda worker: {"compute": program()} if worker.rank == 0 else {})
-    world._durations[0]["gradient"] = lambda: round(next(kernels) * 1e9)
+    world.computing.durations[0]["gradient"] = lambda: round(next(kernels) * 1e9)
     world.run()
     answer, at = log[0]
     assert isinstance(answer, Arrivals)
@@ -131,7 +131,7 @@ def test_kernels_of_one_engine_run_one_after_the_other() -> None:
 
     world = run(lambda worker: {"compute": program()} if worker.rank == 0 else {})
     assert log == [1.0, 2.0]
-    assert world.ledger.compute_ns().tolist() == [2_000_000_000, 0]
+    assert world.ledger.totals().compute_ns.tolist() == [2_000_000_000, 0]
 
 
 def test_a_cancelled_computation_frees_its_engine() -> None:
@@ -146,7 +146,7 @@ def test_a_cancelled_computation_frees_its_engine() -> None:
 
     world = run(lambda worker: {"compute": program()} if worker.rank == 0 else {})
     assert log == [1.25]
-    assert world.ledger.compute_ns().tolist() == [1_250_000_000, 0]
+    assert world.ledger.totals().compute_ns.tolist() == [1_250_000_000, 0]
 
 
 def test_what_is_cancelled_takes_nothing_from_a_queue_and_puts_nothing_in() -> None:
@@ -182,7 +182,7 @@ def test_a_computation_works_on_the_version_that_it_read() -> None:
 
     world = run(lambda worker: {"compute": compute(worker), "gossip": gossip(worker)})
     assert versions == [0, 0]
-    assert world.ledger.staleness()[1].tolist() == [1, 1]  # one averaging came between
+    assert world.ledger.applied_gradients()[1].tolist() == [1, 1]  # one averaging came between
 
 
 def test_meeting_is_first_come_first_paired() -> None:
@@ -319,7 +319,7 @@ def test_processes_of_simpy_run_beside_the_programs() -> None:
             log.append(f"process {env.now / 1e9}")
 
     world = build(lambda worker: {"compute": program()} if worker.rank == 0 else {})
-    world.env.process(process(world.env))
+    world.events.environment.process(process(world.events.environment))
     world.run()
     assert log == ["process 0.7", "program", "process 1.4", "process 2.1", "program"]
 
@@ -330,6 +330,6 @@ def test_what_fails_in_simpy_ends_the_run() -> None:
         raise ValueError("a mistake")
 
     world = build(lambda worker: {})
-    world.env.process(process(world.env))
+    world.events.environment.process(process(world.events.environment))
     with pytest.raises(ValueError, match="a mistake"):
         world.run()

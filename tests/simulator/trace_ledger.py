@@ -27,7 +27,7 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     applied = applied.assign(
         versions=applied["version_written"] - 1 - applied["version_read"], age=applied["end_ns"] - applied["read_ns"]
     )
-    ledger.applied += _packed(applied, ["rank", "versions", "steps_behind", "age", "end_ns"])
+    ledger.gradients += _packed(applied, ["rank", "versions", "steps_behind", "age", "end_ns"])
     return ledger
 
 

@@ -28,7 +28,7 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 
 def metropolis_weights(worker: Worker) -> list[float]:
     """W_ii, then W_ij for the neighbours in ascending order; they sum to 1."""
-    graph = worker.clocks.graph
+    graph = worker.graph
     weights = [1 / (1 + max(graph.degree[worker.rank], graph.degree[peer])) for peer in worker.neighbours]
     return [1 - sum(weights), *weights]
 

@@ -96,7 +96,7 @@ def timed(durations, **changes):
         world.add(worker, drawn, setup.programs(worker))
     world.run()
     trace = recorder.table(run="", world="simulated")
-    summary = {"collectives": world.gatherings.summary()}
+    summary = {"collectives": world.collectives.summary()}
     return int(trace["end_ns"].max()), critical_path(trace, delays(resolved.tables(), summary)), trace
 
 

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules.operations import Compute, Payload
-from schedules.record.ledger import Account, Ledger, merged, pack_computation, pack_exchange, pack_held, pack_transfer
+from schedules.record.ledger import Account, Ledger, merged
 from schedules.record.memory import KIND
 
+GRADIENT = Compute("gradient")
 INTERVALS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50), st.integers(0, 20)), max_size=30)
 
 
@@ -31,37 +32,39 @@ def test_folding_changes_nothing(intervals: list[tuple[int, int, int]], folds: s
     plain, folded = Ledger(3), Ledger(3)
     for number, (rank, start, length) in enumerate(intervals):
         for ledger in (plain, folded):
-            ledger.computations += pack_computation(rank, start, start + length)
-            ledger.transfers += pack_transfer(rank, start, start + 1, start + length + 1, 7, 1, 14)
+            ledger.computed(rank, start, start + length, GRADIENT)
+            ledger.transferred(rank, start, start + 1, start + length + 1, sent=7, is_exchange=True, held=14)
         if number in folds:
             folded.now = 10 * number
             folded.fold()
-    assert plain.compute_ns().tolist() == folded.compute_ns().tolist()
-    assert plain.busy_ns().tolist() == folded.busy_ns().tolist()
-    assert plain.waiting_ns().tolist() == folded.waiting_ns().tolist()
-    assert plain.bytes_sent().tolist() == folded.bytes_sent().tolist()
-    assert plain.num_exchanges().tolist() == folded.num_exchanges().tolist()
+    assert plain.totals().compute_ns.tolist() == folded.totals().compute_ns.tolist()
+    assert plain.totals().busy_ns.tolist() == folded.totals().busy_ns.tolist()
+    assert plain.totals().waiting_ns.tolist() == folded.totals().waiting_ns.tolist()
+    assert plain.totals().bytes_sent.tolist() == folded.totals().bytes_sent.tolist()
+    assert plain.totals().num_exchanges.tolist() == folded.totals().num_exchanges.tolist()
 
 
 def test_busy_is_the_union_of_computing_and_transferring() -> None:
     ledger = Ledger(2)
-    ledger.computations += pack_computation(0, 0, 10) + pack_computation(0, 10, 15)
-    ledger.transfers += pack_transfer(0, 5, 12, 20, 100, 1, 200)
-    assert ledger.compute_ns().tolist() == [15, 0]
-    assert ledger.transfer_ns().tolist() == [8, 0]
-    assert ledger.busy_ns().tolist() == [20, 0]
-    assert ledger.waiting_ns().tolist() == [7, 0]
+    ledger.computed(0, 0, 10, GRADIENT)
+    ledger.computed(0, 10, 15, GRADIENT)
+    ledger.transferred(0, 5, 12, 20, sent=100, is_exchange=True, held=200)
+    assert ledger.totals().compute_ns.tolist() == [15, 0]
+    assert ledger.totals().transfer_ns.tolist() == [8, 0]
+    assert ledger.totals().busy_ns.tolist() == [20, 0]
+    assert ledger.totals().waiting_ns.tolist() == [7, 0]
 
 
 def test_an_exchange_is_two_transfers() -> None:
     one, other = Ledger(2), Ledger(2)
-    one.exchanges += pack_exchange(1, 0, 1, 4, 8, 9, 5)  # rank 1 comes last, at 4
-    other.transfers += pack_transfer(0, 1, 4, 9, 5, 1, 10) + pack_transfer(1, 4, 4, 8, 5, 1, 10)
+    one.exchanged(1, 0, 1, 4, 8, 9, 5)  # rank 1 comes last, at 4
+    other.transferred(0, 1, 4, 9, sent=5, is_exchange=True, held=10)
+    other.transferred(1, 4, 4, 8, sent=5, is_exchange=True, held=10)
     for ledger in (one, other):
-        assert ledger.transfer_ns().tolist() == [5, 4]
-        assert ledger.waiting_ns().tolist() == [3, 0]
-        assert ledger.bytes_sent().tolist() == [5, 5]
-        assert ledger.num_exchanges().tolist() == [1, 1]
+        assert ledger.totals().transfer_ns.tolist() == [5, 4]
+        assert ledger.totals().waiting_ns.tolist() == [3, 0]
+        assert ledger.totals().bytes_sent.tolist() == [5, 5]
+        assert ledger.totals().num_exchanges.tolist() == [1, 1]
     assert (one.peak_memory() == other.peak_memory()).all()
 
 
@@ -69,44 +72,42 @@ def test_an_abandoned_computation_counts_up_to_then() -> None:
     for folds in (False, True):
         ledger = Ledger(1)
         ledger.activations = 3
-        account = Account(0, ledger)
-        account.computed(Compute("gradient"), 0, 10)
-        account.computed(Compute("gradient"), 20, 30)
+        ledger.computed(0, 0, 10, Compute("gradient"))
+        ledger.computed(0, 20, 30, Compute("gradient"))
         ledger.now = 22
         if folds:
             ledger.fold()
         ledger.shorten(0, 20, 30, 24)
         assert held(ledger, "activations")[-1] == (20, 24, 3)
-        assert ledger.compute_ns().tolist() == [14]
+        assert ledger.totals().compute_ns.tolist() == [14]
 
 
 def test_activations_are_those_of_gradients_and_of_passes() -> None:
     ledger = Ledger(1, keeps_curve=True)
     ledger.activations = 100
-    account = Account(0, ledger)
-    account.computed(Compute("gradient"), 5, 10)
-    account.computed(Compute("optimizer"), 10, 20)
+    ledger.computed(0, 5, 10, Compute("gradient"))
+    ledger.computed(0, 10, 20, Compute("optimizer"))
     sizes, read = [8, 8], Payload(16, None, 0, 0, read_ns=30)
-    account.computed(Compute("forward"), 31, 40)
+    ledger.computed(0, 31, 40, Compute("forward"))
     assert held(ledger, "activations") == [(5, 10, 100)]
-    account.computed(Compute("backward", stage=0, inputs=(read, sizes)), 40, 50)
-    account.computed(Compute("backward", stage=1, inputs=(read, sizes)), 55, 60)
+    ledger.computed(0, 40, 50, Compute("backward", stage=0, inputs=(read, sizes)))
+    ledger.computed(0, 55, 60, Compute("backward", stage=1, inputs=(read, sizes)))
     assert held(ledger, "activations") == [(5, 10, 100), (30, 50, 100), (50, 60, 100)]
     later = Payload(16, None, 1, 1, read_ns=70)
-    account.computed(Compute("backward", stage=0, inputs=(later, sizes)), 80, 90)
+    ledger.computed(0, 80, 90, Compute("backward", stage=0, inputs=(later, sizes)))
     assert held(ledger, "activations")[-1] == (70, 90, 100)
 
 
 def test_a_gradient_is_held_from_its_read_until_it_is_applied() -> None:
     ledger = Ledger(2, keeps_curve=True)
     account = Account(1, ledger)
-    account.owns({"parameters": 40, "x-tilde": 40, "optimizer": 0})
+    ledger.memory.owns(1, {"parameters": 40, "x-tilde": 40, "optimizer": 0})
     ledger.now = 9
-    account.apply_gradient(versions=2, steps=1, read_ns=4)
+    ledger.applied(1, versions=2, steps=1, read_ns=4)
     account.held("stashes", 7, since_ns=3)
     account.held("received", 8, since_ns=3, until_ns=11)
     assert ledger.num_applied == 1
-    assert ledger.staleness().T.tolist() == [[1, 2, 1, 5]]
+    assert [column.tolist() for column in ledger.applied_gradients()] == [[1], [2], [1], [5], [9]]
     rows = ledger.memory_table()
     assert list(rows.itertuples(index=False, name=None)) == [
         (1, 0, "gradients", 0), (1, 4, "gradients", 40), (1, 9, "gradients", 0),
@@ -120,7 +121,5 @@ def test_a_gradient_is_held_from_its_read_until_it_is_applied() -> None:
 
 def held(ledger: Ledger, kind: str) -> list[tuple[int, int, int]]:
     """Since when, until when and how many bytes of a kind rank 0 has held, as entered so far."""
-    size = len(pack_held(0, 0, 0, 0, 0))
-    rows = [ledger.held[at : at + size] for at in range(0, len(ledger.held), size)]
-    numbers = [np.frombuffer(bytes(row), dtype="<i8").tolist() for row in rows]
+    numbers = np.frombuffer(bytes(ledger.buffers), dtype="<i8").reshape(-1, 5).tolist()
     return [(since, until, size) for rank, number, since, until, size in numbers if (rank, number) == (0, KIND[kind])]

@@ -370,31 +370,26 @@ def test_d_psgd_refuses(settings: Any, weights: list[float], message: str) -> No
 # ---- accounts
 
 
-class Page(Account):
-    """An account that keeps what is entered: versions, steps, and when the gradient was read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: list[tuple[int, int, int]] = []
-
-    def apply_gradient(self, versions: int, steps: int, read_ns: int) -> None:
-        self.entries.append((versions, steps, read_ns))
+def entries(page: Account) -> list[tuple[int, int, int]]:
+    """What was entered: versions, steps, and when the gradient was read (at time 0, so minus the age)."""
+    applied = page.ledger.applied_gradients()
+    return [*zip(applied.versions.tolist(), applied.steps.tolist(), (-applied.age_ns).tolist(), strict=True)]
 
 
-def drive(found: Model, page: Page, payload: Callable[[], Any]) -> tuple[Any, ...]:
+def drive(found: Model, page: Account, payload: Callable[[], Any]) -> tuple[Any, ...]:
     """Steps and averages; what was counted, logged and entered."""
     mine, read = found.outgoing(), Payload(found.size, payload(), 0, 0, 4)
     found.average(mine, Payload(found.size, payload()))
     found.mix(0.5)
     found.step(read)
     found.step(Payload(found.size, payload(), 1, 0, 20))
-    return found.version, found.steps, found.log, page.entries, (mine.size, mine.version, mine.step)
+    return found.version, found.steps, found.log, entries(page), (mine.size, mine.version, mine.step)
 
 
 @ARRAYS
 def test_versions_and_staleness_are_those_of_the_timing_model(convert: Convert) -> None:
     """Size, version, steps, log and account: with arrays or without, the trace is the same."""
-    pages = Page(), Page()
+    pages = Account(), Account()
     timing = Model(16, pages[0], is_recorded=True)
     numeric = model(convert([1.0, 2.0]), eta=0.5, has_tilde=True, is_recorded=True, account=pages[1])
     expected = drive(timing, pages[0], lambda: None)
@@ -404,13 +399,13 @@ def test_versions_and_staleness_are_those_of_the_timing_model(convert: Convert) 
 
 
 def test_d_psgd_is_counted_as_by_the_timing_model() -> None:
-    pages = Page(), Page()
+    pages = Account(), Account()
     timing, numeric = Model(8, pages[0], is_recorded=True), model(np.ones(1), is_recorded=True, account=pages[1])
     for each in (timing, numeric):
         mine = each.outgoing()
         each.mix_neighbours(gradient(np.ones(1), each), [mine, Payload(8, np.ones(1))], [0.5, 0.5])
     assert (numeric.version, numeric.steps, numeric.log) == (timing.version, timing.steps, timing.log)
-    assert pages[0].entries == pages[1].entries == [(0, 0, 0)]
+    assert entries(pages[0]) == entries(pages[1]) == [(0, 0, 0)]
 
 
 def test_a_gradient_is_joined_from_its_buckets() -> None:

@@ -138,7 +138,7 @@ def test_a_late_member_holds_up_the_ring() -> None:
     world = rig.run(reducing({2: late}), 4, **RING)
     assert max(ends(world)) == pytest.approx(late + ring_time(4, 4 * MB), rel=1e-3)
     assert min(ends(world)) > late
-    ready = world.ledger.waiting_ns() / 1e9
+    ready = world.ledger.totals().waiting_ns / 1e9
     assert ready.tolist() == pytest.approx([late, late, 0, late], abs=1e-9)
 
 

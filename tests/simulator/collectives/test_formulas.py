@@ -297,7 +297,7 @@ def test_gloos_all_reduce_is_what_was_measured_at_the_extremes(
 @pytest.mark.parametrize("kind", SENT)
 def test_bytes_of_a_collective(kind: type[Operation], workers: int) -> None:
     _, ledger = run_with_ledger("ideal", *[[collective(kind, 840)]] * workers)
-    assert ledger.bytes_sent().tolist() == [round(SENT[kind](workers, 840))] * workers
+    assert ledger.totals().bytes_sent.tolist() == [round(SENT[kind](workers, 840))] * workers
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -325,7 +325,7 @@ def test_who_is_no_member_is_refused() -> None:
 def test_only_the_tree_of_a_broadcast_sends() -> None:
     """Everybody but the root receives the payload once: (n-1) S bytes leave somebody."""
     _, ledger = run_with_ledger("ideal", *[[Broadcast(Payload(840))]] * 4)
-    assert ledger.bytes_sent().sum() == 3 * 840
+    assert ledger.totals().bytes_sent.sum() == 3 * 840
 
 
 WRONG = {

@@ -47,7 +47,7 @@ def gradients(log: list[Any], number: int = 1) -> Program:
 
 def computed(world: World) -> list[int]:
     """Nanoseconds that each rank has computed for, as the ledger has them."""
-    return world.ledger.compute_ns().tolist()
+    return world.ledger.totals().compute_ns.tolist()
 
 
 # ---- permanent stragglers
@@ -58,7 +58,7 @@ def test_a_rank_of_half_the_speed_takes_twice_as_long() -> None:
     world = run(lambda worker: {"compute": gradients(logs[worker.rank], 2)}, platform__speed={1: 0.3})
     assert logs == [[S, 2 * S], [3_333_333_333, 6_666_666_666]]
     assert computed(world) == [2 * S, 6_666_666_666]
-    assert world.retiming is None
+    assert world.computing.retiming is None
 
 
 # ---- transient stragglers, in forced states
@@ -119,8 +119,8 @@ def test_an_exchange_in_the_middle_of_a_kernel(slowdown: float, end: int) -> Non
     assert log == [end, end]
     assert ends == [501_000_000, 501_000_000]
     assert computed(world) == [end, end]
-    assert world.ledger.transfer_ns().tolist() == [101_000_000, 101_000_000]
-    assert world.ledger.waiting_ns().tolist() == [0, 100_000_000]
+    assert world.ledger.totals().transfer_ns.tolist() == [101_000_000, 101_000_000]
+    assert world.ledger.totals().waiting_ns.tolist() == [0, 100_000_000]
 
 
 def test_only_kernels_of_the_ranks_that_transfer_are_slowed() -> None:
@@ -403,5 +403,5 @@ def test_a_kernel_is_not_moved_in_the_tick_in_which_it_ends() -> None:
 def test_without_slow_downs_kernels_are_not_retimed() -> None:
     """The hot path: a kernel is its own event."""
     world = build(lambda worker: {})
-    assert world.retiming is None
-    assert world.slowed is None
+    assert world.computing.retiming is None
+    assert world.traffic.slowed is None

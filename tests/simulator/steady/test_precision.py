@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 
 from schedules.errors import DeadlockError
 from schedules.operations import Compute, Program, Receive
-from schedules.record.ledger import Ledger, pack_computation, pack_transfer
+from schedules.record.ledger import Ledger
 from schedules.result import Result
 from schedules.scenario import RunTable, ScenarioError, load
 from schedules.worker import Worker
@@ -291,15 +291,16 @@ def test_a_trace_that_is_not_kept_changes_nothing() -> None:
 
 def test_ledger_stops_in_the_middle_of_things() -> None:
     ledger = Ledger(2)
-    ledger.computations += pack_computation(0, 0, 4) + pack_computation(0, 6, 13)
-    ledger.transfers += pack_transfer(0, 0, 2, 5, 8, 1, 0) + pack_transfer(1, 1, 2, 5, 8, 1, 0)
-    ledger.transfers += pack_transfer(0, 7, 9, 12, 8, 1, 0) + pack_transfer(1, 7, 11, 12, 8, 1, 0)
+    for start, end in ((0, 4), (6, 13)):
+        ledger.computed(0, start, end, Compute("gradient"))
+    for rank, issued, ready, end in ((0, 0, 2, 5), (1, 1, 2, 5), (0, 7, 9, 12), (1, 7, 11, 12)):
+        ledger.transferred(rank, issued, ready, end, sent=8, is_exchange=True)
     ledger.stop(10)
-    assert ledger.compute_ns().tolist() == [8, 0]
-    assert ledger.transfer_ns().tolist() == [4, 3]
-    assert ledger.waiting_ns().tolist() == [4, 4]
-    assert ledger.bytes_sent().tolist() == [8, 8]
-    assert ledger.num_exchanges().tolist() == [1, 1]
+    assert ledger.totals().compute_ns.tolist() == [8, 0]
+    assert ledger.totals().transfer_ns.tolist() == [4, 3]
+    assert ledger.totals().waiting_ns.tolist() == [4, 4]
+    assert ledger.totals().bytes_sent.tolist() == [8, 8]
+    assert ledger.totals().num_exchanges.tolist() == [1, 1]
 
 
 def test_a_numeric_run_is_read_out_where_it_stops() -> None:

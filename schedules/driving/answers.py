@@ -1,0 +1,23 @@
+"""The facts of an answer: which version, step and time of reading the payload speaks for, the same in both worlds.
+
+| answer of | facts |
+|---|---|
+| `Compute` | the version and step at which it was issued, read then |
+| `Receive`, `Exchange` | those of the sender's payload, as sent |
+| collectives | the version and step of the rank's own payload |
+"""
+
+from __future__ import annotations
+
+from schedules.payload import Array, Payload
+from schedules.training.state import Model
+
+
+def of_kernel(model: Model, size: int, now: int, array: Array = None) -> Payload:
+    """The answer of a kernel that reads the parameters now, in `size` bytes."""
+    return Payload(size, array, model.version, model.steps, now)
+
+
+def of_collective(mine: Payload, size: int, array: Array = None) -> Payload:
+    """A member's answer of a collective to which it has given `mine`."""
+    return Payload(size, array, mine.version, mine.step)

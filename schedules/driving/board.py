@@ -1,0 +1,78 @@
+"""What people are shown of programs: the line at which one stands, and the board of all that wait."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from schedules.operations import OPERATIONS
+from schedules.payload import Handle
+
+
+class Ranked(Protocol):
+    """Whatever has a rank."""
+
+    @property
+    def rank(self) -> int:
+        """Which worker."""
+
+
+class Shown(Protocol):
+    """A stream as a board shows it: one that runs here, or what another rank has told of one of its own."""
+
+    name: str
+    index: int
+    operation: Any
+    start_ns: int
+    awaited: Sequence[Handle] | None
+    is_over: bool
+    is_daemon: bool
+
+    @property
+    def worker(self) -> Ranked:
+        """Whose it is."""
+
+
+def where(program: Any, rank: int, name: str) -> str:
+    """The program's own line: `file.py:12: yield Exchange(...)`."""
+    generator = program
+    while getattr(generator, "gi_yieldfrom", None) is not None and hasattr(generator.gi_yieldfrom, "gi_frame"):
+        generator = generator.gi_yieldfrom
+    frame = generator.gi_frame
+    if frame is None:
+        return f"rank {rank} {name}"
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    return f"{file}:{line}: {linecache.getline(file, line).strip()}"
+
+
+def not_an_operation(program: Any, rank: int, name: str, found: object) -> str:
+    """The message of a program that yields what a world cannot interpret."""
+    names = ", ".join(OPERATIONS)
+    return (
+        f"{where(program, rank, name)}\n  rank {rank}, stream {name}: "
+        f"expected one of the operations {names}; found {found!r} ({type(found).__name__})"
+    )
+
+
+def board(streams: Iterable[Shown], now: int) -> str:
+    """Who waits for what: one line a stream that has not ended, and a remark where two wait for each other in vain."""
+    waiting = [each for each in streams if not each.is_over and not each.is_daemon and each.operation is not None]
+    lines = []
+    for each in waiting:
+        since = f"waiting {(now - each.start_ns) / 1e6:.3f} ms"
+        label = f"rank {each.worker.rank}  {each.name}  #{each.index}"
+        lines.append(f"  {label}  {each.operation}  {since}{_disagreement(each, waiting)}")
+        pending = (handle.running for handle in each.awaited or () if not handle.running.is_over)
+        lines.extend(f"      awaits {running.operation} on {running.name}" for running in pending)
+    return "\n".join(lines)
+
+
+def _disagreement(stream: Shown, waiting: Iterable[Shown]) -> str:
+    """Two ranks that wait for each other with different tags."""
+    rank, operation = stream.worker.rank, stream.operation
+    for other in waiting:
+        is_mutual = other.worker.rank == operation.peer and other.operation.peer == rank
+        if is_mutual and other.operation.tag != operation.tag:
+            return "   <- tags differ: the two programs disagree on order"
+    return ""

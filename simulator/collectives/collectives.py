@@ -1,0 +1,158 @@
+"""Collectives of a run: who has come, by which algorithm, and when each member has its answer.
+
+Two forms. By formula: all begin when the last member is there, and end together, as on an idle network. By flows: each
+member goes through the algorithm's rounds as its messages arrive over the network (`simulator.collectives.rounds`), so
+that it feels late members, slow links and other traffic. In both, the collectives of one group go one behind the other,
+as on one communicator; by flows those of one stream and group, as every stream may have a communicator of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schedules.driving.driver import Handler, Running
+from schedules.errors import ProgramError, ScenarioError
+from schedules.operations import COLLECTIVES, Barrier, Group, Operation
+from schedules.platform.tables import CollectivesTable
+from schedules.platform.volumes import bytes_sent
+from schedules.record.memory import in_flight
+from simulator.collectives.choice import choose
+from simulator.collectives.gathering import Gathering, check_gone
+from simulator.collectives.rounds import Rounds
+from simulator.collectives.tally import Tally
+from simulator.messages.fabric import Levels
+from simulator.messages.traffic import Traffic
+
+
+class Collectives:
+    """The collectives of a run.
+
+    Args:
+        traffic: the transport, and what it goes over.
+        table: which algorithms, in which form.
+        away: ranks that have failed, and the tick at which each is back: until then a formula does not begin.
+    """
+
+    def __init__(self, traffic: Traffic, table: CollectivesTable, away: Mapping[int, float]) -> None:
+        self._traffic, self._table, self._away = traffic, table, away
+        rest = {"all_reduce": "auto"} if table.all_reduce == "hierarchical" else {}
+        self._table_of_rest = table.model_copy(update=rest)  # whoever is left of a node may be fewer than on others
+        self._num_ranks = traffic.ledger.num_ranks
+        self._rounds = Rounds(traffic, self._end) if traffic.fabric is not None and table.form != "closed" else None
+        self._gone: set[int] = set()
+        self._open: dict[tuple[type[Operation], Group, int], list[Gathering]] = {}
+        self._free_ns: dict[Group, int] = {}
+        self._chosen: dict[Any, tuple[Levels, str]] = {}
+        self._tally = Tally()
+
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """What it answers."""
+        return dict.fromkeys(COLLECTIVES, self.post)
+
+    def post(self, running: Running) -> bool:
+        """A member has issued its part."""
+        operation, rank = running.operation, running.worker.rank
+        group = operation.group
+        if group is not None and rank not in group:
+            raise ProgramError(f"rank {rank}: expected to be a member of {operation}")
+        gatherings = self._open.setdefault((operation.__class__, group, operation.tag), [])
+        gathering = next((each for each in gatherings if rank not in each.operations), None)
+        if gathering is None:
+            gathering = self._begin(operation)
+            gatherings.append(gathering)
+        gathering.join(running)
+        if gathering.is_full:
+            gatherings.remove(gathering)
+        if self._rounds is not None:
+            self._rounds.take_turn(gathering, running)
+        elif gathering.is_full:
+            self._run_by_formula(gathering, running.start_ns)
+        return False
+
+    def withdraw(self, running: Running, now: int) -> None:
+        """A part is cancelled: what it has handed over stays, as the others count on it, and nobody is answered."""
+
+    def leave(self, rank: int, now: int) -> None:
+        """A rank has failed for good: the others go on without it, by formula."""
+        self._gone.add(rank)
+        for gatherings in self._open.values():
+            for gathering in [each for each in gatherings if rank in each.members]:
+                gathering.lose(rank)
+                if gathering.is_full:
+                    gatherings.remove(gathering)
+                    if gathering.operations:
+                        self._run_by_formula(gathering, now)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """What they took: see `Tally.rows`."""
+        return self._tally.rows("closed" if self._rounds is None else "flows")
+
+    def _begin(self, operation: Any) -> Gathering:
+        """The first member is there: choose how."""
+        members = range(self._num_ranks) if operation.group is None else operation.group
+        gathering = Gathering(members, *self._choose(operation, members, self._table))
+        gathering.gone = self._gone.intersection(members)
+        return gathering
+
+    def _choose(self, operation: Any, members: Sequence[int], table: CollectivesTable) -> tuple[Levels, str]:
+        """What lies between the members, and which algorithm they take."""
+        key = (type(operation), members, operation.size)
+        if key not in self._chosen:
+            transport = self._traffic.transport
+            levels = transport.levels(self._traffic.fabric, members)
+            outside = levels.outside
+            try:
+                algorithm = choose(
+                    type(operation),
+                    len(members),
+                    operation.size,
+                    outside.bandwidth,
+                    outside.latency,
+                    transport=transport.name,
+                    table=table,
+                    nodes=levels.nodes,
+                    inside=levels.inside,
+                )
+            except ValueError as error:
+                raise ScenarioError(f"scenario: {error}") from None
+            self._chosen[key] = levels, algorithm
+        return self._chosen[key]
+
+    def _run_by_formula(self, gathering: Gathering, now: int) -> None:
+        present = sorted(gathering.operations)
+        first = gathering.operations[present[0]]
+        if gathering.gone:
+            check_gone(first, gathering.gone, present)
+            gathering.levels, gathering.algorithm = self._choose(first, tuple(present), self._table_of_rest)
+        seconds = self._traffic.transport.collective(
+            type(first), len(present), first.size, gathering.levels, gathering.algorithm
+        )
+        back = max((int(self._away[rank]) for rank in present if rank in self._away), default=0)
+        begin = max(now, self._free_ns.get(first.group, 0), back)
+        end = self._free_ns[first.group] = begin + round(seconds * 1e9)
+        gathering.last_ns = begin
+        self._traffic.began(begin, *present)
+        self._traffic.ended(end, *present)
+        for rank in present:
+            self._end(gathering, rank, end)
+
+    def _end(self, gathering: Gathering, rank: int, end: int) -> None:
+        """A member has its answer."""
+        running, n = gathering.arrived.pop(rank), gathering.num_members
+        operation = running.operation
+        kind = type(operation).__name__
+        running.result = gathering.answer(rank)
+        running.ready_ns = min(gathering.last_ns, end)
+        self._traffic.ledger.transferred(
+            rank,
+            running.start_ns,
+            running.ready_ns,
+            end,
+            sent=bytes_sent(kind, n, operation.size, gathering.algorithm),
+            held=in_flight(kind, self._num_ranks if operation.group is None else len(operation.group), operation.size),
+        )
+        self._traffic.end_at(running, end)
+        gathering.num_done += 1
+        if gathering.num_done == n and not isinstance(operation, Barrier):
+            self._tally.enter(gathering, kind, operation.size, (end - gathering.last_ns) / 1e9)

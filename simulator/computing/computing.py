@@ -1,0 +1,104 @@
+"""Kernels on engines: what runs, what waits, and when it is over."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from schedules.driving import answers
+from schedules.driving.driver import Handler, Running
+from schedules.operations import Compute, Operation
+from schedules.platform.stragglers import Pace
+from schedules.record.ledger import Ledger
+from schedules.training.kernels import Kernel
+from simulator.computing.engines import Draw, Engine
+from simulator.computing.retiming import Retiming
+from simulator.events import Events
+
+
+class Computing:
+    """The engines of all workers.
+
+    Attributes:
+        durations, kernels: for every rank, what draws how long its kernels take, and what these compute.
+        retiming: what moves the ends of kernels that run, where ranks may be slowed down; see `retime`.
+    """
+
+    def __init__(self, events: Events, ledger: Ledger) -> None:
+        self._events, self._ledger = events, ledger
+        self._call_at = events.call_at
+        self.kernels: list[Mapping[str, Kernel] | None] = []
+        self._engines: list[defaultdict[str, Engine]] = []
+        self._occupy: Callable[[Engine, Running, int], None] = self._occupy_to_the_end
+        self.durations: list[dict[str, Draw]] = []
+        self.retiming: Retiming | None = None
+
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """What it answers."""
+        return {Compute: self.post}
+
+    def add(self, durations: dict[str, Draw], kernels: Mapping[str, Kernel] | None) -> None:
+        """Add a worker: what draws how long its kernels take, and what they compute (None: nothing)."""
+        self.durations.append(durations)
+        self.kernels.append(kernels)
+        self._engines.append(defaultdict(Engine))
+
+    def retime(self, paces: Sequence[Pace], communication_slowdown: float) -> Retiming:
+        """Have kernels end later where their rank is slowed down: the pace of every rank, and what transfers do."""
+        self.retiming = Retiming(
+            paces,
+            self.durations,
+            communication_slowdown=communication_slowdown,
+            call_at=self._call_at,
+            ledger=self._ledger,
+        )
+        self._occupy = self.retiming.occupy
+        return self.retiming
+
+    def post(self, running: Running) -> bool:
+        """A computation has been issued: it reads the parameters now, and runs when its engine is free."""
+        worker, operation, now = running.worker, running.operation, running.start_ns
+        result = running.result = answers.of_kernel(worker.model, worker.model.size, now)
+        kernels = self.kernels[worker.rank]
+        if kernels is not None:
+            result.array = kernels[operation.kernel](operation)()
+            result.size = result.array.nbytes
+        elif operation.kernel == "backward":
+            result.size = operation.inputs[1][operation.stage]
+        engine = self._engines[worker.rank][operation.engine]
+        if engine.free_ns <= now and not engine.waiting:
+            self._occupy(engine, running, now)
+        else:
+            engine.waiting.append(running)
+            engine.current.hook = self._next_on_engine
+        return False
+
+    def withdraw(self, running: Running, now: int) -> None:
+        """A computation is cancelled: its engine is free, or it does not wait for it any more."""
+        engine = self._engines[running.worker.rank][running.operation.engine]
+        if running is not engine.current:
+            engine.waiting.remove(running)
+        elif running.end_ns > now:
+            if self.retiming is None:
+                self._ledger.shorten(running.worker.rank, running.ready_ns, running.end_ns, now)
+            else:
+                self.retiming.abandon(running, now)
+            engine.free_ns = running.end_ns = now
+            self._next_on_engine(running)
+
+    def _occupy_to_the_end(self, engine: Engine, running: Running, now: int) -> None:
+        operation, rank = running.operation, running.worker.rank
+        engine.current = running
+        running.ready_ns = now
+        engine.free_ns = running.end_ns = end = now + self.durations[rank][operation.kernel]()
+        self._ledger.computed(rank, now, end, operation)
+        self._call_at(end, running.ended)
+
+    def _next_on_engine(self, running: Running) -> None:
+        """The hook of a kernel that others wait behind."""
+        engine = self._engines[running.worker.rank][running.operation.engine]
+        if engine.waiting:
+            following = engine.waiting.popleft()
+            self._occupy(engine, following, running.end_ns)
+            if engine.waiting:
+                following.hook = self._next_on_engine

@@ -1,0 +1,133 @@
+"""Exchanges: both ends rendezvous, and each has the other's payload when it has crossed."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Protocol
+
+from schedules.driving.driver import Handler, Running
+from schedules.errors import ProgramError
+from schedules.operations import Exchange, Operation
+from simulator.messages.fabric import Message
+from simulator.messages.sends import check_sizes
+from simulator.messages.traffic import Traffic
+
+Flight = list[tuple[Message, Running]]
+"""The two messages of an exchange in the air, each with the end that receives it."""
+
+
+class Losses(Protocol):
+    """What ranks that fail do to exchanges (`simulator.faults`)."""
+
+    def refuse(self, running: Running) -> bool | None:
+        """An end is issued. True: it is given up at once; False: it will be told; None: it goes its way."""
+
+    def remember(self, running: Running, other: Running, flight: Flight) -> None:
+        """An exchange is in the air."""
+
+
+class Exchanges:
+    """The exchanges of a run.
+
+    Attributes:
+        losses: what gives exchanges up, where ranks fail and the schedule goes on; None: nothing does.
+    """
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self.losses: Losses | None = None
+
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """What it answers."""
+        return {Exchange: self.post}
+
+    def post(self, running: Running) -> bool:
+        """One end of an exchange has been issued."""
+        if self.losses is not None:
+            told = self.losses.refuse(running)
+            if told is not None:
+                return told
+        traffic, operation, worker = self._traffic, running.operation, running.worker
+        rank, peer, payload = worker.rank, operation.peer, operation.payload
+        pair = traffic.pairs[rank].get(peer) or traffic.pair(rank, peer)
+        other: Running | None = pair.waiting.pop(operation.tag, None)
+        if other is None:
+            pair.waiting[operation.tag] = running
+            return False
+        if other.worker is worker:
+            raise ProgramError(f"rank {rank}: two exchanges with rank {peer} have the tag {operation.tag}")
+        now, other_start, size = running.start_ns, other.start_ns, payload.size
+        running.result = other.operation.payload
+        if running.result.size != size:
+            check_sizes(running, other, size, running.result.size)
+        other.result = payload
+        other.ready_ns = now
+        if traffic.fabric is not None:
+            self._fly(running, other)
+            return False
+        if rank < peer:
+            end, other_end = traffic.transport.exchange(pair, now, other_start, size)
+        else:
+            other_end, end = traffic.transport.exchange(pair, other_start, now, size)
+        traffic.ledger.exchanged(rank, peer, other_start, now, end, other_end, size)
+        if traffic.slowed is not None:
+            traffic.slowed.transfer(rank, now, end)
+            traffic.slowed.transfer(peer, now, other_end)
+        running.end_ns, other.end_ns = end, other_end
+        if end == other_end:  # one call for both ends
+            traffic.call_at(end, partial(_end_both, other, running))
+        else:
+            traffic.call_at(other_end, other.ended)
+            traffic.call_at(end, running.ended)
+        return False
+
+    def withdraw(self, running: Running, now: int) -> None:
+        """An end is cancelled: it does not wait for the other one any more."""
+        pair = self._traffic.pair(running.worker.rank, running.operation.peer)
+        if pair.waiting.get(running.operation.tag) is running:
+            del pair.waiting[running.operation.tag]
+
+    def waiting_for(self, rank: int) -> list[tuple[int, int]]:
+        """The exchanges that others have issued with a rank and that it has not: (peer, tag)."""
+        return [
+            (peer, tag)
+            for peer, pair in self._traffic.pairs[rank].items()
+            for tag, each in pair.waiting.items()
+            if each.worker.rank == peer
+        ]
+
+    def take_waiting(self, rank: int, peer: int, tag: int) -> Running | None:
+        """Take out the end of an exchange that waits for the other one."""
+        waiting: Running | None = self._traffic.pair(rank, peer).waiting.pop(tag, None)
+        return waiting
+
+    def _fly(self, running: Running, other: Running) -> None:
+        """Both directions at once; with gloo each end is over when it has the other's data, else both together."""
+        traffic, now = self._traffic, running.start_ns
+        fabric, transport = traffic.fabric, traffic.transport
+        assert fabric is not None
+        ends: list[int] = []
+        traffic.began(now, running.worker.rank, other.worker.rank)
+
+        def arrived(ending: Running, at: int) -> None:
+            ends.append(at)
+            if not transport.ends_together:
+                traffic.end_transfer(ending, now, at + transport.overhead_ns, is_exchange=True)
+            elif len(ends) == 2:
+                for each in (other, running):
+                    traffic.end_transfer(each, now, at, is_exchange=True)
+
+        def send(sender: Running, receiver: Running) -> tuple[Message, Running]:
+            source, target = sender.worker.rank, receiver.worker.rank
+            leaves = transport.leaves(sender.start_ns, receiver.start_ns, fabric.route(target, source).latency)
+            done = partial(arrived, receiver)
+            return fabric.send(source, target, sender.operation.size, max(now, leaves), now, done), receiver
+
+        flight = [send(running, other), send(other, running)]
+        if self.losses is not None:
+            self.losses.remember(running, other, flight)
+
+
+def _end_both(first: Running, second: Running) -> None:
+    first.ended()
+    second.ended()

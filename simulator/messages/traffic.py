@@ -1,0 +1,84 @@
+"""What exchanges, messages and collectives have in common: transport, network, and the book of transfers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from schedules.driving.driver import Running
+from schedules.errors import ProgramError
+from schedules.operations import Receive
+from schedules.record.ledger import Ledger
+from schedules.record.memory import in_flight
+from schedules.result import LinkRow
+from simulator.computing.retiming import Retiming
+from simulator.events import CallAt
+from simulator.messages.fabric import Fabric
+from simulator.messages.formulas import Ideal, Pair
+
+
+class Traffic:
+    """The bytes under way.
+
+    Args:
+        transport: when messages are there.
+        fabric: what they cross, where they share links; None: every pair has a link of its own.
+        ledger: where transfers are entered.
+        call_at: has something called at a tick.
+        end_at: `end_at(running, tick)` ends an operation.
+    Attributes:
+        slowed: what slows kernels down while transfers of their rank are under way; None: nothing does.
+    """
+
+    def __init__(
+        self,
+        transport: Ideal,
+        fabric: Fabric | None,
+        ledger: Ledger,
+        *,
+        call_at: CallAt,
+        end_at: Callable[[Running, int], None],
+    ) -> None:
+        self.transport, self.fabric, self.ledger = transport, fabric, ledger
+        self.call_at, self.end_at = call_at, end_at
+        self.slowed: Retiming | None = None
+        self.pairs: list[dict[int, Pair]] = [{} for _ in range(ledger.num_ranks)]
+
+    def pair(self, rank: int, peer: int) -> Pair:
+        """What two workers have between them, where each pair has a link of its own."""
+        pair = self.pairs[rank].get(peer)
+        if pair is None:
+            if not 0 <= peer < len(self.pairs) or peer == rank:
+                raise ProgramError(f"rank {rank}: expected a peer among the {len(self.pairs)} workers, found {peer}")
+            pair = self.pairs[rank][peer] = self.pairs[peer][rank] = Pair()
+        return pair
+
+    def began(self, at: int, *ranks: int) -> None:
+        """Bytes from or to these ranks are under way from `at` on, now or later."""
+        if self.slowed is not None:
+            for rank in ranks:
+                self.slowed.transfer_began(rank, at)
+
+    def ended(self, at: int, *ranks: int) -> None:
+        """They are no longer."""
+        if self.slowed is not None:
+            for rank in ranks:
+                self.slowed.transfer_ended(rank, at)
+
+    def end_transfer(self, running: Running, ready: int, end: int, *, is_exchange: bool = False) -> None:
+        """A transfer whose ends were both there at `ready` is over at `end`: enter it, and end the operation."""
+        operation, rank = running.operation, running.worker.rank
+        self.ledger.transferred(
+            rank,
+            running.start_ns,
+            ready,
+            end,
+            sent=0 if isinstance(operation, Receive) else operation.payload.size,
+            is_exchange=is_exchange,
+            held=in_flight(operation.__class__.__name__, 2, operation.size),
+        )
+        self.ended(end, rank)
+        self.end_at(running, end)
+
+    def links(self, now: int) -> Iterator[LinkRow]:
+        """What every direction of a link has carried up to `now`."""
+        return self.fabric.links(now) if self.fabric is not None else self.transport.links(self.pairs, now)
