@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from schedules.result import check_target
 from twinclock.endings import bad_input
 
 
 def check_run_directory(out: Path | None) -> None:
     """A new directory, an empty one, or an earlier run's."""
-    from schedules.result import check_target
-
     if out is not None:
         check_place(out)
         check_target(out)
