@@ -47,7 +47,7 @@ def plain_endings() -> Iterator[None]:
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
-        raise
+        raise  # a UsageError whose message is the whole help, which is not to become one line
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "twinclock"
         raise bad_input(f"{_line(error.format_message())} (see {command} --help)") from None

@@ -39,7 +39,7 @@ DEFAULT = {
 def calibrate(scenario: Path | None, changes: Changes, out: Path, as_json: bool) -> None:
     """Measure this machine and write a [platform] table."""
     resolved = load(scenario or DEFAULT, changes.overrides())
-    check_file(out)
+    check_file(out)  # before the measurement, which would be lost
     if not as_json:
         click.echo(_begin(resolved))
     measured = measure(resolved)

@@ -45,6 +45,7 @@ def sweep(scenario: Path, changes: Changes, out: Path | None, jobs: int, dask: s
     if jobs == 0 or jobs < -1:
         raise bad_input(f"--jobs: expected a number of processes, or -1 for one a core, found {jobs}")
     target = out or Path("runs") / f"{scenario.stem}-sweep"
+    # Made before the directory is looked at: a mistake in the scenario is told first, as by the other commands.
     prepared = Sweep(scenario, target, overrides=changes.overrides())
     check_directory(target, ("cases",))
     if not as_json:

@@ -55,7 +55,7 @@ def topologies(
         _list(as_json)
         return
     if draw is not None:
-        _check_drawing(draw)
+        _check_drawing(draw)  # before the numbers, which take a while for a large graph
     with reading():
         graph, numbers = _numbers(name, workers, values(settings), None if network else (rate, weights))
     files = [draw_graph(graph, draw)] if draw is not None else []
@@ -68,7 +68,7 @@ def topologies(
 
 def _numbers(
     name: str, workers: int, options: dict[str, object], rates: tuple[float, str] | None
-) -> tuple[nx.Graph[int], facts.Facts]:
+) -> tuple[nx.Graph[int], facts.Numbers]:
     """A graph with these rates, or, without any, a network; and its numbers."""
     if rates is None:
         network = facts.build_network(name, workers, options)

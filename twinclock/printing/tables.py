@@ -47,4 +47,5 @@ def _plain(value: object) -> Json:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
+    # A frame's numbers are numpy's, which have `item`. What else there is, a path or a time, is its text.
     return _plain(value.item()) if hasattr(value, "item") else str(value)

@@ -11,7 +11,7 @@ import networkx as nx
 import topologies
 from topologies.physical import places
 
-Facts = dict[str, int | float | str]
+Numbers = dict[str, int | float | str]
 """Names of numbers, and the numbers; a range is text."""
 
 MAX_ROUTED = 64
@@ -38,7 +38,7 @@ def build_network(name: str, workers: int, options: Mapping[str, object]) -> nx.
     return topologies.build_network(name, workers, **given)
 
 
-def graph_facts(graph: nx.Graph[int]) -> Facts:
+def graph_facts(graph: nx.Graph[int]) -> Numbers:
     """Size, degrees, diameter, and what governs gossip on it: chi_1, chi_2, and A²CiD²'s eta and alpha_tilde."""
     degrees = [degree for _, degree in graph.degree]
     chi_1, chi_2 = topologies.chi_1(graph), topologies.chi_2(graph)
@@ -56,7 +56,7 @@ def graph_facts(graph: nx.Graph[int]) -> Facts:
     }
 
 
-def network_facts(network: nx.Graph[int]) -> Facts:
+def network_facts(network: nx.Graph[int]) -> Numbers:
     """How many nodes of each kind, links, and how many links a message crosses."""
     kinds = Counter(data["kind"] for _, data in network.nodes(data=True))
     routed = min(len(places(network)), MAX_ROUTED)
