@@ -1,1 +1,85 @@
-"""The contract that both worlds share: operations, programs, clocks, the scenario, the record of a run."""
+"""The contract that both worlds share: operations, programs, clocks, the scenario, the record of a run.
+
+Its names are what the author of a program needs, from one import (docs/vocabulary.md):
+
+>>> from schedules import Compute, Count, Program, Table, Worker
+
+Each is imported when it is asked for, so `import schedules` costs nothing: the command line's `--help` does it, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import Field, field_validator, model_validator
+
+    from schedules.clocks import StreamKey, Tick
+    from schedules.operations import (
+        AllGather,
+        AllReduce,
+        AllToAll,
+        Arrivals,
+        Await,
+        Barrier,
+        Broadcast,
+        Cancel,
+        Compute,
+        Exchange,
+        Group,
+        Handle,
+        Join,
+        Leave,
+        Meet,
+        Operation,
+        Partner,
+        Payload,
+        Program,
+        Put,
+        Receive,
+        ReduceScatter,
+        Reduction,
+        Send,
+        Start,
+        Take,
+        Until,
+    )
+    from schedules.settings import Count, NonNegative, Number, Positive, Table
+    from schedules.units import Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds
+    from schedules.worker import Worker
+
+# Said three times, because type checkers and editors understand only the imports above and a literal `__all__`, and a
+# running program needs the modules' names; a test holds the three together.
+__all__ = [
+    "AllGather", "AllReduce", "AllToAll", "Arrivals", "Await", "Barrier", "Broadcast", "Bytes", "BytesPerSecond",
+    "Cancel", "Compute", "Count", "Exchange", "Field", "Flop", "FlopPerSecond", "Group", "Handle", "Join", "Leave",
+    "Meet", "NonNegative", "Number", "Operation", "Partner", "Payload", "Positive", "Program", "Put", "Receive",
+    "ReduceScatter", "Reduction", "Seconds", "Send", "Start", "StreamKey", "Table", "Take", "Tick", "Until", "Worker",
+    "field_validator", "model_validator",
+]  # fmt: skip
+
+_NAMES = {
+    "pydantic": ("Field", "field_validator", "model_validator"),
+    "schedules.clocks": ("StreamKey", "Tick"),
+    "schedules.operations": (
+        "AllGather", "AllReduce", "AllToAll", "Arrivals", "Await", "Barrier", "Broadcast", "Cancel", "Compute",
+        "Exchange", "Group", "Handle", "Join", "Leave", "Meet", "Operation", "Partner", "Payload", "Program", "Put",
+        "Receive", "ReduceScatter", "Reduction", "Send", "Start", "Take", "Until",
+    ),
+    "schedules.settings": ("Count", "NonNegative", "Number", "Positive", "Table"),
+    "schedules.units": ("Bytes", "BytesPerSecond", "Flop", "FlopPerSecond", "Seconds"),
+    "schedules.worker": ("Worker",),
+}  # fmt: skip
+_PLACES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of the face where it is used."""
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

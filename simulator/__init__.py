@@ -13,18 +13,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simulator.run import simulate as simulate
 
 __all__ = ["simulate"]
 
+_PLACES = {"simulate": "simulator.run"}
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> object:
     """Import `simulate` where it is used: it brings pandas and SimPy along."""
-    if name == "simulate":
-        from simulator.run import simulate
-
-        return simulate
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import schedules
 from executor import execute
 from schedules.operations import OPERATIONS, parse
 from schedules.record.trace import COLUMNS
@@ -157,6 +158,16 @@ def test_vocabulary_lists_every_operation() -> None:
     table = VOCABULARY.partition("## Operations")[2].partition("\n\nWhat else")[0]
     listed = [name for line in table.splitlines() for name in re.findall(r"`(\w+)\(", line.partition(" | ")[0])]
     assert listed == list(OPERATIONS)
+
+
+def test_vocabulary_names_the_face_of_schedules() -> None:
+    """One import line that works, and every name that there is: operations in their table, the others in the first."""
+    (line,) = blocks(VOCABULARY, "python")
+    exec(compile(line, "docs/vocabulary.md", "exec"), {})
+    table = VOCABULARY.partition("| what for | names |")[2].partition("\n\n")[0]
+    named = {name for name in re.findall(r"`(\w+)`", table) if hasattr(schedules, name)}
+    assert named.isdisjoint(OPERATIONS)
+    assert named | set(OPERATIONS) == set(schedules.__all__)
 
 
 def test_vocabulary_shows_operations_as_they_print() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO
 
 import click
+
+from schedules.errors import ScenarioError, ScheduleError
 
 FAILED = 1
 BAD_INPUT = 2
@@ -20,7 +22,7 @@ class Ending(click.ClickException):
         super().__init__(message)
         self.exit_code = status  # type: ignore[misc]  # click has one a class
 
-    def show(self, file: IO[Any] | None = None) -> None:
+    def show(self, file: IO[str] | None = None) -> None:
         """Print the message."""
         click.echo(f"twinclock: {self.message}", file=file, err=file is None)
 
@@ -45,7 +47,7 @@ def plain_endings() -> Iterator[None]:
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
-        raise
+        raise  # a UsageError whose message is the whole help, which is not to become one line
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "twinclock"
         raise bad_input(f"{_line(error.format_message())} (see {command} --help)") from None
@@ -61,13 +63,12 @@ def plain_endings() -> Iterator[None]:
 
 
 def _expected(error: Exception) -> Ending | None:
-    from schedules.errors import ScheduleError
-    from schedules.scenario import ScenarioError
-
     if isinstance(error, ScenarioError):
         return bad_input(_line(str(error)))
     if isinstance(error, ScheduleError):
         return Ending("\n".join((str(error), *getattr(error, "__notes__", ()))), FAILED)
+    # A broken pipe is `twinclock ... | head`: click ends that in silence. Any other OSError (a full disk, a directory
+    # that was taken away) is the machine's, and no defect of ours.
     if isinstance(error, BrokenPipeError) or not isinstance(error, OSError):
         return None
     return Ending(str(error), FAILED)

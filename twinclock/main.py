@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import click
 
-from twinclock.commands.calibrate import calibrate
-from twinclock.commands.compare import compare
-from twinclock.commands.execute import execute
-from twinclock.commands.export import export
-from twinclock.commands.quickstart import quickstart
-from twinclock.commands.schedules import schedules
-from twinclock.commands.simulate import simulate
-from twinclock.commands.sweep import sweep
-from twinclock.commands.topologies import topologies
 from twinclock.endings import plain_endings
 
 EPILOG = """\b
@@ -26,6 +19,70 @@ Where to begin:
 Exit status: 0; 1 if a run failed; 2 if the input is wrong, in which case nothing is written."""
 
 
+class Listed(NamedTuple):
+    """What is known of a command before it is imported: its line in the listing, and `module:attribute`."""
+
+    line: str
+    place: str
+
+
+COMMANDS = {
+    "quickstart": Listed(
+        "Calibrate, simulate, execute and compare: all on this machine.",
+        "twinclock.commands.quickstart:quickstart",
+    ),
+    "simulate": Listed(
+        "Simulate one scenario and print what came of it, and why.",
+        "twinclock.commands.simulate:simulate",
+    ),
+    "sweep": Listed(
+        "Simulate every case of a scenario's [sweep], in parallel.",
+        "twinclock.commands.sweep:sweep",
+    ),
+    "execute": Listed(
+        "Run one scenario for real on this machine.",
+        "twinclock.commands.execute:execute",
+    ),
+    "calibrate": Listed(
+        "Measure this machine and write a [platform] table.",
+        "twinclock.commands.calibrate:calibrate",
+    ),
+    "compare": Listed(
+        "Lay a simulation beside its execution: writes a report.",
+        "twinclock.commands.compare:compare",
+    ),
+    "export": Listed(
+        "Write a run's trace for Perfetto, as a graph, or as CSV.",
+        "twinclock.commands.export:export",
+    ),
+    "schedules": Listed(
+        "List the schedules, or describe one and its keys.",
+        "twinclock.commands.schedules:schedules",
+    ),
+    "topologies": Listed(
+        "List graphs and networks, or show the numbers of one.",
+        "twinclock.commands.topologies:topologies",
+    ),
+}
+"""The commands in the order of their listing, as people come to need them."""
+
+
+class Loading(Mapping[str, click.Command]):
+    """The commands by name; each is imported when it is looked up. Names alone import nothing."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, attribute = COMMANDS[name].place.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
 class Commands(click.Group):
     """Commands in the order of their listing, whose errors end in one line and an exit status."""
 
@@ -33,12 +90,21 @@ class Commands(click.Group):
         """The names, as people come to need them."""
         return list(self.commands)
 
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The listing of `--help`, from the table: click's own looks every command up, which takes a second."""
+        limit = formatter.width - 6 - max(map(len, COMMANDS))  # as click cuts lines off in a narrow terminal
+        lines = [(name, click.Command(name, help=listed.line)) for name, listed in COMMANDS.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(limit)) for name, command in lines])
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
         """Read the options in front of the command."""
         with plain_endings():
-            return super().make_context(*args, **kwargs)
+            return super().make_context(info_name, args, parent, **extra)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
         with plain_endings():
             return super().invoke(ctx)
@@ -47,7 +113,7 @@ class Commands(click.Group):
 def _version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if not is_asked:
         return
-    from importlib import metadata
+    from importlib import metadata  # as slow as all the rest of `--help`
 
     try:
         click.echo(f"twinclock {metadata.version('twinclock')}")
@@ -59,11 +125,7 @@ def _version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=Commands, epilog=EPILOG, context_settings=SETTINGS)
+@click.group(cls=Commands, commands=Loading(), epilog=EPILOG, context_settings=SETTINGS)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print it.")
 def main() -> None:
     """Simulate distributed-training schedules, execute them, and see how far apart they are."""
-
-
-for command in (quickstart, simulate, sweep, execute, calibrate, compare, export, schedules, topologies):
-    main.add_command(command)

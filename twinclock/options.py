@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
+from schedules.scenario import read, read_value
 from twinclock.endings import bad_input
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., None])
 
 PATH = click.Path(path_type=Path)
 
@@ -26,21 +29,47 @@ def settings_option(words: str) -> Callable[[F], F]:
     return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=words)
 
 
-def changes(command: F) -> F:
-    """`--platform FILE`, `--set KEY=VALUE` and `--seed N`: what is to be changed in a scenario."""
+@dataclass(frozen=True)
+class Changes:
+    """What is to be changed in a scenario: `--platform FILE`, `--set KEY=VALUE` and `--seed N`, as they were given."""
+
+    platform: Path | None
+    settings: tuple[str, ...]
+    seed: int | None
+
+    def overrides(self) -> dict[str, object]:
+        """The values by dotted key of a scenario; of the three options later ones win.
+
+        Raises:
+            Ending: if one cannot be read. Hence a command asks where its turn is, after the mistakes told before.
+        """
+        found = {**_platform(self.platform), **values(self.settings)}
+        for key in found:
+            if key.partition(".")[0] == "sweep":
+                raise bad_input(f"--set {key}: expected a key outside of [sweep], found one of its own")
+        return found if self.seed is None else {**found, "run.seed": self.seed}
+
+
+def changes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--platform`, `--set` and `--seed`, which the command gets as one argument `changes`."""
+
+    @functools.wraps(command)  # click takes the help from it, and the options that were put on the command before
+    def with_changes(
+        *, platform: Path | None, settings: tuple[str, ...], seed: int | None, **others: Path | str | int | None
+    ) -> None:
+        command(changes=Changes(platform, settings, seed), **others)
+
     platform = click.option(
         "--platform", type=PATH, metavar="FILE", help="Take [platform] from here (twinclock calibrate writes one)."
     )
-    seed = click.option("--seed", type=int, metavar="N", help="Short for --set run.seed=N")
     setting = settings_option("Change a key of the scenario, e.g. schedule.rate=2. Can be repeated.")
-    return platform(setting(seed(command)))
+    seed = click.option("--seed", type=int, metavar="N", help="Short for --set run.seed=N")
+    return platform(setting(seed(with_changes)))
 
 
-def values(settings: Sequence[str]) -> dict[str, Any]:
+def values(settings: Sequence[str]) -> dict[str, object]:
     """The values of `--set` by key."""
-    from schedules.scenario import read_value
-
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for setting in settings:
         key, sign, value = (part.strip() for part in setting.partition("="))
         if not sign or not key:
@@ -49,20 +78,9 @@ def values(settings: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def overrides(platform: Path | None, settings: Sequence[str], seed: int | None) -> dict[str, Any]:
-    """The values of `--platform`, `--set` and `--seed` by dotted key of a scenario; later ones win."""
-    found = {**_platform(platform), **values(settings)}
-    for key in found:
-        if key.partition(".")[0] == "sweep":
-            raise bad_input(f"--set {key}: expected a key outside of [sweep], found one of its own")
-    return found if seed is None else {**found, "run.seed": seed}
-
-
-def _platform(file: Path | None) -> dict[str, Any]:
+def _platform(file: Path | None) -> dict[str, object]:
     if file is None:
         return {}
-    from schedules.scenario import read
-
     tables, _ = read(file)
     if not isinstance(tables.get("platform"), dict):
         raise bad_input(f"{file}: expected a table [platform], found none")

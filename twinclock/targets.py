@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from schedules.result import check_target
 from twinclock.endings import bad_input
 
 
 def check_run_directory(out: Path | None) -> None:
     """A new directory, an empty one, or an earlier run's."""
-    from schedules.result import check_target
-
     if out is not None:
         check_place(out)
         check_target(out)
@@ -38,6 +37,7 @@ def check_file(file: Path) -> None:
 
 def check_place(path: Path) -> None:
     """Somewhere below a directory that can be written to."""
+    # A dangling link counts as being there: mkdir would fail at it, after the run.
     above = next(each for each in path.absolute().parents if each.exists() or each.is_symlink())
     if not above.is_dir():
         raise bad_input(f"{path}: expected a place in a directory, found the file {above}")

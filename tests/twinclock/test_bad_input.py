@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schedules import catalogue
-from twinclock.printing.setting_docs import setting_docs, tables
+from twinclock.printing.setting_docs import scenario_tables, setting_docs
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -256,7 +256,9 @@ def known_keys():
     """Every key that a scenario may have, but for those of graphs, problems and users' own schedules."""
     settings = [catalogue.find(name).settings for name in catalogue.names()]
     found = {f"schedule.{each.name}" for model in settings for each in setting_docs(model)}
-    return found | {f"{table}.{each.name}" for table, model in tables().items() for each in setting_docs(model)}
+    return found | {
+        f"{table}.{each.name}" for table, model in scenario_tables().items() for each in setting_docs(model)
+    }
 
 
 def test_every_key_is_tried():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from twinclock.options import PATH, changes, json_option, overrides
+from executor.calibration.calibrate import measure, write_toml
+from schedules.scenario import Scenario, load
+from twinclock.options import PATH, Changes, changes_options, json_option
+from twinclock.printing.platform_rows import platform_rows
 from twinclock.printing.tables import print_json, print_table, print_written
-
-if TYPE_CHECKING:
-    from schedules.scenario import Scenario
+from twinclock.targets import check_file
 
 EXAMPLES = """\b
 Without a SCENARIO, four processes train a small perceptron.
@@ -33,25 +33,13 @@ DEFAULT = {
 
 @click.command(epilog=EXAMPLES)
 @click.argument("scenario", type=PATH, required=False)
-@changes
+@changes_options
 @click.option("--out", type=PATH, default=Path("platform.toml"), metavar="FILE", help="Default: platform.toml")
 @json_option
-def calibrate(
-    scenario: Path | None,
-    platform: Path | None,
-    settings: tuple[str, ...],
-    seed: int | None,
-    out: Path,
-    as_json: bool,
-) -> None:
+def calibrate(scenario: Path | None, changes: Changes, out: Path, as_json: bool) -> None:
     """Measure this machine and write a [platform] table."""
-    from executor.calibration.calibrate import measure, write_toml
-    from schedules.scenario import load
-    from twinclock.printing.platform_rows import platform_rows
-    from twinclock.targets import check_file
-
-    resolved = load(scenario or DEFAULT, overrides(platform, settings, seed))
-    check_file(out)
+    resolved = load(scenario or DEFAULT, changes.overrides())
+    check_file(out)  # before the measurement, which would be lost
     if not as_json:
         click.echo(_begin(resolved))
     measured = measure(resolved)

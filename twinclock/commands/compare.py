@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
+from analysis import compare as compared
 from twinclock.endings import reading
 from twinclock.options import PATH, json_option
+from twinclock.printing.comparison_table import show_comparison
 from twinclock.printing.tables import print_json
+from twinclock.targets import check_place
 
 EXAMPLES = """\b
 Examples:
@@ -25,10 +28,6 @@ Examples:
 @json_option
 def compare(simulated: Path, measured: Path, out: Path, force: bool, as_json: bool) -> None:
     """Lay a simulation beside its execution: writes a report."""
-    from analysis import compare as compared
-    from twinclock.printing.comparison_table import show_comparison
-    from twinclock.targets import check_place
-
     check_place(out)
     with reading():
         comparison = compared(simulated, measured, out, force=force)

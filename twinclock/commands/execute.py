@@ -7,7 +7,11 @@ from pathlib import Path
 
 import click
 
-from twinclock.options import PATH, changes, json_option, overrides, replay_option, scenario_argument
+from executor.launching.launch import execute as run
+from schedules.scenario import load
+from twinclock.options import PATH, Changes, changes_options, json_option, replay_option, scenario_argument
+from twinclock.printing.run_summary import show
+from twinclock.targets import check_run_directory
 
 EXAMPLES = """\b
 Examples:
@@ -22,26 +26,13 @@ On a cluster:
 
 @click.command(epilog=EXAMPLES)
 @scenario_argument
-@changes
+@changes_options
 @click.option("--out", type=PATH, metavar="DIR", help="Where to keep the run. Default: a new directory in runs/")
 @replay_option
 @json_option
-def execute(
-    scenario: Path,
-    platform: Path | None,
-    settings: tuple[str, ...],
-    seed: int | None,
-    out: Path | None,
-    replay: Path | None,
-    as_json: bool,
-) -> None:
+def execute(scenario: Path, changes: Changes, out: Path | None, replay: Path | None, as_json: bool) -> None:
     """Run one scenario for real on this machine."""
-    from executor.launching.launch import execute as run
-    from schedules.scenario import load
-    from twinclock.printing.run_summary import show
-    from twinclock.targets import check_run_directory
-
-    resolved = load(scenario, overrides(platform, settings, seed))
+    resolved = load(scenario, changes.overrides())
     target = out or Path("runs") / f"{scenario.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     check_run_directory(target)
     result = run(resolved, out=target, replay=replay)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from analysis import export as exported
 from twinclock.endings import reading
 from twinclock.options import PATH, json_option
 from twinclock.printing.tables import print_json, print_written
+from twinclock.targets import check_file
 
 NAMES = {"perfetto": "trace.perfetto.json", "graphml": "communication.graphml", "csv": "trace.csv"}
 
@@ -31,9 +33,6 @@ Examples:
 @json_option
 def export(run_dir: Path, format_: str, out: Path | None, as_json: bool) -> None:
     """Write a run's trace for Perfetto, as a graph, or as CSV."""
-    from analysis import export as exported
-    from twinclock.targets import check_file
-
     target = out or run_dir / NAMES[format_]
     with reading():
         check_file(target)

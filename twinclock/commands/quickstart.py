@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
+from twinclock.commands.quickstart_steps import STEPS, Quickstart
 from twinclock.options import PATH, json_option
 from twinclock.printing.tables import print_json
+from twinclock.targets import check_directory
 
 EXAMPLES = """\b
 It takes about a minute, needs no GPU and no network, and leaves in DIR:
@@ -30,9 +31,6 @@ Examples:
 @json_option
 def quickstart(out: Path, as_json: bool) -> None:
     """Calibrate, simulate, execute and compare: all on this machine."""
-    from twinclock.commands.quickstart_steps import STEPS, Quickstart
-    from twinclock.targets import check_directory
-
     check_directory(out, ("scenario.toml", "platform.toml"))
     begin = time.monotonic()
     with Quickstart(out) as started:
@@ -51,7 +49,7 @@ def _say(line: str, *, as_json: bool) -> None:
     click.echo(line, err=as_json)
 
 
-def _told(started: Any) -> dict[str, Any]:
+def _told(started: Quickstart) -> dict[str, object]:
     comparison = started.comparison
     told = {"claim": comparison.claim, "verdict": comparison.verdict, "error": comparison.error}
     return {**told, "platform": started.platform, "out": started.out, "files": comparison.files}

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from analysis import Comparison
+from analysis import compare as compared
+from executor.calibration.calibrate import measure, write_toml
+from executor.launching.launch import Ranks
+from simulator.run import simulate as run
+from simulator.sweep import Sweep
 from twinclock.printing.comparison_table import comparison_lines
 from twinclock.printing.platform_rows import platform_rows
 from twinclock.printing.run_summary import rows, title
 from twinclock.printing.sweep_figures import draw
 from twinclock.printing.sweep_table import sweep_lines
 from twinclock.printing.tables import table_lines
-
-if TYPE_CHECKING:
-    from analysis import Comparison
-    from executor.launching.launch import Ranks
 
 WORKERS = 4
 """Processes that are calibrated and executed."""
@@ -82,8 +85,6 @@ class Quickstart:
         self._exit = ExitStack()
 
     def __enter__(self) -> Quickstart:
-        from executor.launching.launch import Ranks
-
         self.out.mkdir(parents=True, exist_ok=True)
         self.ranks = self._exit.enter_context(Ranks())
         return self
@@ -101,10 +102,6 @@ class Quickstart:
 
 def calibrate(quickstart: Quickstart) -> Iterable[str]:
     """Measure this machine; write platform.toml and scenario.toml."""
-    import tomllib
-
-    from executor.calibration.calibrate import measure, write_toml
-
     assumed = {"platform": {"gradient": DEVICE}}
     quickstart.platform = measure({**tomllib.loads(SCENARIO), **assumed}, ranks=quickstart.ranks).platform
     written = write_toml(quickstart.platform, quickstart.out / "platform.toml")
@@ -114,8 +111,6 @@ def calibrate(quickstart: Quickstart) -> Iterable[str]:
 
 def sweep(quickstart: Quickstart) -> Iterable[str]:
     """Simulate every case of the scenario's [sweep]; earlier ones are of an earlier calibration."""
-    from simulator.sweep import Sweep
-
     target = quickstart.out / "sweep"
     shutil.rmtree(target, ignore_errors=True)
     prepared = Sweep(quickstart.scenario, target)
@@ -134,8 +129,6 @@ def execute(quickstart: Quickstart) -> Iterable[str]:
 
 def simulate(quickstart: Quickstart) -> Iterable[str]:
     """Simulate the same."""
-    from simulator.run import simulate as run
-
     target = quickstart.out / "simulated"
     result = run(quickstart.scenario)
     result.save(target)
@@ -144,8 +137,6 @@ def simulate(quickstart: Quickstart) -> Iterable[str]:
 
 def compare(quickstart: Quickstart) -> Iterable[str]:
     """Lay the two side by side."""
-    from analysis import compare as compared
-
     out = quickstart.out
     quickstart.comparison = compared(out / "simulated", out / "measured", out / "report")
     return [*comparison_lines(quickstart.comparison), f"wrote {quickstart.comparison.files[0]}"]

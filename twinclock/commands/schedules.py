@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
 
 import click
 
+from schedules import catalogue
+from schedules.catalogue import Entry
 from twinclock.endings import bad_input, reading
 from twinclock.options import json_option
+from twinclock.printing.setting_docs import scenario_tables, setting_docs, shown
 from twinclock.printing.tables import print_json, table_lines
-
-if TYPE_CHECKING:
-    from schedules.catalogue import Entry
 
 EXAMPLES = """\b
 Examples:
@@ -39,15 +38,11 @@ def schedules(name: str | None, tables: bool, as_json: bool) -> None:
 
 
 def _find(name: str) -> Entry:
-    from schedules import catalogue
-
     with reading():
         return catalogue.find(name)
 
 
 def _show_all(as_json: bool) -> None:
-    from schedules import catalogue
-
     entries = [catalogue.find(each) for each in catalogue.names()]
     if as_json:
         print_json([_described(entry) for entry in entries])
@@ -58,15 +53,11 @@ def _show_all(as_json: bool) -> None:
 
 
 def _keys(entry: Entry) -> str:
-    from twinclock.printing.setting_docs import setting_docs, shown
-
     docs = setting_docs(entry.settings)
     return ", ".join(each.name if each.is_required else f"{each.name} = {shown(each.default)}" for each in docs)
 
 
 def _show_one(entry: Entry, as_json: bool) -> None:
-    from twinclock.printing.setting_docs import setting_docs
-
     if as_json:
         print_json(_described(entry))
         return
@@ -76,9 +67,7 @@ def _show_one(entry: Entry, as_json: bool) -> None:
 
 
 def _show_tables(as_json: bool) -> None:
-    from twinclock.printing.setting_docs import setting_docs, tables
-
-    found = {name: setting_docs(model) for name, model in tables().items()}
+    found = {name: setting_docs(model) for name, model in scenario_tables().items()}
     if as_json:
         print_json({name: [each.as_dict() for each in docs] for name, docs in found.items()})
         return
@@ -98,8 +87,6 @@ def _print_docs(rows: list[tuple[str, str, str, str]]) -> None:
             click.echo(textwrap.fill(doc, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6))
 
 
-def _described(entry: Entry) -> dict[str, Any]:
-    from twinclock.printing.setting_docs import setting_docs
-
+def _described(entry: Entry) -> dict[str, object]:
     told = {"name": entry.name, "summary": entry.summary, "source": entry.source}
     return {**told, "settings": [each.as_dict() for each in setting_docs(entry.settings)]}

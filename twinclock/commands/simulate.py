@@ -6,7 +6,12 @@ from pathlib import Path
 
 import click
 
-from twinclock.options import PATH, changes, json_option, overrides, replay_option, scenario_argument
+from analysis.measures.explanation import explain_result
+from schedules.scenario import load
+from simulator.run import simulate as run
+from twinclock.options import PATH, Changes, changes_options, json_option, replay_option, scenario_argument
+from twinclock.printing.run_summary import show
+from twinclock.targets import check_run_directory
 
 EXAMPLES = """\b
 Examples:
@@ -20,27 +25,13 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @scenario_argument
-@changes
+@changes_options
 @click.option("--out", type=PATH, metavar="DIR", help="Keep the run here; without it nothing is written.")
 @replay_option
 @json_option
-def simulate(
-    scenario: Path,
-    platform: Path | None,
-    settings: tuple[str, ...],
-    seed: int | None,
-    out: Path | None,
-    replay: Path | None,
-    as_json: bool,
-) -> None:
+def simulate(scenario: Path, changes: Changes, out: Path | None, replay: Path | None, as_json: bool) -> None:
     """Simulate one scenario and print what came of it, and why."""
-    from analysis.measures.explanation import explain_result
-    from schedules.scenario import load
-    from simulator.run import simulate as run
-    from twinclock.printing.run_summary import show
-    from twinclock.targets import check_run_directory
-
-    resolved = load(scenario, overrides(platform, settings, seed))
+    resolved = load(scenario, changes.overrides())
     check_run_directory(out)
     result = run(resolved, replay=replay)
     show(result, out and result.save(out), as_json=as_json, explanation=explain_result(result))

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from simulator.sweep import Sweep
 from twinclock.endings import FAILED, INTERRUPTED, Ending, bad_input
-from twinclock.options import PATH, changes, json_option, overrides, scenario_argument
+from twinclock.options import PATH, Changes, changes_options, json_option, scenario_argument
+from twinclock.printing.sweep_figures import draw
+from twinclock.printing.sweep_table import show_table
 from twinclock.printing.tables import print_json, print_written
+from twinclock.targets import check_directory
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from simulator.sweep import Sweep
 
 EXAMPLES = """\b
 The scenario says what varies; lists multiply:
@@ -33,31 +35,18 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @scenario_argument
-@changes
+@changes_options
 @click.option("--out", type=PATH, metavar="DIR", help="Where to keep it. Default: runs/SCENARIO-sweep")
 @click.option("--jobs", type=int, default=-1, metavar="N", help="Processes at a time. Default: one a core")
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler.")
 @json_option
-def sweep(
-    scenario: Path,
-    platform: Path | None,
-    settings: tuple[str, ...],
-    seed: int | None,
-    out: Path | None,
-    jobs: int,
-    dask: str | None,
-    as_json: bool,
-) -> None:
+def sweep(scenario: Path, changes: Changes, out: Path | None, jobs: int, dask: str | None, as_json: bool) -> None:
     """Simulate every case of a scenario's [sweep], in parallel."""
-    from simulator.sweep import Sweep
-    from twinclock.printing.sweep_figures import draw
-    from twinclock.printing.sweep_table import show_table
-    from twinclock.targets import check_directory
-
     if jobs == 0 or jobs < -1:
         raise bad_input(f"--jobs: expected a number of processes, or -1 for one a core, found {jobs}")
     target = out or Path("runs") / f"{scenario.stem}-sweep"
-    prepared = Sweep(scenario, target, overrides=overrides(platform, settings, seed))
+    # Made before the directory is looked at: a mistake in the scenario is told first, as by the other commands.
+    prepared = Sweep(scenario, target, overrides=changes.overrides())
     check_directory(target, ("cases",))
     if not as_json:
         click.echo(_begin(prepared))

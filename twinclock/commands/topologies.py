@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
+import networkx as nx
 
+from topologies import GRAPHS, NETWORKS
+from topologies.registry import Entry
 from twinclock.endings import bad_input, reading
 from twinclock.options import PATH, json_option, settings_option, values
+from twinclock.printing import topology_facts as facts
 from twinclock.printing.tables import print_json, print_table, print_written
-
-if TYPE_CHECKING:
-    from topologies.registry import Entry
+from twinclock.printing.topology_drawing import draw as draw_graph
+from twinclock.targets import check_file
 
 EXAMPLES = """\b
 Examples:
@@ -52,23 +55,21 @@ def topologies(
         _list(as_json)
         return
     if draw is not None:
-        _check_drawing(draw)
+        _check_drawing(draw)  # before the numbers, which take a while for a large graph
     with reading():
-        graph, facts = _numbers(name, workers, values(settings), None if network else (rate, weights))
-    files = [_draw(graph, draw)] if draw is not None else []
+        graph, numbers = _numbers(name, workers, values(settings), None if network else (rate, weights))
+    files = [draw_graph(graph, draw)] if draw is not None else []
     if as_json:
-        print_json({**facts, "files": files})
+        print_json({**numbers, "files": files})
         return
-    print_table([(key, _shown(value)) for key, value in facts.items()])
+    print_table([(key, _shown(value)) for key, value in numbers.items()])
     print_written(files)
 
 
 def _numbers(
-    name: str, workers: int, options: dict[str, Any], rates: tuple[float, str] | None
-) -> tuple[Any, dict[str, Any]]:
+    name: str, workers: int, options: dict[str, object], rates: tuple[float, str] | None
+) -> tuple[nx.Graph[int], facts.Numbers]:
     """A graph with these rates, or, without any, a network; and its numbers."""
-    from twinclock.printing import topology_facts as facts
-
     if rates is None:
         network = facts.build_network(name, workers, options)
         return network, facts.network_facts(network)
@@ -77,15 +78,7 @@ def _numbers(
     return graph, facts.graph_facts(graph)
 
 
-def _draw(graph: Any, file: Path) -> Path:
-    from twinclock.printing.topology_drawing import draw
-
-    return draw(graph, file)
-
-
 def _check_drawing(file: Path) -> None:
-    from twinclock.targets import check_file
-
     if file.suffix not in (".svg", ".png"):
         raise bad_input(f"--draw: expected a file name ending in .svg or .png, found {str(file)!r}")
     check_file(file)
@@ -96,8 +89,6 @@ def _shown(value: object) -> str:
 
 
 def _list(as_json: bool) -> None:
-    from topologies import GRAPHS, NETWORKS
-
     if as_json:
         print_json({"graphs": _described(GRAPHS), "networks": _described(NETWORKS)})
         return
@@ -108,7 +99,7 @@ def _list(as_json: bool) -> None:
     click.echo("twinclock topologies NAME --workers N shows the numbers of one.")
 
 
-def _print_entries(entries: Any) -> None:
+def _print_entries(entries: Mapping[str, Entry]) -> None:
     for name, entry in entries.items():
         click.echo(f"{', '.join((name, *entry.aliases))}\n  {entry.summary}\n  Source: {entry.source}")
         if entry.options:
@@ -116,11 +107,11 @@ def _print_entries(entries: Any) -> None:
         click.echo()
 
 
-def _described(entries: Any) -> list[dict[str, Any]]:
+def _described(entries: Mapping[str, Entry]) -> list[dict[str, object]]:
     return [_entry(name, entry) for name, entry in entries.items()]
 
 
-def _entry(name: str, entry: Entry) -> dict[str, Any]:
+def _entry(name: str, entry: Entry) -> dict[str, object]:
     options = {key: "required" if each is Parameter.empty else each for key, each in entry.options.items()}
     told = {"name": name, "aliases": entry.aliases, "summary": entry.summary, "source": entry.source}
     return {**told, "options": options}

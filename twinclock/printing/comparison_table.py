@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schedules.record.quantities import percent, quantity
 from twinclock.printing.tables import print_written, table_lines
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ def show_comparison(comparison: Comparison) -> None:
 
 def comparison_lines(comparison: Comparison) -> list[str]:
     """The numbers side by side, the claim, and what to know before believing it."""
-    from schedules.record.quantities import percent, quantity
-
     summary = {row["key"]: row for row in comparison.summary.to_dict("records")}
     rows = [
         [name, *(quantity(key, summary[key][world]) for world in comparison.runs), percent(summary[key]["error"])]

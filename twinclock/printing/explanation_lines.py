@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
+from analysis.measures.explanation import (
+    COLLECTIVE_COLUMNS,
+    Explanation,
+    collective_cells,
+    part_name,
+    part_place,
+    share,
+)
+from schedules.record.quantities import with_unit
 from twinclock.printing.tables import table_lines
-
-if TYPE_CHECKING:
-    from analysis.measures.explanation import Explanation
 
 NO_TRACE = "run.trace = true shows the critical path and who waited for whom"
 
@@ -27,9 +32,6 @@ def _block(header: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable
 
 
 def _path(explanation: Explanation) -> list[str]:
-    from analysis.measures.explanation import part_name, part_place, share
-    from schedules.record.quantities import with_unit
-
     if explanation.path is None:
         return [NO_TRACE]
     rows = []
@@ -42,9 +44,6 @@ def _path(explanation: Explanation) -> list[str]:
 
 
 def _waits(explanation: Explanation) -> list[str]:
-    from analysis.measures.explanation import share
-    from schedules.record.quantities import with_unit
-
     rows = [
         (
             f"rank {each['rank']} for rank {each['waited_for']}",
@@ -57,16 +56,11 @@ def _waits(explanation: Explanation) -> list[str]:
 
 
 def _collectives(explanation: Explanation) -> list[str]:
-    from analysis.measures.explanation import COLLECTIVE_COLUMNS, collective_cells
-
     header = ("collectives", *COLLECTIVE_COLUMNS[1:])
     return _block(header, [collective_cells(each) for each in explanation.collectives], (1, 2, 4, 5, 6, 7, 8))
 
 
 def _links(explanation: Explanation) -> list[str]:
-    from analysis.measures.explanation import share
-    from schedules.record.quantities import with_unit
-
     rows = [
         (each["link"], share(each["utilisation"]), with_unit(each["carried_bytes"], "B")) for each in explanation.links
     ]
@@ -74,8 +68,6 @@ def _links(explanation: Explanation) -> list[str]:
 
 
 def _ranks(explanation: Explanation) -> list[str]:
-    from analysis.measures.explanation import share
-
     names = ("computing", "communicating", "idle")
     rows = [(f"rank {each['rank']}", *(share(each[name]) for name in names)) for each in explanation.ranks]
     return _block(("busiest ranks", *names), rows, (1, 2, 3))

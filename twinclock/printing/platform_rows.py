@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from schedules.record.quantities import percent, with_unit
+
 
 def platform_rows(platform: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values, for people."""
-    from schedules.record.quantities import percent, with_unit
-
     gradient, link = platform["gradient"], platform.get("link")
     spread = f", {gradient['distribution']}, cv {percent(gradient['cv'], signed=False)}" if gradient.get("cv") else ""
     rows = [("gradient", with_unit(gradient["mean"], "s", 3) + spread)]

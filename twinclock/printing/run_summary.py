@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schedules.record.quantities import number, quantity, resolved
+from twinclock.printing.explanation_lines import explanation_lines
 from twinclock.printing.tables import print_json, print_table, print_written
 
 if TYPE_CHECKING:
@@ -49,8 +51,6 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
     click.echo(title(result))
     print_table([(f"  {name}", value) for name, value in rows(result.summary)])
     if explanation is not None:
-        from twinclock.printing.explanation_lines import explanation_lines
-
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
         print_written([out])
@@ -68,8 +68,6 @@ def title(result: Result) -> str:
 
 def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The lines of the table: those that everybody looks at, then whatever else the schedule says of itself."""
-    from schedules.record.quantities import quantity
-
     lines = []
     for name, parts in ROWS:
         values = [f"{_told(key, summary[key])} {words}".strip() for key, words in parts if summary.get(key) is not None]
@@ -90,8 +88,6 @@ def _whose(peaks: Sequence[int]) -> str:
 
 def _steady(summary: Mapping[str, Any]) -> str:
     """What a run until a precision found, and what it cost."""
-    from schedules.record.quantities import quantity, resolved
-
     mean, low, high = (summary[f"throughput_{each}"] for each in ("mean", "low", "high"))
     parts = ["not known"]
     if low is not None and high is not None:
@@ -103,6 +99,4 @@ def _steady(summary: Mapping[str, Any]) -> str:
 
 
 def _told(key: str, value: float) -> str:
-    from schedules.record.quantities import number, quantity
-
     return number(value) if key.endswith("_per_s") else quantity(key, value)

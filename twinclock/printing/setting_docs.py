@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from schedules import units
+from schedules.platform import computing
+from schedules.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -38,38 +45,31 @@ class SettingDoc:
         return self.name, self.type, default, self.doc
 
 
-def setting_docs(model: Any) -> list[SettingDoc]:
+def setting_docs(model: type[BaseModel]) -> list[SettingDoc]:
     """All keys of a pydantic model, in its order."""
     return [_doc(name, field) for name, field in model.model_fields.items()]
 
 
-def tables() -> Mapping[str, Any]:
+def scenario_tables() -> dict[str, type[BaseModel]]:
     """The tables of a scenario beside [schedule], and the tables within them."""
-    from schedules.scenario import Scenario
-
-    fields = Scenario.model_fields
-    found: dict[str, Any] = {name: field.annotation for name, field in fields.items()}
-    del found["program"], found["schedule"]
+    fields = {name: field.annotation for name, field in Scenario.model_fields.items()}
+    del fields["schedule"]  # its keys depend on the program: `twinclock schedules NAME` shows them
+    found = {name: model for name, annotation in fields.items() for model in _models(annotation)}
     for name, table in list(found.items()):
         for key, field in table.model_fields.items():
             found |= {f"{name}.{key}": inner for inner in _models(field.annotation)}
     return found
 
 
-def _models(annotation: Any) -> list[Any]:
+def _models(annotation: object) -> list[type[BaseModel]]:
     """The model that a field holds, be it optional; a table with any names (`dict`) is none."""
-    from pydantic import BaseModel
-
     kinds = get_args(annotation) if get_origin(annotation) is UnionType else (annotation,)
     return [each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def shown(value: object) -> str:
     """A value as it would stand in the file."""
-    from pydantic import BaseModel
-
-    if isinstance(value, BaseModel):
-        value = value.model_dump(exclude_defaults=True)
+    value = _plain(value)
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {shown(each)}" for key, each in value.items()) + " }" if value else "{}"
     if isinstance(value, float):
@@ -77,38 +77,38 @@ def shown(value: object) -> str:
     return json.dumps(value)
 
 
-def _doc(name: str, field: Any) -> SettingDoc:
-    from pydantic import BaseModel
+def _plain(value: object) -> object:
+    return value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
 
-    default = None if field.is_required() else field.default
-    if isinstance(default, BaseModel):
-        default = default.model_dump(exclude_defaults=True)
+
+def _doc(name: str, field: FieldInfo) -> SettingDoc:
+    default = None if field.is_required() else _plain(field.default)
     doc = " ".join((field.description or "").split())
     return SettingDoc(name, _type(field), field.is_required(), default, doc)
 
 
-def _type(field: Any) -> str:
+def _type(field: FieldInfo) -> str:
     return _known(field.metadata) or _words(field.annotation) + _bounds(field.metadata)
 
 
-def _known(metadata: Any) -> str | None:
-    """The words for a quantity, or another type that is told by how it is read."""
-    from schedules import units
-    from schedules.platform import computing
-
-    words: dict[Any, str] = {
-        units.Seconds: 'seconds, or text like "50 us"',
-        units.BytesPerSecond: 'bytes/s, or text like "10 Gbit/s"',
-        units.Bytes: 'bytes, or text like "25 MB"',
-        units.Flop: 'FLOP, or text like "4.1 TFLOP"',
-        units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
-        computing.Speeds: "table by rank | list",
-    }
-    return next((told for kind, told in words.items() if kind.__metadata__[0] in metadata), None)
+QUANTITIES: dict[object, str] = {
+    units.Seconds: 'seconds, or text like "50 us"',
+    units.BytesPerSecond: 'bytes/s, or text like "10 Gbit/s"',
+    units.Bytes: 'bytes, or text like "25 MB"',
+    units.Flop: 'FLOP, or text like "4.1 TFLOP"',
+    units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
+    computing.Speeds: "table by rank | list",
+}
+"""The words for a quantity, or another type that is told by how it is read."""
 
 
-def _words(annotation: Any) -> str:
-    kinds = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+def _known(metadata: Sequence[object]) -> str | None:
+    # pydantic takes an Annotated type apart, so a quantity is recognised by its reader, the first of its metadata.
+    return next((words for kind, words in QUANTITIES.items() if get_args(kind)[1] in metadata), None)
+
+
+def _words(annotation: object) -> str:
+    kinds: dict[object, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}
     if annotation in kinds:
         return kinds[annotation]
     origin, inner = get_origin(annotation), get_args(annotation)
@@ -119,10 +119,11 @@ def _words(annotation: Any) -> str:
     if origin is list:
         return "list"
     others = [each for each in inner if each is not type(None)]
+    # `X | None` has another origin where X is Annotated (Union) than where it is a class (UnionType).
     return _words(others[0]) if origin in (UnionType, Union) and len(others) == 1 else "table"
 
 
-def _bounds(metadata: list[Any]) -> str:
+def _bounds(metadata: Sequence[object]) -> str:
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     bounds = [(sign, getattr(each, name)) for each in metadata for name, sign in signs.items() if hasattr(each, name)]
     return " " + ", ".join(f"{sign} {bound:g}" for sign, bound in bounds) if bounds else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.figures.bars import consensus_against_time, rate_overview, save
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,8 +19,6 @@ def draw(table: pd.DataFrame, series: pd.DataFrame | None, out: Path) -> list[Pa
     Where the communication rate varies: throughput, utilization and staleness against it. Where there are numbers:
     consensus distance against time, a figure a rate.
     """
-    from analysis.figures.bars import consensus_against_time, rate_overview, save
-
     good = table[table["error"] == ""]
     files: list[Path] = []
     if RATE in good and good[RATE].nunique() > 1:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schedules.record.quantities import number, quantity
 from twinclock.printing.tables import table_lines
 
 if TYPE_CHECKING:
@@ -43,16 +44,12 @@ def sweep_lines(table: pd.DataFrame, settings: list[str]) -> list[str]:
 
 
 def _setting(value: object) -> str:
-    from schedules.record.quantities import number
-
     if isinstance(value, bool):
         return str(value).lower()
     return number(value) if isinstance(value, float) else str(value)
 
 
 def _row(row: dict[Any, Any], settings: list[str], numbers: list[str]) -> list[str]:
-    from schedules.record.quantities import number, quantity
-
     told = [_setting(row[key]) for key in settings]
     if row["error"]:
         return [*told, "failed", *("" for _ in numbers[1:])]

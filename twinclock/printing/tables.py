@@ -6,9 +6,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 def print_json(value: object) -> None:
@@ -37,7 +38,7 @@ def print_written(paths: Iterable[Path]) -> None:
         click.echo(f"wrote {path}")
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> Json:
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -46,4 +47,5 @@ def _plain(value: object) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
+    # A frame's numbers are numpy's, which have `item`. What else there is, a path or a time, is its text.
     return _plain(value.item()) if hasattr(value, "item") else str(value)

@@ -5,45 +5,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import networkx as nx
+import networkx as nx
+
+import topologies
+from topologies.physical import places
+
+Numbers = dict[str, int | float | str]
+"""Names of numbers, and the numbers; a range is text."""
 
 MAX_ROUTED = 64
 """Routes are counted between so many workers at most: there are n (n - 1) of them."""
 
 
-def build_graph(name: str, workers: int, options: Mapping[str, Any], *, rate: float, weights: str) -> nx.Graph[int]:
+def build_graph(name: str, workers: int, options: Mapping[str, object], *, rate: float, weights: str) -> nx.Graph[int]:
     """A communication graph with its rates.
 
     Raises:
         ValueError: for an unknown name or option, or an impossible size or value.
     """
-    import topologies
-
     return topologies.with_rates(topologies.build(name, workers, **options), rate, weights)
 
 
-def build_network(name: str, workers: int, options: Mapping[str, Any]) -> nx.Graph[int]:
+def build_network(name: str, workers: int, options: Mapping[str, object]) -> nx.Graph[int]:
     """A physical network; the graph that `dedicated` needs is named by its option `graph`.
 
     Raises:
         ValueError: for an unknown name or option, or an impossible size or value.
     """
-    import topologies
-
     graph = options.get("graph")
     given = {**options, "graph": topologies.build(graph, workers)} if isinstance(graph, str) else options
     return topologies.build_network(name, workers, **given)
 
 
-def graph_facts(graph: nx.Graph[int]) -> dict[str, Any]:
+def graph_facts(graph: nx.Graph[int]) -> Numbers:
     """Size, degrees, diameter, and what governs gossip on it: chi_1, chi_2, and A²CiD²'s eta and alpha_tilde."""
-    import networkx as nx
-
-    import topologies
-
     degrees = [degree for _, degree in graph.degree]
     chi_1, chi_2 = topologies.chi_1(graph), topologies.chi_2(graph)
     eta, alpha_tilde = topologies.a2cid2_parameters(chi_1, chi_2)
@@ -60,11 +56,8 @@ def graph_facts(graph: nx.Graph[int]) -> dict[str, Any]:
     }
 
 
-def network_facts(network: nx.Graph[int]) -> dict[str, Any]:
+def network_facts(network: nx.Graph[int]) -> Numbers:
     """How many nodes of each kind, links, and how many links a message crosses."""
-    import topologies
-    from topologies.physical import places
-
     kinds = Counter(data["kind"] for _, data in network.nodes(data=True))
     routed = min(len(places(network)), MAX_ROUTED)
     hops = [len(route) for route in topologies.routes(network, permutations(range(routed), 2)).values()]

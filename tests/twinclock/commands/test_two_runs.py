@@ -68,7 +68,6 @@ def test_execute_prints_and_keeps_the_run(here, scenario, run, simulated):
 
 
 def test_execute_keeps_runs_in_new_directories(here, scenario, run, monkeypatch):
-    from executor.launching import launch
     from simulator import simulate
 
     seen = []
@@ -77,7 +76,7 @@ def test_execute_keeps_runs_in_new_directories(here, scenario, run, monkeypatch)
         seen.append((out, replay))
         return simulate(resolved)
 
-    monkeypatch.setattr(launch, "execute", execute)
+    monkeypatch.setattr(execute_command, "run", execute)
     monkeypatch.setattr(execute_command, "datetime", Noon)
     result = run("execute", scenario())
     assert result.exit_code == 0, result.stderr
