@@ -11,13 +11,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, Protocol
 
 import simpy
 
 Call = Callable[[], object]
 CallAt = Callable[[int, Call], None]
-"""`call_at(tick, call)`: have something called at a tick, now or later, after what is to be called then already."""
+"""`call_at(tick, call)`: have something called at a tick, now or later, after what is to happen then already."""
+
+
+class Ending(Protocol):
+    """What may be queued as it is: an operation whose end is due, or anything else with such a method."""
+
+    def ended(self) -> object:
+        """It is due."""
+
+
+EndAt = Callable[[int, Ending], None]
+"""`end_at(tick, ending)`: have its `ended()` called at a tick, like `CallAt`."""
+
+
+class _Due:
+    """A call in the shape of an operation, so that the loop need not tell them apart."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self, call: Call) -> None:
+        self.ended = call
+
 
 _NORMAL = simpy.events.NORMAL
 
@@ -27,7 +48,7 @@ class _Environment(simpy.Environment):
 
     def schedule(self, event: simpy.Event, priority: Any = _NORMAL, delay: float = 0) -> None:
         """Queue an event of SimPy's own."""
-        heappush(self._queue, (self._now + delay, priority, next(self._eid), partial(_happen, event)))  # type: ignore[misc]
+        heappush(self._queue, (self._now + delay, priority, next(self._eid), _Due(partial(_happen, event))))  # type: ignore[misc]
 
 
 def _happen(event: simpy.Event) -> None:
@@ -44,19 +65,25 @@ class Events:
 
     Attributes:
         environment: SimPy's, for processes of one's own.
-        call_at: has something called at a tick.
+        call_at, end_at: have something called at a tick, or an operation ended.
     """
 
     def __init__(self) -> None:
         self.environment = _Environment()
-        queue: list[tuple[int, int, int, Call]] = self.environment._queue  # type: ignore[assignment]
+        queue: list[tuple[int, int, int, Ending]] = self.environment._queue  # type: ignore[assignment]
         numbers = self.environment._eid
         self._queue, self._numbers = queue, numbers
         self._num_dropped = 0
 
-        def call_at(tick: int, call: Call) -> None:  # a closure: it is called for every event, and looks nothing up
-            heappush(queue, (tick, _NORMAL, next(numbers), call))
+        # Closures: they are called for every event, and look nothing up. An operation is queued as it is, since a bound
+        # method of each would be one more object in a queue that has to stay in the processor's cache.
+        def end_at(tick: int, ending: Ending) -> None:
+            heappush(queue, (tick, _NORMAL, next(numbers), ending))
 
+        def call_at(tick: int, call: Call) -> None:
+            heappush(queue, (tick, _NORMAL, next(numbers), _Due(call)))
+
+        self.end_at: EndAt = end_at
         self.call_at: CallAt = call_at
 
     @property
@@ -73,11 +100,11 @@ class Events:
         """Make every call, in their order, those that they add too."""
         environment, queue = self.environment, self._queue
         while queue:  # SimPy's `run` with its `step` written out: a sixth of the time
-            environment._now, _, _, call = heappop(queue)
-            call()
+            environment._now, _, _, ending = heappop(queue)
+            ending.ended()
 
-    def take_out(self, is_meant: Callable[[int, Call], bool]) -> list[Call]:
-        """Take calls out, by their tick and what they are, and return them in their order."""
+    def take_out(self, is_meant: Callable[[int, Ending], bool]) -> list[Ending]:
+        """Take some out, by their tick and what they are, and return them in their order."""
         taken = sorted(entry for entry in self._queue if is_meant(entry[0], entry[3]))
         kept = [entry for entry in self._queue if not is_meant(entry[0], entry[3])]
         self._queue[:] = kept  # the same list: whoever pushes holds it

@@ -19,7 +19,7 @@ from typing import Any
 from schedules.driving.board import board
 from schedules.driving.driver import Running
 from schedules.errors import DeadlockError, DeadRankError
-from simulator.events import Call
+from simulator.events import Ending
 from simulator.lost_exchanges import LostExchanges
 from simulator.messages.exchanges import Flight
 from simulator.world import World
@@ -159,17 +159,15 @@ class Failures:
 
     def _put_off(self, rank: int, back: float) -> None:
         """Whatever would resume one of its programs does so when it is back; nothing does if it never is."""
-        late = self._world.events.take_out(lambda at, call: at <= back and _ending_of(call, rank) is not None)
-        for call in late if back < math.inf else ():
-            running = _ending_of(call, rank)
-            assert running is not None
-            running.end_ns = int(back)
-            self._world.events.call_at(int(back), running.ended)
+        late = self._world.events.take_out(lambda at, ending: at <= back and _is_of(ending, rank))
+        for ending in late if back < math.inf else ():
+            assert isinstance(ending, Running)
+            ending.end_ns = int(back)
+            self._world.events.end_at(int(back), ending)
 
 
-def _ending_of(call: Call, rank: int) -> Running | None:
-    """The operation that a call ends, if it is one of this rank, and not of a daemon: those only look."""
-    running = getattr(call, "__self__", None)
-    if not isinstance(running, Running) or running.worker.rank != rank or getattr(running.stream, "is_daemon", False):
-        return None
-    return running
+def _is_of(ending: Ending, rank: int) -> bool:
+    """Whether an operation of this rank ends; those of daemons do not count, as these only look."""
+    if not isinstance(ending, Running) or ending.worker.rank != rank:
+        return False
+    return not getattr(ending.stream, "is_daemon", False)

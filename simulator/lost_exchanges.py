@@ -106,7 +106,7 @@ class LostExchanges:
             return
         running.result, running.note, running.ready_ns = None, LOST, at
         self._traffic.ledger.transferred(rank, running.start_ns, at, at, held=2 * running.operation.size)
-        self._traffic.end_at(running, at)
+        self._traffic.end(running, at)
 
 
 def _is_over(flight: Flight) -> bool:

@@ -76,13 +76,12 @@ class World:
         self.events = Events()
         self.course = Course(self.events, self.alarm)
         self.fabric = None if network is None else network(self.events.call_at)
-        call_at, end_at = self.events.call_at, self.end_at
-        self.traffic = Traffic(transport, self.fabric, ledger, call_at=call_at, end_at=end_at)
+        self.traffic = Traffic(transport, self.fabric, ledger, events=self.events, end=self.end_at)
         self.computing = Computing(self.events, ledger)
         self.exchanges = Exchanges(self.traffic)
         self.sends = Sends(self.traffic, is_in_order=is_in_order and replay is None)  # a trace fixes the order itself
         self.collectives = Collectives(self.traffic, collectives or CollectivesTable(), self.away)
-        self.meetings = Meetings(coordinator, ledger, end_at)
+        self.meetings = Meetings(coordinator, ledger, self.end_at)
         services: tuple[Service, ...]
         services = (self.computing, self.exchanges, self.sends, self.collectives, self.meetings)
         self._service_of = {operation: each for each in services for operation in each.handlers()}
@@ -184,7 +183,7 @@ class World:
                 return
             at = end
         running.end_ns = at
-        self.events.call_at(at, running.ended)
+        self.events.end_at(at, running)
 
     def _until(self, running: Running) -> bool:
         at = int(running.operation.time * self.gradient_ns + 0.5)

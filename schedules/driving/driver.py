@@ -168,8 +168,8 @@ class Stream(Running):
     """A program being run. As a `Running` it stands for the operation that its program waits for."""
 
     __slots__ = (
-        "awaited", "crew", "free_lanes", "index", "is_daemon", "ledger", "num_lanes", "program", "replay", "send",
-        "wanted",
+        "awaited", "crew", "free_lanes", "gradient_ns", "handlers", "index", "is_daemon", "ledger", "num_lanes",
+        "program", "recorder", "replay", "send", "wanted",
     )  # fmt: skip
 
     def __init__(self, world: World, crew: Crew, name: str, program: Program, *, is_daemon: bool = False) -> None:
@@ -184,11 +184,14 @@ class Stream(Running):
         self.num_lanes = 0
         self.awaited: Sequence[Handle] | None = None
         self.wanted: frozenset[int] | int = 0
-        self.replay = world.replay
+        self.replay, self.recorder = world.replay, world.recorder
+        self.gradient_ns = world.gradient_ns
+        self.handlers: dict[type[Operation], Handler] = {}
         crew.streams.append(self)
 
     def begin(self) -> None:
         """Run the program to its first operation."""
+        self.handlers = self.world.handlers
         self._run(None)
 
     def ended(self) -> None:
@@ -197,7 +200,7 @@ class Stream(Running):
             self.hook(self)
             self.hook = None
         if self.replay is None:
-            self._run((self.result, self.end_ns / self.world.gradient_ns))
+            self._run((self.result, self.end_ns / self.gradient_ns))
         else:
             self.replay.hold(self)
 
@@ -208,9 +211,8 @@ class Stream(Running):
 
     def _run(self, answer: tuple[Any, float] | None) -> None:
         """Run the program until it waits."""
-        world: Any = self.world
         now = self.ledger.now = self.end_ns
-        is_recorded = world.recorder is not None
+        is_recorded = self.recorder is not None
         try:
             while True:
                 operation = self.send(answer)
@@ -220,7 +222,7 @@ class Stream(Running):
                 self.start_ns = self.ready_ns = now
                 self.index += 1
                 try:
-                    handler = world.handlers[operation.__class__]
+                    handler = self.handlers[operation.__class__]
                 except KeyError:
                     told = not_an_operation(self.program, self.worker.rank, self.name, operation)
                     raise ProgramError(told) from None
@@ -228,13 +230,13 @@ class Stream(Running):
                     return self.replay.issue(self, handler)
                 if not handler(self):
                     return None
-                answer = (self.result, now / world.gradient_ns)
+                answer = (self.result, now / self.gradient_ns)
         except StopIteration:
             self._finish()
 
     def _record(self) -> None:
         """The segment that consumed the last answer is over: record the operation with what was applied."""
-        recorder, log = self.world.recorder, self.worker.model.log
+        recorder, log = self.recorder, self.worker.model.log
         if self.operation is not None and recorder is not None:
             assert log is not None, "a recorded run has models that log"
             recorder.row(self, log[0] if log else None)
@@ -246,7 +248,7 @@ class Stream(Running):
         """The program has ended."""
         if self.is_over:
             return
-        if self.world.recorder is not None:
+        if self.recorder is not None:
             self._record()
         self.is_over, self.operation = True, None
         self.crew.leave(self)

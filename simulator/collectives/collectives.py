@@ -152,7 +152,7 @@ class Collectives:
             sent=bytes_sent(kind, n, operation.size, gathering.algorithm),
             held=in_flight(kind, self._num_ranks if operation.group is None else len(operation.group), operation.size),
         )
-        self._traffic.end_at(running, end)
+        self._traffic.end(running, end)
         gathering.num_done += 1
         if gathering.num_done == n and not isinstance(operation, Barrier):
             self._tally.enter(gathering, kind, operation.size, (end - gathering.last_ns) / 1e9)

@@ -81,7 +81,7 @@ class Rounds:
         def arrived(at: int) -> None:
             traffic.ended(at, sender, receiver)
             if lag:
-                traffic.call_at(at + lag, partial(done, at + lag))
+                traffic.events.call_at(at + lag, partial(done, at + lag))
             else:
                 done(at)
 

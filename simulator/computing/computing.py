@@ -26,7 +26,7 @@ class Computing:
 
     def __init__(self, events: Events, ledger: Ledger) -> None:
         self._events, self._ledger = events, ledger
-        self._call_at = events.call_at
+        self._end_at, self._computed = events.end_at, ledger.computed
         self.kernels: list[Mapping[str, Kernel] | None] = []
         self._engines: list[defaultdict[str, Engine]] = []
         self._occupy: Callable[[Engine, Running, int], None] = self._occupy_to_the_end
@@ -49,7 +49,7 @@ class Computing:
             paces,
             self.durations,
             communication_slowdown=communication_slowdown,
-            call_at=self._call_at,
+            call_at=self._events.call_at,
             ledger=self._ledger,
         )
         self._occupy = self.retiming.occupy
@@ -91,8 +91,8 @@ class Computing:
         engine.current = running
         running.ready_ns = now
         engine.free_ns = running.end_ns = end = now + self.durations[rank][operation.kernel]()
-        self._ledger.computed(rank, now, end, operation)
-        self._call_at(end, running.ended)
+        self._computed(rank, now, end, operation)
+        self._end_at(end, running)
 
     def _next_on_engine(self, running: Running) -> None:
         """The hook of a kernel that others wait behind."""

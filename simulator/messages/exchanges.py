@@ -26,6 +26,20 @@ class Losses(Protocol):
         """An exchange is in the air."""
 
 
+class BothEnds:
+    """The two ends of an exchange that is over at both at once."""
+
+    __slots__ = ("first", "second")
+
+    def __init__(self, first: Running, second: Running) -> None:
+        self.first, self.second = first, second
+
+    def ended(self) -> None:
+        """It is over."""
+        self.first.ended()
+        self.second.ended()
+
+
 class Exchanges:
     """The exchanges of a run.
 
@@ -36,6 +50,10 @@ class Exchanges:
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self.losses: Losses | None = None
+        # Looked up once: of a simulation of gossip every second event passes here.
+        self._pairs, self._is_flown = traffic.pairs, traffic.fabric is not None
+        self._exchange, self._exchanged = traffic.transport.exchange, traffic.ledger.exchanged
+        self._end_at = traffic.events.end_at
 
     def handlers(self) -> dict[type[Operation], Handler]:
         """What it answers."""
@@ -47,9 +65,9 @@ class Exchanges:
             told = self.losses.refuse(running)
             if told is not None:
                 return told
-        traffic, operation, worker = self._traffic, running.operation, running.worker
+        operation, worker = running.operation, running.worker
         rank, peer, payload = worker.rank, operation.peer, operation.payload
-        pair = traffic.pairs[rank].get(peer) or traffic.pair(rank, peer)
+        pair = self._pairs[rank].get(peer) or self._traffic.pair(rank, peer)
         other: Running | None = pair.waiting.pop(operation.tag, None)
         if other is None:
             pair.waiting[operation.tag] = running
@@ -62,23 +80,24 @@ class Exchanges:
             check_sizes(running, other, size, running.result.size)
         other.result = payload
         other.ready_ns = now
-        if traffic.fabric is not None:
+        if self._is_flown:
             self._fly(running, other)
             return False
         if rank < peer:
-            end, other_end = traffic.transport.exchange(pair, now, other_start, size)
+            end, other_end = self._exchange(pair, now, other_start, size)
         else:
-            other_end, end = traffic.transport.exchange(pair, other_start, now, size)
-        traffic.ledger.exchanged(rank, peer, other_start, now, end, other_end, size)
-        if traffic.slowed is not None:
-            traffic.slowed.transfer(rank, now, end)
-            traffic.slowed.transfer(peer, now, other_end)
+            other_end, end = self._exchange(pair, other_start, now, size)
+        self._exchanged(rank, peer, other_start, now, end, other_end, size)
+        slowed = self._traffic.slowed
+        if slowed is not None:
+            slowed.transfer(rank, now, end)
+            slowed.transfer(peer, now, other_end)
         running.end_ns, other.end_ns = end, other_end
-        if end == other_end:  # one call for both ends
-            traffic.call_at(end, partial(_end_both, other, running))
+        if end == other_end:  # one entry in the queue for both ends
+            self._end_at(end, BothEnds(other, running))
         else:
-            traffic.call_at(other_end, other.ended)
-            traffic.call_at(end, running.ended)
+            self._end_at(other_end, other)
+            self._end_at(end, running)
         return False
 
     def withdraw(self, running: Running, now: int) -> None:
@@ -126,8 +145,3 @@ class Exchanges:
         flight = [send(running, other), send(other, running)]
         if self.losses is not None:
             self.losses.remember(running, other, flight)
-
-
-def _end_both(first: Running, second: Running) -> None:
-    first.ended()
-    second.ended()

@@ -11,7 +11,7 @@ from schedules.record.ledger import Ledger
 from schedules.record.memory import in_flight
 from schedules.result import LinkRow
 from simulator.computing.retiming import Retiming
-from simulator.events import CallAt
+from simulator.events import Events
 from simulator.messages.fabric import Fabric
 from simulator.messages.formulas import Ideal, Pair
 
@@ -23,8 +23,8 @@ class Traffic:
         transport: when messages are there.
         fabric: what they cross, where they share links; None: every pair has a link of its own.
         ledger: where transfers are entered.
-        call_at: has something called at a tick.
-        end_at: `end_at(running, tick)` ends an operation.
+        events: what is to come.
+        end: `end(running, tick)` ends an operation.
     Attributes:
         slowed: what slows kernels down while transfers of their rank are under way; None: nothing does.
     """
@@ -35,11 +35,11 @@ class Traffic:
         fabric: Fabric | None,
         ledger: Ledger,
         *,
-        call_at: CallAt,
-        end_at: Callable[[Running, int], None],
+        events: Events,
+        end: Callable[[Running, int], None],
     ) -> None:
         self.transport, self.fabric, self.ledger = transport, fabric, ledger
-        self.call_at, self.end_at = call_at, end_at
+        self.events, self.end = events, end
         self.slowed: Retiming | None = None
         self.pairs: list[dict[int, Pair]] = [{} for _ in range(ledger.num_ranks)]
 
@@ -77,7 +77,7 @@ class Traffic:
             held=in_flight(operation.__class__.__name__, 2, operation.size),
         )
         self.ended(end, rank)
-        self.end_at(running, end)
+        self.end(running, end)
 
     def links(self, now: int) -> Iterator[LinkRow]:
         """What every direction of a link has carried up to `now`."""
