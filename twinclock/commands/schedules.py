@@ -12,7 +12,7 @@ from twinclock.options import json_option
 from twinclock.printing.tables import print_json, table_lines
 
 if TYPE_CHECKING:
-    from schedules.catalogue import Entry
+    from schedules.catalogue import Schedule
 
 EXAMPLES = """\b
 Examples:
@@ -38,7 +38,7 @@ def schedules(name: str | None, tables: bool, as_json: bool) -> None:
         _show_all(as_json)
 
 
-def _find(name: str) -> Entry:
+def _find(name: str) -> Schedule:
     from schedules import catalogue
 
     with reading():
@@ -57,14 +57,14 @@ def _show_all(as_json: bool) -> None:
     click.echo("twinclock schedules NAME explains the keys.")
 
 
-def _keys(entry: Entry) -> str:
+def _keys(entry: Schedule) -> str:
     from twinclock.printing.setting_docs import setting_docs, shown
 
     docs = setting_docs(entry.settings)
     return ", ".join(each.name if each.is_required else f"{each.name} = {shown(each.default)}" for each in docs)
 
 
-def _show_one(entry: Entry, as_json: bool) -> None:
+def _show_one(entry: Schedule, as_json: bool) -> None:
     from twinclock.printing.setting_docs import setting_docs
 
     if as_json:
@@ -98,7 +98,7 @@ def _print_docs(rows: list[tuple[str, str, str, str]]) -> None:
             click.echo(textwrap.fill(doc, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6))
 
 
-def _described(entry: Entry) -> dict[str, Any]:
+def _described(entry: Schedule) -> dict[str, Any]:
     from twinclock.printing.setting_docs import setting_docs
 
     told = {"name": entry.name, "summary": entry.summary, "source": entry.source}

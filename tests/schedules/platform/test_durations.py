@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from schedules.clocks import StreamKey, stream
 from schedules.platform.computing import Device, Duration
-from schedules.platform.durations import LARGEST_SAMPLE, draw, durations, measured
+from schedules.platform.durations import draw, durations
 from schedules.result import write_parquet
 from schedules.scenario import Scenario, ScenarioError, load
+from schedules.scenario.files import LARGEST_SAMPLE, measured
 from simulator import simulate
 
 A100 = {"flops": "312 TFLOP/s", "memory_bandwidth": "2039 GB/s"}
@@ -35,7 +36,7 @@ def scenario(gradient: Mapping[str, Any], workers: int = 4, seed: int = 0, **pla
 
 
 def drawn(resolved: Scenario, rank: int, kernel: str = "gradient", number: int = 200) -> list[int]:
-    return list(itertools.islice(durations(resolved, rank, kernel), number))
+    return list(itertools.islice(durations(resolved.platform, resolved.run.seed, rank, kernel), number))
 
 
 # ---- distributions
