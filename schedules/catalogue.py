@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from schedules.errors import nearest
 from schedules.operations import Program
-from schedules.worker import Worker
+
+if TYPE_CHECKING:
+    from schedules.worker import Worker
 
 
 @dataclass(frozen=True)

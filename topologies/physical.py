@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import networkx as nx
 
-from topologies.checks import one_of, real_number, simple_graph
+from topologies.checks import AnyGraph, one_of, real_number, simple_graph
 
 Node: TypeAlias = Hashable
 Link: TypeAlias = tuple[Node, Node]
-Network: TypeAlias = "nx.Graph[Any]"
-"""Of a file the nodes may have any names, so nobody can say more of them here than that they are nodes."""
+Network: TypeAlias = AnyGraph
 
 KINDS = ("host", "nic", "switch", "gpu")
 DUPLEX = ("full", "half")

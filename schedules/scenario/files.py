@@ -20,7 +20,7 @@ LARGEST_SAMPLE = 10_000
 """Durations that are kept of a trace: of more, so many quantiles."""
 
 
-def read(source: str | Path | Mapping[str, Any]) -> tuple[Tables, str]:
+def read(source: str | Path | Mapping[str, object]) -> tuple[Tables, str]:
     """The unresolved tables, and what to call them in messages."""
     if isinstance(source, Mapping):
         return copy.deepcopy(dict(source)), "scenario"
@@ -60,7 +60,7 @@ def read_value(text: str) -> Any:
 # ---- files that a scenario names
 
 
-def with_samples(platform: Mapping[str, Any], where: str) -> Tables:
+def with_samples(platform: Mapping[str, object], where: str) -> Tables:
     """The table [platform] with the samples of every trace that a duration names in the trace's place.
 
     Only where nothing else can be meant: what else is wrong with a duration is for its table to say.
@@ -68,7 +68,7 @@ def with_samples(platform: Mapping[str, Any], where: str) -> Tables:
     Raises:
         ScenarioError: naming the key of a trace that is unreadable, or in which the kernel did not run.
     """
-    found = dict(platform)
+    found: Tables = dict(platform)
     if _names_trace(found.get("gradient")):
         found["gradient"] = _measured(found["gradient"], "gradient", f"{where}: platform.gradient")
     kernels = found.get("kernels")
@@ -89,7 +89,7 @@ def _names_trace(duration: object) -> bool:
     )
 
 
-def _measured(duration: Mapping[str, Any], kernel: str, where: str) -> Tables:
+def _measured(duration: Tables, kernel: str, where: str) -> Tables:
     try:
         samples = measured(duration["trace"], kernel)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -90,7 +90,7 @@ def _check_ranks(scenario: Scenario, where: str) -> None:
                 raise ScenarioError(f"{where}: {key}: expected ranks below {workers}, found {rank}")
 
 
-def validated(model: type[Model], values: Mapping[str, Any], where: str, prefix: tuple[str, ...] = ()) -> Model:
+def validated(model: type[Model], values: Mapping[str, object], where: str, prefix: tuple[str, ...] = ()) -> Model:
     """The table of the values, with pydantic's first error in a scenario's words."""
     try:
         return model.model_validate(values)
@@ -150,7 +150,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
+def _known_keys(model: object, path: tuple[int | str, ...]) -> list[str]:
     """The keys of the table at that place; a table of tables, such as [platform.kernels], has any names."""
     for name in path:
         field = getattr(model, "model_fields", {}).get(name)

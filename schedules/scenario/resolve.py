@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from schedules import catalogue
 from schedules.errors import ScenarioError
 from schedules.scenario.files import read, set_key, with_samples
 from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
+from schedules.settings import Tables
 
 
-def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Scenario:
+def load(source: str | Path | Mapping[str, object], overrides: Mapping[str, object] | None = None) -> Scenario:
     """Read a scenario from a file, or from tables of the same shape; a [sweep] is left out.
 
     Args:
@@ -34,11 +34,11 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
     return resolve(tables, where)
 
 
-def resolve(tables: Mapping[str, Any], where: str = "scenario") -> Scenario:
+def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
     """Validate the tables and fill in every default."""
-    tables = dict(tables)
     check_tables(tables, where)
-    schedule = dict(tables.pop("schedule"))
+    rest: Tables = dict(tables)
+    schedule = dict(rest.pop("schedule"))
     program = schedule.pop("program", None)
     if program is None:
         raise ScenarioError(f"{where}: schedule.program: expected one of {', '.join(catalogue.names())}; found none")
@@ -47,7 +47,7 @@ def resolve(tables: Mapping[str, Any], where: str = "scenario") -> Scenario:
     except ValueError as error:
         raise ScenarioError(f"{where}: schedule.program: {error}") from None
     settings = validated(found.settings, schedule, where, prefix=("schedule",))
-    tables["platform"] = with_samples(tables["platform"], where)
-    scenario = validated(Scenario, {**tables, "program": program, "schedule": settings}, where)
+    rest["platform"] = with_samples(rest["platform"], where)
+    scenario = validated(Scenario, {**rest, "program": program, "schedule": settings}, where)
     check(scenario, where)
     return scenario

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Self
 
@@ -95,17 +94,20 @@ class Scenario(Table):
         """
         return None if self.workload.problem is None else build_problem(self)
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy, with other tables if wanted; it builds its own graph, network and problem."""
-        copied = super().model_copy(update=update, deep=deep)
-        for name in BUILT:  # pydantic copies them with the tables, though other tables may mean others
+    # What is built goes into no copy: `model_copy` may give it other tables, which mean others, and a problem has
+    # functions and modules, which can be neither copied nor pickled. The copy builds what it needs.
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        for name in BUILT:
             copied.__dict__.pop(name, None)
         return copied
 
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
+        return super(Scenario, self.__copy__()).__deepcopy__(memo)
+
     def __getstate__(self) -> dict[Any, Any]:
-        # A problem has functions that cannot be pickled. Whoever reads the scenario elsewhere builds what it needs.
-        state = super().__getstate__()
-        return {**state, "__dict__": {key: each for key, each in state["__dict__"].items() if key not in BUILT}}
+        return super(Scenario, self.__copy__()).__getstate__()
 
     def tables(self) -> Tables:
         """The resolved scenario as plain tables, SI units, every default filled in."""
