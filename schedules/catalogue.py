@@ -86,6 +86,7 @@ def find(name: object) -> Schedule:
 
 def _module(name: object) -> ModuleType:
     text = str(name)
+    # Without a dot it must be ours: a program "json" would otherwise be imported, and refused for the wrong reason.
     if not isinstance(name, str) or (name not in MODULES and "." not in name):
         raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(text, MODULES)}")
     try:

@@ -37,6 +37,7 @@ def durations(platform: PlatformTable, seed: int, rank: int, kernel: str, *, num
     speed = platform.speed_of(rank)
     generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(kernel.encode()))
     nanoseconds = factor / speed * 1e9
+    # In blocks, as one number a call would cost numpy many times more; the numbers are the same.
     blocks = (np.rint(draw(spec, generator, BLOCK) * nanoseconds).astype(np.int64).tolist() for _ in count())
     return chain.from_iterable(blocks)
 

@@ -42,7 +42,7 @@ def check(scenario: Scenario, where: str) -> None:
 
 def _check_topology(scenario: Scenario, where: str) -> None:
     try:
-        _ = scenario.graph
+        _ = scenario.graph  # built here, so that what its builder refuses is told by the key of its table
     except ValueError as error:
         raise ScenarioError(f"{where}: topology: {error}") from None
 

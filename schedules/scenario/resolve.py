@@ -47,6 +47,7 @@ def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
     except ValueError as error:
         raise ScenarioError(f"{where}: schedule.program: {error}") from None
     settings = validated(found.settings, schedule, where, prefix=("schedule",))
+    # Before the tables are checked, not within: a validator that opened files would do so for whoever builds a table.
     rest["platform"] = with_samples(rest["platform"], where)
     scenario = validated(Scenario, {**rest, "program": program, "schedule": settings}, where)
     check(scenario, where)

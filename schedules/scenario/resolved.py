@@ -75,7 +75,7 @@ class Scenario(Table):
     def graph(self) -> nx.Graph[int]:
         """Who talks to whom, and how often: see `communication_graph`. Frozen, as all runs of the scenario share it."""
         graph = communication_graph(self)
-        nx.freeze(graph)
+        nx.freeze(graph)  # nodes and edges; networkx cannot freeze their attributes
         return graph
 
     @functools.cached_property

@@ -96,5 +96,6 @@ class LatestBlock:
 
 def to_numpy(array: Array) -> NDArray[Any]:
     """A copy on the host, as numpy and of the same dtype; never a view of the array."""
+    # A torch tensor on the host shares its memory with numpy's view of it, so it is copied.
     found: NDArray[Any] = np.asarray(to_device(array, "cpu")).copy()
     return found

@@ -18,7 +18,8 @@ _OWN, _SHARED = 0, 1
 2)."""
 
 _BLOCK_VALUES = 1 << 15
-"""How many numbers a block of noise has, about. This and the next are part of the draws: other ones, other runs."""
+"""How many numbers a block of noise has, about. A block has a stream of its own, so with other sizes the noise would be
+another."""
 
 _MAX_BLOCK_STEPS = 64
 
