@@ -66,7 +66,8 @@ class BareModel:
         self.num_operations = 0
         clocks = Setup(case, is_recorded=False).clocks
         for rank in range(case.topology.workers):
-            self.env.process(self.compute(rank, durations(case, rank, "gradient"), case.schedule.gradients))
+            drawn = durations(case.platform, case.run.seed, rank, "gradient")
+            self.env.process(self.compute(rank, drawn, case.schedule.gradients))
             self.env.process(self.gossip(rank, clocks))
 
     def compute(self, rank: int, drawn: Iterator[int], gradients: int) -> Any:

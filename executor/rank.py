@@ -164,7 +164,7 @@ class Run:
     def _provide(self) -> None:
         seat, world, store = self.seat, self.world, self.control.store
         groups = Groups(store, self.placement, is_local=seat.is_local)
-        rank_pace = pace(self.scenario, seat.rank)
+        rank_pace = pace(self.scenario.platform.stragglers, self.scenario.run.seed, seat.rank)
         self.engines = Engines(self.clock, world, self._draw(), self.placement.device, rank_pace, self.kernels)
         self.messages = PointToPoint(groups, seat.rank, seat.num_workers, world)
         self.collectives = Collectives(groups, seat.rank, seat.num_workers, world)
@@ -184,7 +184,8 @@ class Run:
             raise ScenarioError("scenario: execution.compute: expected 'paced' for a timing-only run, found 'real'")
 
         def draw(kernel: str) -> Iterator[int]:
-            return durations(self.scenario, self.seat.rank, kernel)
+            scenario, seed = self.scenario, self.scenario.run.seed
+            return durations(scenario.platform, seed, self.seat.rank, kernel, num_buckets=scenario.num_buckets)
 
         return draw
 

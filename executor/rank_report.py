@@ -212,14 +212,13 @@ def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time."""
     import pandas as pd
 
-    from schedules.scenario import build_problem
     from schedules.training.numeric import series
 
     result.parameters = np.stack([np.asarray(report.parameters, dtype=np.float64) for report in reports])
-    if result.scenario.workload.problem is None:
+    problem = result.scenario.problem
+    if problem is None:
         result.summary |= {f"module_{name}": value for name, value in reports[0].evaluation.items()}
         return
-    problem = build_problem(result.scenario)
     rows = series([report.observations for report in reports], problem, result.scenario.gradient_s)
     result.series = pd.DataFrame(rows)
     for key in ("loss", "accuracy", "consensus_distance"):

@@ -8,14 +8,20 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from schedules.errors import nearest
 from schedules.operations import Program
 
+if TYPE_CHECKING:
+    from schedules.worker import Worker
+
 
 @dataclass(frozen=True)
-class Entry:
+class Schedule:
     """One schedule.
 
     Attributes:
@@ -31,8 +37,8 @@ class Entry:
     name: str
     summary: str
     source: str
-    settings: Any
-    streams: Callable[[Any], Mapping[str, Program]]
+    settings: type[BaseModel]
+    streams: Callable[[Worker], Mapping[str, Program]]
     has_tilde: bool = False
     survives: bool = False
 
@@ -50,11 +56,11 @@ def names() -> list[str]:
     return list(MODULES)
 
 
-def find(name: object) -> Entry:
+def find(name: object) -> Schedule:
     """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
 
     A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`; `HAS_TILDE` and
-    `SURVIVES_FAILURES`, if it has them, say what `Entry` says.
+    `SURVIVES_FAILURES`, if it has them, say what `Schedule` says.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -67,7 +73,7 @@ def find(name: object) -> Entry:
         )
     if "gradients" not in module.Settings.model_fields:
         raise ValueError(f"expected Settings with the key gradients, found {name!r} without")
-    return Entry(
+    return Schedule(
         name=str(name),
         summary=(module.__doc__ or str(name)).strip().splitlines()[0],
         source=module.SOURCE,
@@ -78,8 +84,9 @@ def find(name: object) -> Entry:
     )
 
 
-def _module(name: object) -> Any:
+def _module(name: object) -> ModuleType:
     text = str(name)
+    # Without a dot it must be ours: a program "json" would otherwise be imported, and refused for the wrong reason.
     if not isinstance(name, str) or (name not in MODULES and "." not in name):
         raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(text, MODULES)}")
     try:
@@ -90,7 +97,7 @@ def _module(name: object) -> Any:
         ) from None
 
 
-def _from_file(path: Path) -> Any:
+def _from_file(path: Path) -> ModuleType:
     """The user's own file as a module; the same file gives the same module."""
     key = f"schedules.programs.own.{path.resolve()}"
     if key not in sys.modules:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from schedules.platform.volumes import bandwidths
+from schedules.record.files import read_trace
 from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS
 from schedules.scenario import Scenario, ScenarioError
@@ -150,26 +151,6 @@ def write_parquet(frame: pd.DataFrame, path: Path, info: Mapping[str, Any]) -> N
     table = pa.Table.from_pandas(frame, preserve_index=False)
     kept = {**(table.schema.metadata or {}), b"twinclock": json.dumps(info, sort_keys=True).encode()}
     pq.write_table(table.replace_schema_metadata(kept), path, compression="zstd")
-
-
-def read_trace(directory: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The trace of a run directory, and the description of its run.
-
-    Raises:
-        ScenarioError: if there is none, or it is unreadable or cut off.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = Path(directory) / "trace.parquet"
-    if not path.is_file():
-        raise ScenarioError(f"{path}: expected the trace of a run, found none")
-    try:
-        table = pq.read_table(path)
-        info = json.loads((table.schema.metadata or {})[b"twinclock"])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise ScenarioError(f"{path}: expected a whole Parquet trace, found an unreadable one ({error})") from None
-    return table.to_pandas(), info
 
 
 def read_replay(directory: str | Path, scenario: Scenario) -> tuple[pd.DataFrame, float]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Tables: TypeAlias = dict[str, Any]
+"""Tables as TOML or JSON has them: text, numbers, lists and tables, which nobody has checked yet."""
 
 
 class Table(BaseModel):

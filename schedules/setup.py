@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
 
+import networkx as nx
+
+import topologies
 from schedules import catalogue
 from schedules.clocks import Clocks
 from schedules.operations import Program, Until
 from schedules.record.ledger import Account, Ledger
-from schedules.scenario import Scenario, ScenarioError, build_problem, communication_graph
+from schedules.scenario import Scenario, ScenarioError, build_problem
 from schedules.training.kernels import Kernel, numeric_kernels
+from schedules.training.numeric import NumericModel
+from schedules.training.optimizers import SGD
+from schedules.training.problems import Problem
 from schedules.training.state import Model
 from schedules.worker import Worker
 
@@ -31,10 +37,12 @@ class Setup:
         is_recorded: whether a trace is kept.
     """
 
-    def __init__(self, scenario: Scenario, *, xp: Any = None, device: Any = None, is_recorded: bool = True) -> None:
+    def __init__(
+        self, scenario: Scenario, *, xp: ModuleType | None = None, device: object = None, is_recorded: bool = True
+    ) -> None:
         self.scenario = scenario
-        self.entry = catalogue.find(scenario.program)
-        self.graph = communication_graph(scenario)
+        self.schedule = catalogue.find(scenario.program)
+        self.graph = scenario.graph
         self.settings, ahead = scenario.schedule, None
         if scenario.run.until == "precision":
             self.settings = scenario.schedule.model_copy(update={"gradients": scenario.run.limit})
@@ -43,8 +51,8 @@ class Setup:
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
         self.ledger.activations = round(scenario.workload.activations)
         self.is_recorded = is_recorded
-        self.problem = build_problem(scenario, xp, device) if scenario.is_numeric else None
-        self.eta, self.alpha_tilde = self._acceleration() if self.entry.has_tilde else (0.0, 0.5)
+        self.problem = self._problem(xp, device) if scenario.is_numeric else None
+        self.eta, self.alpha_tilde = self._acceleration() if self.schedule.has_tilde else (0.0, 0.5)
 
     def worker(self, rank: int, model: Model | None = None) -> Worker:
         """One worker, ready to run. `model` replaces the scenario's own (the user's module)."""
@@ -55,7 +63,7 @@ class Setup:
             {
                 "parameters": model.size,
                 "optimizer": model.size if self.scenario.optimizer.momentum else 0,
-                "x-tilde": model.size if self.entry.has_tilde else 0,
+                "x-tilde": model.size if self.schedule.has_tilde else 0,
             },
         )
         return Worker(rank, model, self.clocks, settings=self.settings)
@@ -68,15 +76,17 @@ class Setup:
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""
-        programs = dict(self.entry.streams(worker))
+        programs = dict(self.schedule.streams(worker))
         if worker.model.is_numeric and self.scenario.run.observations:
             period = self.scenario.schedule.gradients / self.scenario.run.observations
             programs[OBSERVE] = _observations(worker, self.scenario.run.observations, period)
         return programs
 
-    def _acceleration(self) -> tuple[float, float]:
-        import topologies
+    def _problem(self, xp: ModuleType | None, device: object) -> Problem | None:
+        """The scenario's own, which was checked; one with other arrays is built here."""
+        return self.scenario.problem if xp is None else build_problem(self.scenario, xp, device)
 
+    def _acceleration(self) -> tuple[float, float]:
         return topologies.a2cid2_parameters(topologies.chi_1(self.graph), topologies.chi_2(self.graph))
 
     def _timing_model(self, rank: int) -> Model:
@@ -89,8 +99,6 @@ class Setup:
         return Model(size, Account(rank, self.ledger), is_recorded=self.is_recorded)
 
     def _numeric_model(self, rank: int) -> Model:
-        from schedules.training.numeric import NumericModel
-
         assert self.problem is not None
         return NumericModel(
             x=self.problem.convert(self.problem.initial(self.scenario.run.seed)),
@@ -99,14 +107,12 @@ class Setup:
             is_recorded=self.is_recorded,
             eta=self.eta,
             alpha_tilde=self.alpha_tilde,
-            has_tilde=self.entry.has_tilde,
+            has_tilde=self.schedule.has_tilde,
         )
 
 
-def build_optimizer(scenario: Scenario) -> Any:
+def build_optimizer(scenario: Scenario) -> SGD:
     """The scenario's optimizer; its schedule runs over the worker's own gradients."""
-    from schedules.training.optimizers import SGD
-
     table = scenario.optimizer
     return SGD(
         learning_rate=table.learning_rate,
@@ -119,7 +125,7 @@ def build_optimizer(scenario: Scenario) -> Any:
     )
 
 
-def _ahead(graph: Any) -> float:
+def _ahead(graph: nx.Graph[int]) -> float:
     """Gradient times in which an edge ticks that often, on average."""
     rate = sum(rate for _, _, rate in graph.edges(data="rate", default=0.0))
     return TICKS_AHEAD * graph.number_of_edges() / rate if rate else TICKS_AHEAD

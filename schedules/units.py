@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
+
+if TYPE_CHECKING:
+    import pint
 
 EXAMPLES = {
     "second": "50 us",
@@ -22,10 +25,10 @@ EXAMPLES = {
 
 
 @functools.cache
-def _registry() -> Any:
+def _registry() -> pint.UnitRegistry[float]:
     import pint
 
-    registry: Any = pint.UnitRegistry(cache_folder=None)
+    registry: pint.UnitRegistry[float] = pint.UnitRegistry(cache_folder=None)
     registry.define("FLOP = [operation] = _ = FLOPs")  # a dimension of its own, so that bytes are none
     registry.define("FLOPS = FLOP / second")
     return registry

@@ -17,7 +17,7 @@ from schedules.platform.stragglers import pace
 from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
 from schedules.record.trace import Recorder
 from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summarise
-from schedules.scenario import Scenario, ScenarioError, load, physical_network
+from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
 from schedules.worker import Worker
 from simulator.events import CallAt
@@ -81,7 +81,7 @@ def build_world(
         collectives=_collectives(setup),
     )
     if any((platform.stragglers, platform.faults, platform.communication_slowdown != 1)):
-        paces = [pace(scenario, rank) for rank in range(workers)]
+        paces = [pace(platform.stragglers, scenario.run.seed, rank) for rank in range(workers)]
         world.retime(paces, platform.communication_slowdown)
     for rank in range(workers):
         worker = setup.worker(rank)
@@ -89,7 +89,7 @@ def build_world(
         world.add(worker, Durations(scenario, rank), chosen, daemons=(OBSERVE,), kernels=setup.kernels(worker))
     if platform.faults is not None and replay is None:
         drawn = [outages(platform.faults, scenario.run.seed, rank) for rank in range(workers)]
-        survives = setup.entry.survives
+        survives = setup.schedule.survives
         failures = Failures(world, drawn, detection=platform.faults.detection, survives=survives)
         world.interrupt(failures, survives=survives)
     return world
@@ -103,8 +103,8 @@ def is_in_order(platform: PlatformTable) -> bool:
 def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
     """What messages cross. Failures cut messages off, so there links of their own are a network too."""
     platform = setup.scenario.platform
-    table, graph, own = platform.network, physical_network(setup.scenario), None
-    if table is None:
+    table, graph, own = platform.network, setup.scenario.network, None
+    if table is None or graph is None:
         if platform.faults is None:
             return None
         table, graph, own = NetworkTable(kind="dedicated"), setup.graph, platform.link
@@ -123,7 +123,7 @@ def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
 def _collectives(setup: Setup) -> CollectivesTable:
     """By formula, unless there is a network; and where a rank may be left out for good, as those of `Failures` are."""
     platform = setup.scenario.platform
-    is_closed = platform.network is None or (platform.faults is not None and setup.entry.survives)
+    is_closed = platform.network is None or (platform.faults is not None and setup.schedule.survives)
     return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 
@@ -135,8 +135,10 @@ class Durations(dict[str, Callable[[], int]]):
         self.scenario, self.rank = scenario, rank
 
     def __missing__(self, kernel: str) -> Callable[[], int]:
-        drawn = self[kernel] = durations(self.scenario, self.rank, kernel).__next__
-        return drawn
+        scenario, seed = self.scenario, self.scenario.run.seed
+        drawn = durations(scenario.platform, seed, self.rank, kernel, num_buckets=scenario.num_buckets)
+        self[kernel] = drawn.__next__
+        return self[kernel]
 
 
 def _result(setup: Setup, world: World) -> Result:

@@ -220,7 +220,7 @@ def _case(tables: Mapping[str, Any], swept: dict[str, Any], where: str) -> Case:
         set_key(case, key, value, where)
     scenario = resolve(case, where)
     set_key(case, "run.trace", False)  # nobody would read it
-    return Case(swept, case, _settings(scenario, swept), _key(resolve(case, where)))
+    return Case(swept, case, _settings(scenario, swept), _key(scenario))
 
 
 def _settings(scenario: Scenario, swept: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,11 +237,14 @@ def _named(swept: Mapping[str, Any]) -> str:
 
 
 def _key(scenario: Scenario) -> str:
+    """Of all that decides the case's numbers, as it is run: without a trace."""
     from schedules import catalogue
 
     code = getattr(catalogue.find(scenario.program).streams, "__code__", None)
     program = [Path(code.co_filename)] if code is not None else []  # it may be the user's own
-    told = [json.dumps(scenario.tables(), sort_keys=True), _version(), _digest(program)]
+    tables = scenario.tables()
+    tables["run"]["trace"] = False
+    told = [json.dumps(tables, sort_keys=True), _version(), _digest(program)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
 
 

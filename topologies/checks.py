@@ -6,8 +6,12 @@ import difflib
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import Any, TypeAlias
 
 import networkx as nx
+
+AnyGraph: TypeAlias = "nx.Graph[Any]"
+"""A communication graph or a physical network. In a file nodes may have any names, so nobody can say more of them."""
 
 
 def whole_number(name: str, value: object, minimum: int) -> int:

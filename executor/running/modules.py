@@ -128,7 +128,7 @@ def module_kernels(
         is_recorded=setup.is_recorded,
         eta=setup.eta,
         alpha_tilde=setup.alpha_tilde,
-        has_tilde=setup.entry.has_tilde,
+        has_tilde=setup.schedule.has_tilde,
     )
     return flat, model, numeric_kernels(flat, model, rank)
 

@@ -71,33 +71,25 @@ class Duration(Table):
             raise ValueError("expected one of the keys mean, flops, bytes, samples and trace, found none of them")
         return self
 
-    def resolved(self, kernel: str, device: Device | None, place: tuple[str, ...] = ()) -> Duration:
-        """With its mean in seconds, and the samples of its trace.
+    def resolved(self, device: Device | None, place: tuple[str, ...] = ()) -> Duration:
+        """With its mean in seconds.
 
         A mean that is given as well must be the same: so what is resolved can be read again.
 
         Args:
-            kernel: whose duration this is.
             device: of the platform, if it has one.
             place: of this table in the one under validation, for errors.
         Raises:
-            ValidationError: without the device, or with a trace that does not tell.
+            ValidationError: without the device, or with a trace: its samples are read before tables are checked.
         """
-        told = self if self.trace is None else self._with_samples(self.trace, kernel, place)
-        mean = told._implied_mean(device, place)
+        if self.trace is not None:
+            refuse("expected the samples of its trace", (*place, "trace"), self.trace)
+        mean = self._implied_mean(device, place)
         if mean is None:
-            return told
-        if told.mean is not None and not math.isclose(told.mean, mean, rel_tol=1e-9):
-            refuse(f"expected none beside the keys that give it ({mean:.6g} s)", (*place, "mean"), told.mean)
-        return told.model_copy(update={"mean": mean})
-
-    def _with_samples(self, directory: str, kernel: str, place: tuple[str, ...]) -> Duration:
-        from schedules.platform.durations import measured
-
-        try:
-            return self.model_copy(update={"samples": measured(directory, kernel), "trace": None})
-        except ValueError as error:
-            refuse(str(error), (*place, "trace"), directory)
+            return self
+        if self.mean is not None and not math.isclose(self.mean, mean, rel_tol=1e-9):
+            refuse(f"expected none beside the keys that give it ({mean:.6g} s)", (*place, "mean"), self.mean)
+        return self.model_copy(update={"mean": mean})
 
     def _implied_mean(self, device: Device | None, place: tuple[str, ...]) -> float | None:
         """The mean that other keys give, in seconds."""

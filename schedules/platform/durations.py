@@ -6,34 +6,38 @@ import math
 import zlib
 from collections.abc import Iterator
 from itertools import chain, count
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schedules.clocks import StreamKey, stream
-from schedules.scenario import Duration, Scenario, ScenarioError
+from schedules.errors import ScenarioError
+from schedules.platform.computing import Duration
+from schedules.platform.tables import PlatformTable
 
 BLOCK = 64
-LARGEST_SAMPLE = 10_000
-"""Durations that are kept of a trace: of more, so many quantiles."""
 FORWARD_SHARE = 1 / 3
 """Share of the forward pass in a gradient, where the scenario has no durations for `forward` and `backward`."""
 
 
-def durations(scenario: Scenario, rank: int, kernel: str) -> Iterator[int]:
+def durations(platform: PlatformTable, seed: int, rank: int, kernel: str, *, num_buckets: int = 1) -> Iterator[int]:
     """Durations of one kernel on one rank, in nanoseconds, without end.
 
     `forward` takes a third of a gradient and `backward` (one bucket) its part of the rest, unless [platform.kernels]
     says otherwise. A rank of speed s takes 1 / s times as long.
 
+    Args:
+        platform: resolved.
+        seed: of the run.
+        num_buckets: how many the schedule cuts a gradient into.
     Raises:
         ScenarioError: if the platform does not know the kernel.
     """
-    spec, factor = _spec(scenario, kernel)
-    speed = scenario.platform.speed_of(rank)
-    generator = stream(scenario.run.seed, StreamKey.DURATION, rank, zlib.crc32(kernel.encode()))
+    spec, factor = _spec(platform, kernel, num_buckets)
+    speed = platform.speed_of(rank)
+    generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(kernel.encode()))
     nanoseconds = factor / speed * 1e9
+    # In blocks, as one number a call would cost numpy many times more; the numbers are the same.
     blocks = (np.rint(draw(spec, generator, BLOCK) * nanoseconds).astype(np.int64).tolist() for _ in count())
     return chain.from_iterable(blocks)
 
@@ -57,46 +61,14 @@ def draw(spec: Duration, generator: np.random.Generator, size: int) -> NDArray[n
     return np.full(size, mean)
 
 
-def _spec(scenario: Scenario, kernel: str) -> tuple[Duration, float]:
+def _spec(platform: PlatformTable, kernel: str, num_buckets: int) -> tuple[Duration, float]:
     """A kernel's durations, and what they are to be multiplied by."""
-    platform = scenario.platform
     if kernel in platform.kernels:
         return platform.kernels[kernel], 1.0
-    share = {"gradient": 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets(scenario)}
+    share = {"gradient": 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets}
     if kernel not in share:
         known = ", ".join(sorted({*share, *platform.kernels}))
         raise ScenarioError(f"scenario: platform.kernels.{kernel}: expected the kernel's duration, found only {known}")
     if platform.gradient.samples is not None or share[kernel] == 1:
         return platform.gradient, share[kernel]
     return platform.gradient.model_copy(update={"mean": platform.gradient.mean * share[kernel]}), 1.0
-
-
-def measured(directory: str | Path, kernel: str) -> list[float]:
-    """Durations of a kernel in the trace of a run directory: seconds, ascending; without the time in an engine's queue.
-
-    Of more than `LARGEST_SAMPLE`, as many quantiles.
-
-    Raises:
-        ValueError: if the trace is unreadable, or the kernel did not run.
-    """
-    from schedules.result import read_trace
-
-    trace, _ = read_trace(directory)
-    computations = trace[trace["op"] == "Compute"]
-    rows = computations[computations["kernel"] == kernel]
-    if not len(rows):
-        known = ", ".join(sorted(set(computations["kernel"]))) or "none"
-        raise ValueError(f"{directory}: expected computations of the kernel {kernel}, found {known}")
-    taken = np.sort((rows["end_ns"] - rows["ready_ns"]).to_numpy(dtype=np.int64))
-    if len(taken) > LARGEST_SAMPLE:
-        taken = taken[(2 * np.arange(LARGEST_SAMPLE) + 1) * len(taken) // (2 * LARGEST_SAMPLE)]
-    seconds: list[float] = (taken / 1e9).tolist()
-    return seconds
-
-
-def num_buckets(scenario: Scenario) -> int:
-    """How many buckets the schedule cuts a gradient into (1 where it does not)."""
-    size: float | None = getattr(scenario.schedule, "bucket_size", None)
-    if size is None or scenario.parameter_bytes is None:
-        return 1
-    return max(1, math.ceil(scenario.parameter_bytes / max(8.0, size // 8 * 8)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from heapq import merge
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
@@ -79,7 +79,7 @@ def outages(table: Faults, seed: int, rank: int) -> Iterator[tuple[float, float]
 
 def _random(table: Faults, generator: np.random.Generator) -> Iterator[tuple[float, float]]:
     """Up for an exponential time, away for another, and so on."""
-    now: Any = 0.0
+    now = 0.0
     while table.mean_time_to_failure is not None:
         begin = now + generator.exponential(table.mean_time_to_failure)
         if table.mean_time_to_repair is None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from schedules.clocks import StreamKey, stream
 from schedules.platform.computing import Stragglers
-from schedules.scenario import Scenario
 
 
 class Pace:
@@ -78,12 +77,11 @@ class Pace:
         self._known.append(next(self._changes, math.inf))
 
 
-def pace(scenario: Scenario, rank: int) -> Pace:
-    """The pace of a rank of a scenario, from its own random stream."""
-    table = scenario.platform.stragglers
+def pace(table: Stragglers | None, seed: int, rank: int) -> Pace:
+    """The pace of a rank, from its own random stream; without stragglers it is full speed for ever."""
     if table is None or (table.ranks is not None and rank not in table.ranks):
         return Pace()
-    generator = stream(scenario.run.seed, StreamKey.STRAGGLER, rank)
+    generator = stream(seed, StreamKey.STRAGGLER, rank)
     starts_slow = bool(generator.random() < table.mean_slow / (table.mean_slow + table.mean_normal))
     return Pace(table.slowdown, _changes(table, generator, starts_slow), starts_slow=starts_slow)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -51,7 +51,7 @@ class NetworkTable(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_units(cls, values: Any) -> Any:
+    def _read_units(cls, values: object) -> object:
         if not isinstance(values, dict):
             return values
         return {key: _in_si(key, value) for key, value in values.items()}
@@ -66,7 +66,7 @@ class NetworkTable(BaseModel):
         return self
 
 
-def _in_si(key: str, value: Any) -> Any:
+def _in_si(key: str, value: object) -> object:
     """An option of a network: bandwidths and latencies may have units."""
     unit = {"bandwidth": "byte/second", "latency": "second"}.get(key.rpartition("_")[2])
     try:
@@ -126,13 +126,13 @@ class PlatformTable(Table):
     @field_validator("gradient")
     @classmethod
     def _resolve_gradient(cls, gradient: Duration, info: ValidationInfo) -> Duration:
-        return gradient.resolved("gradient", info.data.get("device"))
+        return gradient.resolved(info.data.get("device"))
 
     @field_validator("kernels")
     @classmethod
     def _resolve_kernels(cls, kernels: dict[str, Duration], info: ValidationInfo) -> dict[str, Duration]:
         device = info.data.get("device")
-        return {name: each.resolved(name, device, (name,)) for name, each in kernels.items()}
+        return {name: each.resolved(device, (name,)) for name, each in kernels.items()}
 
     def speed_of(self, rank: int) -> float:
         """Relative speed of a rank: kernels take 1 / speed times as long."""

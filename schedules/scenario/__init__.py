@@ -2,19 +2,10 @@
 
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
-from schedules.scenario.resolve import (
-    ExecutionTable,
-    RunTable,
-    Scenario,
-    build_problem,
-    communication_graph,
-    load,
-    physical_network,
-    read,
-    read_value,
-    resolve,
-    set_key,
-)
+from schedules.scenario.files import read, read_value, set_key
+from schedules.scenario.resolve import load, resolve
+from schedules.scenario.resolved import Scenario, build_problem, communication_graph, physical_network
+from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
 

@@ -57,7 +57,8 @@ def test_paced_kernels_take_the_simulators_durations(ranks: Ranks) -> None:
     assert trace is not None
     for rank in range(2):
         rows = trace[(trace["rank"] == rank) & (trace["op"] == "Compute")]
-        drawn = durations(load(tables), rank, "gradient")
+        resolved = load(tables)
+        drawn = durations(resolved.platform, resolved.run.seed, rank, "gradient")
         expected = np.array([next(drawn) for _ in range(20)])
         late = (rows["end_ns"] - rows["ready_ns"]).to_numpy() - expected
         assert (late >= 0).all()
@@ -77,7 +78,9 @@ def test_paced_kernels_are_slow_when_the_simulators_are(ranks: Ranks) -> None:
     assert trace is not None
     for rank in range(2):
         rows = trace[(trace["rank"] == rank) & (trace["op"] == "Compute")]
-        process, drawn = pace(load(tables), rank), durations(load(tables), rank, "gradient")
+        resolved = load(tables)
+        process = pace(resolved.platform.stragglers, resolved.run.seed, rank)
+        drawn = durations(resolved.platform, resolved.run.seed, rank, "gradient")
         ends = [process.end(begin, next(drawn)) for begin in rows["ready_ns"].tolist()]
         late = rows["end_ns"].to_numpy() - np.array(ends)
         assert (late >= 0).all()

@@ -97,7 +97,8 @@ def test_key_is_of_what_the_numbers_depend_on():
     (one, *_) = plan(TIMING)
     (same, *_) = plan({**TIMING, "platform": {"gradient": {"mean": 0.01}}, "run": {"seed": 0, "trace": True}})
     (other, *_) = plan({**TIMING, "run": {"seed": 1}})
-    assert one.key == same.key
+    (untraced, *_) = plan({**TIMING, "run": {"trace": False}})
+    assert one.key == same.key == untraced.key
     assert one.key != other.key
 
 

@@ -7,7 +7,7 @@ import textwrap
 import click
 
 from schedules import catalogue
-from schedules.catalogue import Entry
+from schedules.catalogue import Schedule
 from twinclock.endings import bad_input, reading
 from twinclock.options import json_option
 from twinclock.printing.setting_docs import scenario_tables, setting_docs, shown
@@ -37,7 +37,7 @@ def schedules(name: str | None, tables: bool, as_json: bool) -> None:
         _show_all(as_json)
 
 
-def _find(name: str) -> Entry:
+def _find(name: str) -> Schedule:
     with reading():
         return catalogue.find(name)
 
@@ -52,12 +52,12 @@ def _show_all(as_json: bool) -> None:
     click.echo("twinclock schedules NAME explains the keys.")
 
 
-def _keys(entry: Entry) -> str:
+def _keys(entry: Schedule) -> str:
     docs = setting_docs(entry.settings)
     return ", ".join(each.name if each.is_required else f"{each.name} = {shown(each.default)}" for each in docs)
 
 
-def _show_one(entry: Entry, as_json: bool) -> None:
+def _show_one(entry: Schedule, as_json: bool) -> None:
     if as_json:
         print_json(_described(entry))
         return
@@ -87,6 +87,6 @@ def _print_docs(rows: list[tuple[str, str, str, str]]) -> None:
             click.echo(textwrap.fill(doc, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6))
 
 
-def _described(entry: Entry) -> dict[str, object]:
+def _described(entry: Schedule) -> dict[str, object]:
     told = {"name": entry.name, "summary": entry.summary, "source": entry.source}
     return {**told, "settings": [each.as_dict() for each in setting_docs(entry.settings)]}

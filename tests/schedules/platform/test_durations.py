@@ -1,22 +1,18 @@
-"""How long kernels run: moments, keyed streams, measured samples, the roofline, speeds."""
+"""How long kernels run: moments, keyed streams, samples, the roofline, speeds."""
 
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules.clocks import StreamKey, stream
 from schedules.platform.computing import Device, Duration
-from schedules.platform.durations import LARGEST_SAMPLE, draw, durations, measured
-from schedules.result import write_parquet
+from schedules.platform.durations import draw, durations
 from schedules.scenario import Scenario, ScenarioError, load
-from simulator import simulate
 
 A100 = {"flops": "312 TFLOP/s", "memory_bandwidth": "2039 GB/s"}
 """Peak in bfloat16 and memory of the A100 80 GB SXM (NVIDIA's data sheet)."""
@@ -35,7 +31,7 @@ def scenario(gradient: Mapping[str, Any], workers: int = 4, seed: int = 0, **pla
 
 
 def drawn(resolved: Scenario, rank: int, kernel: str = "gradient", number: int = 200) -> list[int]:
-    return list(itertools.islice(durations(resolved, rank, kernel), number))
+    return list(itertools.islice(durations(resolved.platform, resolved.run.seed, rank, kernel), number))
 
 
 # ---- distributions
@@ -86,52 +82,6 @@ def test_the_parts_of_an_empirical_gradient_are_scaled() -> None:
     resolved = scenario({"distribution": "empirical", "samples": [0.3, 0.6]})
     assert set(drawn(resolved, 0, "forward")) == {100_000_000, 200_000_000}
     assert set(drawn(resolved, 0, "backward")) == {200_000_000, 400_000_000}
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return simulate(scenario({"distribution": "gamma", "mean": 0.01, "cv": 0.5}, seed=3)).save(tmp_path / "run")
-
-
-def test_samples_are_taken_from_a_run(directory: Path) -> None:
-    trace = pd.read_parquet(directory / "trace.parquet")
-    rows = trace[trace["op"] == "Compute"]
-    taken = sorted((rows["end_ns"] - rows["ready_ns"]).tolist())
-    resolved = scenario({"distribution": "empirical", "trace": str(directory)})
-    samples = resolved.platform.gradient.samples
-    assert samples == [each / 1e9 for each in taken]
-    assert resolved.gradient_s == pytest.approx(np.mean(taken) / 1e9, rel=1e-12)
-    assert set(drawn(resolved, 0)) <= set(taken)
-
-
-def test_a_resolved_scenario_needs_its_trace_no_more(directory: Path) -> None:
-    resolved = scenario({"distribution": "empirical", "trace": str(directory)})
-    (directory / "trace.parquet").unlink()
-    again = load(resolved.tables())
-    assert again.tables() == resolved.tables()
-    assert drawn(again, 1) == drawn(resolved, 1)
-
-
-def test_of_a_long_run_quantiles_are_kept(tmp_path: Path) -> None:
-    """The middle one of every three."""
-    number = 3 * LARGEST_SAMPLE
-    taken = np.random.default_rng(0).permutation(number)
-    rows = pd.DataFrame({"op": "Compute", "kernel": "encode", "ready_ns": 5, "end_ns": 5 + taken})
-    write_parquet(rows, tmp_path / "trace.parquet", {})
-    kept = measured(tmp_path, "encode")
-    assert np.rint(np.array(kept) * 1e9).astype(int).tolist() == list(range(1, number, 3))
-
-
-@pytest.mark.parametrize("place", ["gradient", "kernels.encode"])
-def test_a_trace_without_the_kernel_is_an_error_that_names_both(tmp_path: Path, place: str) -> None:
-    rows = pd.DataFrame({"op": ["Compute"], "kernel": ["decode"], "ready_ns": [0], "end_ns": [1]})
-    write_parquet(rows, tmp_path / "trace.parquet", {})
-    table = {"distribution": "empirical", "trace": str(tmp_path)}
-    platform = {"gradient": table} if place == "gradient" else {"gradient": {"mean": 1}, "kernels": {"encode": table}}
-    name = place.rpartition(".")[2]
-    told = f"platform.{place}.trace: {tmp_path}: expected computations of the kernel {name}, found decode"
-    with pytest.raises(ScenarioError, match=told.replace(".", r"\.")):
-        scenario(**platform)
 
 
 # ---- keys of the streams

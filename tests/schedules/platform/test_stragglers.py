@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from schedules.platform.stragglers import Pace, pace
+from schedules.platform.stragglers import Pace
+from schedules.platform.stragglers import pace as pace_of
 from schedules.scenario import Scenario, load
 
 
@@ -23,6 +24,10 @@ def scenario(workers: int = 4, seed: int = 0, **stragglers: object) -> Scenario:
             "run": {"seed": seed},
         }
     )
+
+
+def pace(resolved: Scenario, rank: int) -> Pace:
+    return pace_of(resolved.platform.stragglers, resolved.run.seed, rank)
 
 
 # ---- forced states: slow from 100 to 180 and from 300 on

@@ -320,7 +320,8 @@ class Drawn(dict[str, Any]):
         self.scenario, self.rank = scenario, rank
 
     def __getitem__(self, kernel: str) -> Any:
-        return durations(self.scenario, self.rank, kernel)
+        scenario, seed = self.scenario, self.scenario.run.seed
+        return durations(scenario.platform, seed, self.rank, kernel, num_buckets=scenario.num_buckets)
 
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -364,7 +365,7 @@ def test_the_work_of_every_kernel_is_what_was_drawn(name: str, platform: dict[st
     result = simulate(scenario)
     assert result.trace is not None
     work = {rank: Drawn(scenario, rank) for rank in range(6)}
-    paces = [pace(scenario, rank) for rank in range(6)]
+    paces = [pace(scenario.platform.stragglers, scenario.run.seed, rank) for rank in range(6)]
     computations = result.trace[result.trace["op"] == "Compute"]
     assert check_work(result.trace, work, 1.4, paces) == len(computations) >= 90
     assert simulate(scenario).summary == result.summary

@@ -1,0 +1,129 @@
+"""The files of a scenario: itself, and those that it names. Nothing else opens any."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schedules.errors import ScenarioError
+from schedules.record.files import read_trace
+from schedules.settings import Tables
+from topologies.files import load as load_graph
+from topologies.physical import Network, check_network
+
+LARGEST_SAMPLE = 10_000
+"""Durations that are kept of a trace: of more, so many quantiles."""
+
+
+def read(source: str | Path | Mapping[str, object]) -> tuple[Tables, str]:
+    """The unresolved tables, and what to call them in messages."""
+    if isinstance(source, Mapping):
+        return copy.deepcopy(dict(source)), "scenario"
+    path = Path(source)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+    except OSError as error:
+        raise ScenarioError(f"{path}: expected a scenario file, found none ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{path}: expected a TOML file in UTF-8, found other bytes") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"{path}: expected TOML, found an error: {error}") from None
+
+
+def set_key(tables: Tables, key: str, value: object, where: str = "scenario") -> None:
+    """Set a dotted key, e.g. `schedule.rate`."""
+    *names, last = key.split(".")
+    if not names or not all((*names, last)):
+        raise ScenarioError(f"{where}: expected a dotted key such as schedule.rate, found {key!r}")
+    table = tables
+    for name in names:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ScenarioError(f"{where}: {key}: expected {name} to be a table, found {table!r}")
+    table[last] = value
+
+
+def read_value(text: str) -> Any:
+    """The value of `--set key=value`: TOML where it is TOML, else the text itself."""
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return table["value"] if len(table) == 1 else text
+
+
+# ---- files that a scenario names
+
+
+def with_samples(platform: Mapping[str, object], where: str) -> Tables:
+    """The table [platform] with the samples of every trace that a duration names in the trace's place.
+
+    Only where nothing else can be meant: what else is wrong with a duration is for its table to say.
+
+    Raises:
+        ScenarioError: naming the key of a trace that is unreadable, or in which the kernel did not run.
+    """
+    found: Tables = dict(platform)
+    if _names_trace(found.get("gradient")):
+        found["gradient"] = _measured(found["gradient"], "gradient", f"{where}: platform.gradient")
+    kernels = found.get("kernels")
+    if isinstance(kernels, Mapping):
+        found["kernels"] = {
+            name: _measured(each, name, f"{where}: platform.kernels.{name}") if _names_trace(each) else each
+            for name, each in kernels.items()
+        }
+    return found
+
+
+def _names_trace(duration: object) -> bool:
+    return (
+        isinstance(duration, Mapping)
+        and duration.get("distribution") == "empirical"
+        and isinstance(duration.get("trace"), str)
+        and duration.get("samples") is None
+    )
+
+
+def _measured(duration: Tables, kernel: str, where: str) -> Tables:
+    try:
+        samples = measured(duration["trace"], kernel)
+    except ValueError as error:
+        raise ScenarioError(f"{where}.trace: {error}") from None
+    return {**duration, "samples": samples, "trace": None}
+
+
+def measured(directory: str | Path, kernel: str) -> list[float]:
+    """Durations of a kernel in the trace of a run directory: seconds, ascending; without the time in an engine's queue.
+
+    Of more than `LARGEST_SAMPLE`, as many quantiles.
+
+    Raises:
+        ValueError: if the trace is unreadable, or the kernel did not run.
+    """
+    trace, _ = read_trace(directory)
+    computations = trace[trace["op"] == "Compute"]
+    rows = computations[computations["kernel"] == kernel]
+    if not len(rows):
+        known = ", ".join(sorted(set(computations["kernel"]))) or "none"
+        raise ValueError(f"{directory}: expected computations of the kernel {kernel}, found {known}")
+    taken = np.sort((rows["end_ns"] - rows["ready_ns"]).to_numpy(dtype=np.int64))
+    if len(taken) > LARGEST_SAMPLE:
+        taken = taken[(2 * np.arange(LARGEST_SAMPLE) + 1) * len(taken) // (2 * LARGEST_SAMPLE)]
+    seconds: list[float] = (taken / 1e9).tolist()
+    return seconds
+
+
+def read_network(path: str) -> Network:
+    """The physical network in a GraphML or JSON file.
+
+    Raises:
+        ValueError: if the file cannot be read, or holds no network (a communication graph is none).
+    """
+    network = load_graph(path)
+    check_network(network)
+    return network

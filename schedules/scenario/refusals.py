@@ -1,0 +1,160 @@
+"""What is wrong with a scenario: pydantic's errors in our words, and what no single table can check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from schedules.errors import ScenarioError, nearest
+from schedules.scenario.resolved import Scenario
+from schedules.training.problems import PROBLEMS
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def check_tables(tables: Mapping[str, object], where: str) -> None:
+    """Refuse what is no table, unknown tables, and missing ones."""
+    known = ("schedule", "topology", "platform", "workload", "optimizer", "run", "execution")
+    for name, table in tables.items():
+        if name not in known:
+            raise ScenarioError(f"{where}: unknown table [{name}]{nearest(name, known)}; accepted: {', '.join(known)}")
+        if not isinstance(table, Mapping):
+            raise ScenarioError(f"{where}: {name}: expected a table, found {table!r}")
+    for name in known[:4]:
+        if name not in tables:
+            raise ScenarioError(f"{where}: expected a table [{name}], found none")
+
+
+def check(scenario: Scenario, where: str) -> None:
+    """Refuse what its tables, each right by itself, cannot mean together: also what its builders refuse.
+
+    What is built for this the scenario keeps.
+    """
+    _check_topology(scenario, where)
+    _check_network(scenario, where)
+    _check_ranks(scenario, where)
+    _check_problem(scenario, where)
+
+
+def _check_topology(scenario: Scenario, where: str) -> None:
+    try:
+        _ = scenario.graph  # built here, so that what its builder refuses is told by the key of its table
+    except ValueError as error:
+        raise ScenarioError(f"{where}: topology: {error}") from None
+
+
+def _check_problem(scenario: Scenario, where: str) -> None:
+    if scenario.workload.problem is None:
+        if scenario.workload.options:
+            raise ScenarioError(f"{where}: workload.options: expected options of a problem, found no problem")
+        return
+    if scenario.workload.problem not in PROBLEMS:
+        hint = nearest(scenario.workload.problem, PROBLEMS)
+        raise ScenarioError(
+            f"{where}: workload.problem: expected one of {', '.join(PROBLEMS)}; "
+            f"found {scenario.workload.problem!r}{hint}"
+        )
+    try:
+        _ = scenario.problem
+    except (ValueError, TypeError) as error:
+        told = str(error).replace("num_workers", "topology.workers")
+        raise ScenarioError(f"{where}: workload.options: {told}") from None
+
+
+def _check_network(scenario: Scenario, where: str) -> None:
+    if scenario.platform.network is None and scenario.platform.collectives.form == "flows":
+        raise ScenarioError(f"{where}: platform.collectives.form: expected [platform.network] for flows, found none")
+    try:
+        _ = scenario.network
+    except (ValueError, OSError) as error:
+        raise ScenarioError(f"{where}: platform.network: {error}") from None
+
+
+def _check_ranks(scenario: Scenario, where: str) -> None:
+    """Ranks that the platform names must be there."""
+    workers, platform = scenario.topology.workers, scenario.platform
+    if isinstance(platform.speed, list) and len(platform.speed) != workers:
+        raise ScenarioError(f"{where}: platform.speed: expected {workers} numbers, found {len(platform.speed)}")
+    named = {
+        "platform.speed": [] if isinstance(platform.speed, list) else map(int, platform.speed),
+        "platform.faults.outages": [each.rank for each in platform.faults.outages] if platform.faults else [],
+        "platform.stragglers.ranks": platform.stragglers.ranks or [] if platform.stragglers else [],
+    }
+    for key, ranks in named.items():
+        for rank in ranks:
+            if rank >= workers:
+                raise ScenarioError(f"{where}: {key}: expected ranks below {workers}, found {rank}")
+
+
+def validated(model: type[Model], values: Mapping[str, object], where: str, prefix: tuple[str, ...] = ()) -> Model:
+    """The table of the values, with pydantic's first error in a scenario's words."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join((*prefix, *map(str, problem["loc"])))
+        raise ScenarioError(f"{where}: {key}: {_message(problem, values, model)}") from None
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "model_type": "a table",
+    "dict_type": "a table",
+    "list_type": "a list",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "less_than": "a number below {lt:.15g}",
+    "less_than_equal": "a number of at most {le:g}",
+    "literal_error": "{expected}",
+}
+"""What pydantic's kinds of errors mean in a scenario's words."""
+
+
+def _message(problem: ErrorDetails, values: Mapping[str, object], model: type[BaseModel]) -> str:
+    kind, path = problem["type"], problem["loc"]
+    if kind == "extra_forbidden":
+        known = _known_keys(model, path[:-1])
+        return f"unknown key{nearest(path[-1], known)}; accepted: {', '.join(known)}"
+    if kind == "missing":
+        return "expected a value, found none"
+    expected = str(problem["msg"]).removeprefix("Value error, ")
+    if kind in _EXPECTED:
+        expected = "expected " + _EXPECTED[kind].format(**problem.get("ctx", {}))
+    if ", found " in expected:
+        return expected
+    found = _written(values, path, problem["input"])
+    hint = nearest(str(found), problem["ctx"]["expected"].split("'")[1::2]) if kind == "literal_error" else ""
+    return f"{expected}, found {_short(found)}{hint}"
+
+
+def _written(values: object, path: tuple[int | str, ...], default: object) -> object:
+    """What stands in the scenario at that place: the user's own words, before units were read."""
+    for name in path:
+        if not isinstance(values, Mapping) or name not in values:
+            return default
+        values = values[name]
+    return values
+
+
+def _short(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _known_keys(model: object, path: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table at that place; a table of tables, such as [platform.kernels], has any names."""
+    for name in path:
+        field = getattr(model, "model_fields", {}).get(name)
+        model = field.annotation if field is not None else (get_args(model) or (None,))[-1]
+        if isinstance(model, UnionType):  # an optional table
+            model = get_args(model)[0]
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,184 @@
+"""A resolved scenario, and what it is about: its graph, its physical network and its problem, each built once."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from types import ModuleType
+from typing import Any, Self
+
+import networkx as nx
+import numpy as np
+from pydantic import ConfigDict
+
+import topologies
+from schedules.platform.tables import PlatformTable
+from schedules.scenario.files import read_network
+from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, TopologyTable, WorkloadTable
+from schedules.settings import Table, Tables
+from schedules.training import problems
+from schedules.training.problems import Problem
+from topologies.physical import Network, places
+
+ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+
+BUILT = ("graph", "network", "problem")
+"""What a scenario builds at first use, and keeps."""
+
+
+class Scenario(Table):
+    """A resolved scenario."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+    program: str
+    schedule: Any
+    topology: TopologyTable
+    platform: PlatformTable
+    workload: WorkloadTable
+    optimizer: OptimizerTable = OptimizerTable()
+    run: RunTable = RunTable()
+    execution: ExecutionTable = ExecutionTable()
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether programs carry real arrays."""
+        return self.workload.problem is not None and self.run.numerics
+
+    @property
+    def gradient_s(self) -> float:
+        """One gradient time in seconds (1 s where gradients take no time)."""
+        return self.platform.gradient.mean or 1.0
+
+    @property
+    def parameter_bytes(self) -> int | None:
+        """Bytes of the parameters, where the scenario says how many there are."""
+        count = self.num_parameters
+        return None if count is None else count * ITEM_SIZE[self.workload.dtype]
+
+    @property
+    def num_parameters(self) -> int | None:
+        """Number of parameters; None for a user's module without `workload.parameters`."""
+        return self.workload.parameters if self.problem is None else int(self.problem.num_params)
+
+    @property
+    def num_buckets(self) -> int:
+        """How many buckets the schedule cuts a gradient into (1 where it does not)."""
+        size: float | None = getattr(self.schedule, "bucket_size", None)
+        if size is None or self.parameter_bytes is None:
+            return 1
+        return max(1, math.ceil(self.parameter_bytes / max(8.0, size // 8 * 8)))
+
+    @functools.cached_property
+    def graph(self) -> nx.Graph[int]:
+        """Who talks to whom, and how often: see `communication_graph`. Frozen, as all runs of the scenario share it."""
+        graph = communication_graph(self)
+        nx.freeze(graph)  # nodes and edges; networkx cannot freeze their attributes
+        return graph
+
+    @functools.cached_property
+    def network(self) -> Network | None:
+        """The wires: see `physical_network`. Frozen, as all runs of the scenario share it."""
+        network = physical_network(self)
+        if network is not None:
+            nx.freeze(network)
+        return network
+
+    @functools.cached_property
+    def problem(self) -> Problem | None:
+        """What is trained, with arrays of numpy; None where there is no problem.
+
+        It may be shared by runs: a gradient depends on nothing that was asked before.
+        """
+        return None if self.workload.problem is None else build_problem(self)
+
+    # What is built goes into no copy: `model_copy` may give it other tables, which mean others, and a problem has
+    # functions and modules, which can be neither copied nor pickled. The copy builds what it needs.
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        for name in BUILT:
+            copied.__dict__.pop(name, None)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
+        return super(Scenario, self.__copy__()).__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return super(Scenario, self.__copy__()).__getstate__()
+
+    def tables(self) -> Tables:
+        """The resolved scenario as plain tables, SI units, every default filled in."""
+        plain = self.model_dump(mode="json", exclude={"program", "schedule"})
+        return {"schedule": {"program": self.program, **self.schedule.model_dump(mode="json")}, **plain}
+
+    def fingerprint(self) -> str:
+        """Hash of what must be equal between a run and its replay: everything but platform, execution and [run]'s way
+        of keeping."""
+        tables = self.tables()
+        same = {key: tables[key] for key in ("schedule", "topology", "workload", "optimizer")}
+        del same["workload"]["activations"]  # memory decides nothing
+        deciding = {"seed", "numerics", "observations"}
+        if self.run.until == "precision":
+            deciding |= {"until", "precision", "limit"}
+        same["run"] = self.run.model_dump(include=deciding)
+        return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def communication_graph(scenario: Scenario) -> nx.Graph[int]:
+    """The scenario's graph with its rates: a networkx.Graph with the edge attribute `rate`.
+
+    Raises:
+        ValueError: an unknown graph or option, an impossible size, or a rate on a graph without edges.
+    """
+    topology = scenario.topology
+    graph = topologies.build(topology.graph, topology.workers, **(topology.model_extra or {}))
+    rate = getattr(scenario.schedule, "rate", None)
+    if rate is None:
+        return graph
+    if graph.number_of_edges() == 0:
+        raise ValueError(f"expected a graph with edges for schedule.rate = {rate}, found {topology.graph} without any")
+    return topologies.with_rates(graph, per_worker=rate, convention=topology.weights)
+
+
+def physical_network(scenario: Scenario) -> Network | None:
+    """The scenario's physical network (`topologies.physical`), or None where every pair has a link of its own.
+
+    Raises:
+        ValueError: an unknown network or option, an unreadable file, or too few places for the workers.
+    """
+    table, workers = scenario.platform.network, scenario.topology.workers
+    if table is None:
+        return None
+    if table.file is not None:
+        network = read_network(table.file)
+    else:
+        options = {**(table.model_extra or {})}
+        if table.kind == "dedicated":
+            options["graph"] = scenario.graph
+        network = topologies.build_network(str(table.kind), table.hosts or workers, **options)
+    num_places = len(table.placement or places(network))
+    if num_places < workers:
+        raise ValueError(f"expected places for {workers} workers, found {num_places}")
+    return network
+
+
+def build_problem(scenario: Scenario, xp: ModuleType | None = None, device: object = None) -> Problem:
+    """The scenario's problem, with arrays of the namespace `xp` (numpy unless given).
+
+    Raises:
+        ValueError: for an unknown problem or a wrong option of it.
+    """
+    workload = scenario.workload
+    return problems.build_problem(
+        str(workload.problem),
+        num_workers=scenario.topology.workers,
+        seed=scenario.run.seed,
+        xp=xp or np,
+        dtype=workload.dtype,
+        device=device,
+        batch_size=workload.batch_size,
+        **workload.options,
+    )

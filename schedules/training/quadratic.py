@@ -1,0 +1,146 @@
+"""Quadratics with noisy gradients: everything about them is known in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedules.clocks import StreamKey, stream
+from schedules.operations import Array
+from schedules.training.problem import ArrayKind, LatestBlock, ProblemSetup
+from topologies.checks import one_of, real_number, whole_number
+
+_OWN, _SHARED = 0, 1
+"""Of the streams `(seed, DATA, i, j)`, j = 0 is worker i's own and j = 1 is for all (`schedules.training.data` has
+2)."""
+
+_BLOCK_VALUES = 1 << 15
+"""How many numbers a block of noise has, about. A block has a stream of its own, so with other sizes the noise would be
+another."""
+
+_MAX_BLOCK_STEPS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Quadratic:
+    """f_i(x) = (x - b_i)^T A_i (x - b_i) / 2, and gradients A_i (x - b_i) + noise, noise ~ N(0, sigma^2 I).
+
+    The mean of the f_i is minimum + (x - x*)^T A (x - x*) / 2 with A = mean A_i, A x* = mean A_i b_i.
+
+    Attributes:
+        hessians: A_i, one [num_params, num_params] a worker.
+        centres: b_i, one [num_params] a worker.
+        mean_hessian, minimiser, minimum: A, x* and the loss at x*.
+    """
+
+    arrays: ArrayKind
+    num_params: int
+    hessians: tuple[Array, ...]
+    centres: tuple[Array, ...]
+    mean_hessian: Array
+    minimiser: Array
+    minimum: float
+    noise: Callable[[int, int], Array] | None
+
+    def initial(self, seed: int) -> NDArray[np.float64]:
+        """Standard normal: see `Problem`."""
+        return stream(seed, StreamKey.INITIAL).standard_normal(self.num_params)
+
+    def convert(self, x: Array) -> Array:
+        """x as this problem's kind of array: see `Problem`."""
+        return self.arrays.convert(x)
+
+    def gradient(self, x: Array, rank: int, step: int) -> Array:
+        """A_i (x - b_i) + noise: see `Problem`."""
+        gradient = self.hessians[rank] @ (x - self.centres[rank])
+        return gradient if self.noise is None else gradient + self.noise(rank, step)
+
+    def loss(self, x: Array) -> float:
+        """Mean of the f_i: see `Problem`."""
+        offset = self.arrays.convert(x) - self.minimiser
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.minimum + 0.5 * float(offset @ (self.mean_hessian @ offset))
+
+    def accuracy(self, x: Array) -> float | None:
+        """None: there are no classes."""
+        return None
+
+
+def quadratic(
+    setup: ProblemSetup,
+    *,
+    dimension: int = 20,
+    condition_number: float = 10.0,
+    heterogeneity: float = 1.0,
+    noise: float = 0.1,
+    hessians: str = "common",
+) -> Quadratic:
+    """Quadratics f_i(x) = (x - b_i)^T A_i (x - b_i) / 2 with noisy gradients.
+
+    `dimension` is the number of parameters; memory and time grow with its square. The eigenvalues of every A_i run
+    geometrically from 1 / condition_number to 1 (so L = 1); the eigenvectors are random, and with `hessians` "common"
+    those of all workers, with "own" each worker's. b_i ~ N(0, heterogeneity^2 I). `noise` is the standard deviation of
+    every coordinate of a gradient's noise. There are no batches: `batch_size` changes nothing.
+    """
+    size = whole_number("dimension", dimension, 1)
+    spread = real_number("heterogeneity", heterogeneity, 0)
+    sigma = real_number("noise", noise, 0)
+    is_common = one_of("hessians", hessians, ("common", "own")) == "common"
+    eigenvalues = np.geomspace(1, 1 / real_number("condition_number", condition_number, 1), size)
+    if size == 1 and condition_number != 1:
+        raise ValueError(f"condition_number: expected 1, as the dimension is 1, found {condition_number!r}")
+    shared = _hessian(eigenvalues, stream(setup.seed, StreamKey.DATA, 0, _SHARED))
+    own = [stream(setup.seed, StreamKey.DATA, rank, _OWN) for rank in range(setup.num_workers)]
+    centres = [spread * generator.standard_normal(size) for generator in own]
+    matrices = [shared if is_common else _hessian(eigenvalues, generator) for generator in own]
+    return _assemble(setup, centres, matrices, _gaussian(setup, size, sigma) if sigma else None)
+
+
+def _hessian(eigenvalues: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Q diag(eigenvalues) Q^T, Q uniform among the rotations and reflections (QR of a Gaussian, Mezzadri 2007)."""
+    size = len(eigenvalues)
+    q, r = np.linalg.qr(generator.standard_normal((size, size)))
+    q *= np.sign(np.diag(r))
+    matrix: NDArray[np.float64] = (q * eigenvalues) @ q.T
+    return 0.5 * (matrix + matrix.T)
+
+
+def _gaussian(setup: ProblemSetup, size: int, sigma: float) -> Callable[[int, int], Array]:
+    """Noise as a function of (rank, step), drawn in blocks of steps."""
+    num_steps = min(_MAX_BLOCK_STEPS, max(1, _BLOCK_VALUES // size))
+
+    def draw(rank: int, block: int) -> Array:
+        values = stream(setup.seed, StreamKey.BATCH, rank, block).standard_normal((num_steps, size))
+        return setup.arrays.convert(sigma * values)
+
+    blocks = LatestBlock(draw)
+    return lambda rank, step: blocks(rank, step // num_steps)[step % num_steps]
+
+
+def _assemble(
+    setup: ProblemSetup,
+    centres: Sequence[NDArray[np.float64]],
+    matrices: Sequence[NDArray[np.float64]],
+    noise: Callable[[int, int], Array] | None,
+) -> Quadratic:
+    pairs = list(zip(matrices, centres, strict=True))
+    mean = sum(matrices[1:], matrices[0]) / len(pairs)
+    minimiser = np.linalg.solve(mean, sum(matrix @ centre for matrix, centre in pairs) / len(pairs))
+    offsets = [(matrix, minimiser - centre) for matrix, centre in pairs]
+    minimum = sum(0.5 * float(offset @ matrix @ offset) for matrix, offset in offsets) / len(pairs)
+    convert = setup.arrays.convert
+    # Workers with a common matrix share one array.
+    converted = {id(matrix): convert(matrix) for matrix in matrices}
+    return Quadratic(
+        arrays=setup.arrays,
+        num_params=len(minimiser),
+        hessians=tuple(converted[id(matrix)] for matrix in matrices),
+        centres=tuple(convert(centre) for centre in centres),
+        mean_hessian=convert(mean),
+        minimiser=convert(minimiser),
+        minimum=minimum,
+        noise=noise,
+    )
