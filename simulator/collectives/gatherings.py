@@ -23,7 +23,8 @@ from schedules.scenario import ScenarioError
 from simulator.collectives import formulas as collectives
 from simulator.collectives.choice import choose
 from simulator.collectives.lowered import Lowered
-from simulator.collectives.patterns import Pattern, pattern
+from simulator.collectives.patterns import pattern
+from simulator.collectives.rounds import Pattern
 from simulator.messages.fabric import Fabric, Levels
 from simulator.messages.formulas import Ideal
 
