@@ -44,7 +44,7 @@ from simulator.collectives.gatherings import Gatherings
 from simulator.computing.retiming import Engine, Retiming
 from simulator.course import Course
 from simulator.messages.fabric import Fabric, Message
-from simulator.messages.formulas import Ideal, Pair
+from simulator.messages.formulas import Formulas, Pair
 from simulator.messages.sends import Messages, check_sizes
 from simulator.network.transfers import Schedule
 
@@ -89,7 +89,7 @@ class World:
         *,
         ledger: Ledger,
         gradient_ns: float,
-        transport: Ideal,
+        transport: Formulas,
         coordinator: Coordinator,
         recorder: Recorder | None = None,
         replay: Replay | None = None,

@@ -1,19 +1,6 @@
-"""What collectives take on an idle, uniform network, and what they compute.
+"""What collectives compute: the members' answers, from what they have brought.
 
-n ranks, S bytes a rank holds, links of bandwidth B and latency L in each direction. A collective takes
-
-    latencies * L + bytes in sequence / B,
-
-with both from the table in `schedules.platform.volumes`: a ring all-reduce 2 (n-1) (L + S / (n B)), a broadcast down a
-tree ceil(log2 n) (L + S / B), and so on. The patterns of `simulator.collectives.patterns`, run message by message on an
-idle network, take the same, but for parts that are whole bytes.
-
-The hierarchical all-reduce of N nodes with m members each, with B' and L' inside a node, takes
-2 (m-1) (L' + S / (m B')) + 2 (N-1) (L + S / (n B)).
-
-Gloo's ring all-reduce works in segments whose receiver must first announce itself, so a hop costs 2L and half a chunk
-can hide it: 2 (n-1) max(S / (n B), 2L + S / (2 n B) + c), with the software cost c of a segment (real-hardware.md,
-section 4). Its other messages are announced too, and not in segments: 2L + c take the place of L.
+How long they take is `schedules.platform.collective_times`, and the transport's own formula.
 """
 
 from __future__ import annotations
@@ -32,62 +19,6 @@ from schedules.operations import (
     Payload,
     ReduceScatter,
 )
-from schedules.platform.tables import Link
-from schedules.platform.volumes import cost, default_algorithm
-
-
-def seconds(
-    kind: type[Operation],
-    n: int,
-    size: int,
-    bandwidth: float,
-    latency: float,
-    *,
-    algorithm: str | None = None,
-    num_nodes: int | None = None,
-    inside: Link | None = None,
-) -> float:
-    """What a collective of `n` ranks with `size` bytes each takes.
-
-    Args:
-        bandwidth, latency: of a link between two ranks, in bytes/s and seconds.
-        algorithm: one that `schedules.platform.volumes.ALGORITHMS` has for it; None: the first.
-        num_nodes: for "hierarchical": how many nodes have equally many of the ranks each; None: every rank is one.
-        inside: for "hierarchical": the link between two ranks of one node; None: as between nodes.
-    Raises:
-        ValueError: if there is no such algorithm, or the nodes do not divide the ranks.
-    """
-    algorithm = algorithm or default_algorithm(kind.__name__)
-    if algorithm == "hierarchical" and inside is not None and num_nodes is not None:
-        width = n // num_nodes
-        shard = cost("AllReduce", "ring", num_nodes, size)
-        in_node = cost("AllReduce", "ring", width, size)
-        in_nodes = in_node.latencies * inside.latency + in_node.in_sequence / inside.bandwidth
-        return in_nodes + shard.latencies * latency + shard.in_sequence / width / bandwidth
-    latencies, in_sequence, _ = cost(kind.__name__, algorithm, n, size, num_nodes=num_nodes or n)
-    return latencies * latency + in_sequence / bandwidth
-
-
-def gloo_seconds(
-    kind: type[Operation],
-    n: int,
-    size: int,
-    bandwidth: float,
-    latency: float,
-    overhead: float,
-    *,
-    algorithm: str | None = None,
-    num_nodes: int | None = None,
-    inside: Link | None = None,
-) -> float:
-    """The same with gloo's protocol; `overhead` is the software cost of a message in seconds."""
-    if kind is not AllReduce or n == 1 or algorithm not in (None, "ring"):
-        announced = inside and Link(bandwidth=inside.bandwidth, latency=2 * inside.latency + overhead)
-        levels: dict[str, Any] = {"algorithm": algorithm, "num_nodes": num_nodes, "inside": announced}
-        return seconds(kind, n, size, bandwidth, 2 * latency + overhead, **levels)
-    chunk = size / n / bandwidth
-    return 2 * (n - 1) * max(chunk, 2 * latency + chunk / 2 + overhead)
-
 
 Reducer = Callable[[Any], Any]
 REDUCERS: Mapping[str, Reducer] = {

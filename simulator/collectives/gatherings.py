@@ -26,14 +26,14 @@ from simulator.collectives.lowered import Lowered
 from simulator.collectives.patterns import pattern
 from simulator.collectives.rounds import Pattern
 from simulator.messages.fabric import Fabric, Levels
-from simulator.messages.formulas import Ideal
+from simulator.messages.formulas import Formulas
 
 
 class World(Protocol):
     """What collectives need of the world."""
 
     ledger: Ledger
-    transport: Ideal
+    transport: Formulas
     fabric: Fabric | None
 
     def transfer_began(self, at: int, *ranks: int) -> None:
@@ -175,7 +175,8 @@ class Gatherings:
                     operation.size,
                     outside.bandwidth,
                     outside.latency,
-                    transport=self.transport.name,
+                    transport=self.transport.row,
+                    overhead=self.transport.overhead,
                     table=table,
                     nodes=levels.nodes,
                     inside=levels.inside,

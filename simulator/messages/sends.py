@@ -9,13 +9,13 @@ from schedules.driving.driver import Running, Stream
 from schedules.errors import ProgramError
 from schedules.operations import Send
 from simulator.messages.fabric import Fabric
-from simulator.messages.formulas import Ideal, Pair
+from simulator.messages.formulas import Formulas, Pair
 
 
 class World(Protocol):
     """What messages need of the world."""
 
-    transport: Ideal
+    transport: Formulas
     fabric: Fabric | None
 
     def pair(self, rank: int, peer: int) -> Pair:

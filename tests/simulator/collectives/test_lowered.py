@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.operations import AllGather, AllReduce, Barrier, Broadcast, Operation, ReduceScatter
+from schedules.platform.collective_times import seconds
 from schedules.platform.tables import Link
-from simulator.collectives.formulas import seconds
 from simulator.collectives.lowered import Lowered
 from simulator.collectives.patterns import pattern
 from simulator.collectives.rounds import Pattern
