@@ -17,10 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple, Protocol
-
-from pydantic import BeforeValidator
-from pydantic_core import PydanticKnownError
+from typing import NamedTuple, Protocol
 
 from schedules.operations import AllReduce, Operation
 from schedules.platform.collective_times import Way, seconds
@@ -175,22 +172,11 @@ def transport_of(platform: Mapping[str, object]) -> Transport:
     """
     name = platform.get("transport", DEFAULT)
     if not isinstance(name, str) or name not in TRANSPORTS:
-        raise ValueError(f"platform.transport: expected {_choices()}, found {name!r}")
+        raise ValueError(f"platform.transport: expected {choices()}, found {name!r}")
     return TRANSPORTS[name]
 
 
-def _choices() -> str:
+def choices() -> str:
+    """The names of the table, as an error says them."""
     *others, last = [repr(name) for name in TRANSPORTS]
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def _check_name(name: object) -> object:
-    # Not a `Literal`, which would write the names down a second time: an error of its kind, so that whoever reads
-    # pydantic's errors sees no difference.
-    if not isinstance(name, str) or name not in TRANSPORTS:
-        raise PydanticKnownError("literal_error", {"expected": _choices()})
-    return name
-
-
-TransportName = Annotated[str, BeforeValidator(_check_name)]
-"""A name of the table."""

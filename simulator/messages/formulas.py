@@ -8,8 +8,8 @@ What is the transport's own is read from its row (`schedules.platform.transports
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from schedules.driving.driver import Running
 from schedules.operations import Operation
 from schedules.platform.tables import PlatformTable
 from schedules.platform.transports import TRANSPORTS
@@ -29,7 +29,7 @@ class Pair:
     __slots__ = ("exchanged", "free_ns", "sent", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: dict[int, Any] = {}
+        self.waiting: dict[int, Running] = {}
         self.free_ns = [0, 0]
         self.sent = [0, 0]
         self.exchanged = 0

@@ -45,7 +45,8 @@ def calibrate(
     as_json: bool,
 ) -> None:
     """Measure this machine and write a [platform] table."""
-    from executor.calibration.calibrate import measure, write_toml
+    from executor.calibration.calibrate import measure
+    from schedules.platform.toml import write_platform
     from schedules.scenario import load
     from twinclock.printing.platform_rows import platform_rows
     from twinclock.targets import check_file
@@ -56,7 +57,7 @@ def calibrate(
         click.echo(_begin(resolved))
     measured = measure(resolved)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_toml(measured.platform, out)
+    write_platform(measured.platform, out)
     if as_json:
         print_json({"platform": measured.platform, "info": measured.info, "files": [out]})
         return

@@ -103,11 +103,12 @@ def calibrate(quickstart: Quickstart) -> Iterable[str]:
     """Measure this machine; write platform.toml and scenario.toml."""
     import tomllib
 
-    from executor.calibration.calibrate import measure, write_toml
+    from executor.calibration.calibrate import measure
+    from schedules.platform.toml import write_platform
 
     assumed = {"platform": {"gradient": DEVICE}}
     quickstart.platform = measure({**tomllib.loads(SCENARIO), **assumed}, ranks=quickstart.ranks).platform
-    written = write_toml(quickstart.platform, quickstart.out / "platform.toml")
+    written = write_platform(quickstart.platform, quickstart.out / "platform.toml")
     quickstart.scenario.write_text(SCENARIO + written.read_text(encoding="utf-8"), encoding="utf-8")
     return [*table_lines(platform_rows(quickstart.platform)), f"wrote {written}", f"wrote {quickstart.scenario}"]
 

@@ -94,7 +94,7 @@ def _type(field: Any) -> str:
 def _known(metadata: Any) -> str | None:
     """The words for a quantity, or another type that is told by how it is read."""
     from schedules import units
-    from schedules.platform import computing, transports
+    from schedules.platform import computing, tables, transports
 
     words: dict[Any, str] = {
         units.Seconds: 'seconds, or text like "50 us"',
@@ -103,7 +103,7 @@ def _known(metadata: Any) -> str | None:
         units.Flop: 'FLOP, or text like "4.1 TFLOP"',
         units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
         computing.Speeds: "table by rank | list",
-        transports.TransportName: " | ".join(json.dumps(name) for name in transports.TRANSPORTS),
+        tables.TransportName: " | ".join(json.dumps(name) for name in transports.TRANSPORTS),
     }
     return next((told for kind, told in words.items() if kind.__metadata__[0] in metadata), None)
 
