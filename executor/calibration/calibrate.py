@@ -42,14 +42,14 @@ class Measurement:
         info: for people: the fit's residuals, all-reduce times, how many of what were measured.
     """
 
-    platform: dict[str, Any]
-    info: dict[str, Any]
+    platform: dict[str, object]
+    info: dict[str, object]
 
 
 def calibrate(
     scenario: Source,
     *,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
     ranks: Ranks | None = None,
     sizes: Sequence[int] | None = None,
 ) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def calibrate(
 def measure(
     scenario: Source,
     *,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
     ranks: Ranks | None = None,
     sizes: Sequence[int] | None = None,
 ) -> Measurement:
@@ -91,7 +91,7 @@ def measure(
     return Measurement(platform, info)
 
 
-def kept(gradient: Duration) -> dict[str, Any]:
+def kept(gradient: Duration) -> dict[str, object]:
     """The scenario's own durations, in seconds."""
     return gradient.model_dump(mode="json", exclude={"flops", "bytes"}, exclude_none=True)
 

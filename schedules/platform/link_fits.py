@@ -75,7 +75,7 @@ class LinkEstimate(NamedTuple):
         return self.factor <= LARGEST_FACTOR
 
 
-class Messages(NamedTuple):
+class MessageEnds(NamedTuple):
     """Ends of messages at which data arrives, an entry each.
 
     Attributes:
@@ -118,7 +118,7 @@ def link_estimate(trace: pd.DataFrame, transport: Transport) -> LinkEstimate | N
     return found if is_believed else _effective(messages, found.factor)
 
 
-def message_seconds(messages: Messages, transport: Transport, link: Numbers) -> Numbers:
+def message_seconds(messages: MessageEnds, transport: Transport, link: Numbers) -> Numbers:
     """What messages take from when an end asks, with link = (latency, seconds a byte, overhead): see above."""
     latency, per_byte, overhead = link
     announced = latency if transport.is_announced else 0.0
@@ -129,7 +129,7 @@ def message_seconds(messages: Messages, transport: Transport, link: Numbers) -> 
     return taken
 
 
-def _effective(messages: Messages, factor: float) -> LinkEstimate:
+def _effective(messages: MessageEnds, factor: float) -> LinkEstimate:
     """Bytes over time: a bandwidth that contains all else."""
     moving = messages.taken - np.maximum(messages.late, 0)
     bandwidth = float(messages.size.sum() / moving.sum())
@@ -137,7 +137,7 @@ def _effective(messages: Messages, factor: float) -> LinkEstimate:
     return LinkEstimate(0.0, bandwidth, 0.0, residual, factor, False, *_counts(messages))
 
 
-def _counts(messages: Messages) -> tuple[int, int]:
+def _counts(messages: MessageEnds) -> tuple[int, int]:
     return len(messages.size), len(np.unique(messages.size))
 
 
@@ -145,7 +145,7 @@ LOWEST, FIRST, HIGHEST = (np.array(each) for each in ((1e-7, 1e-13, 1e-7), (2e-5
 """Latency, seconds a byte and overhead: what is possible, and where the search begins."""
 
 
-def _fitted(messages: Messages, transport: Transport, is_free: NDArray[np.bool_]) -> LinkEstimate:
+def _fitted(messages: MessageEnds, transport: Transport, is_free: NDArray[np.bool_]) -> LinkEstimate:
     """The fit of what is free; the latency is told if it explains more than a bandwidth alone does."""
     search = _search(messages, transport, is_free)
     plain = _search(messages, transport, np.array([False, True, False]))
@@ -172,7 +172,7 @@ class _Found(NamedTuple):
     jacobian: Numbers
 
 
-def _search(messages: Messages, transport: Transport, is_free: NDArray[np.bool_]) -> _Found:
+def _search(messages: MessageEnds, transport: Transport, is_free: NDArray[np.bool_]) -> _Found:
     """Least squares of the relative errors, robust to the few messages that something held up."""
     from scipy.optimize import least_squares
 
@@ -195,7 +195,7 @@ def _search(messages: Messages, transport: Transport, is_free: NDArray[np.bool_]
 _MEETS = {Exchange.__name__: Exchange.__name__, Receive.__name__: Send.__name__, Send.__name__: Receive.__name__}
 
 
-def messages_of(trace: pd.DataFrame) -> Messages | None:
+def messages_of(trace: pd.DataFrame) -> MessageEnds | None:
     """The ends of exchanges, and receives: a send may be over when its bytes are in a buffer. None: no bytes moved."""
     rows = trace[trace["op"].isin(_MEETS)].sort_values("start_ns", kind="stable")
     if not rows["op"].isin((Exchange.__name__, Receive.__name__)).any():
@@ -210,7 +210,7 @@ def messages_of(trace: pd.DataFrame) -> Messages | None:
         return None
     told = told[:: -(-len(told) // MOST_MESSAGES)]
     is_exchange = (ends["op"] == Exchange.__name__).to_numpy(dtype=np.bool_)
-    return Messages(late[told], taken[told], size[told], is_exchange[told])
+    return MessageEnds(late[told], taken[told], size[told], is_exchange[told])
 
 
 def _with_peers(ends: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

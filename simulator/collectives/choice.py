@@ -15,6 +15,8 @@ up: they stay good for many bytes, where the binomial tree here does not.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
+from typing import NoReturn
 
 from schedules.operations import Operation
 from schedules.platform.tables import CollectivesTable, Link
@@ -71,27 +73,25 @@ def choose(
     is_even = len({len(group) for group in groups}) <= 1
     wanted = "auto" if table is None or name not in KEYS else getattr(table, KEYS[name])
     if wanted == "hierarchical" and not is_even:
-        counts = ", ".join(str(len(group)) for group in groups)
-        raise ValueError(
-            "platform.collectives.all_reduce = 'hierarchical': "
-            f"expected equally many members of a group on every node, found {counts}"
-        )
+        _refuse_uneven(groups)
     if wanted != "auto":
         return str(wanted)
-    if name in transport.algorithms:
-        return transport.algorithms[name]
-    if name not in CANDIDATES:
-        return default_algorithm(name)
+    if name in transport.algorithms or name not in CANDIDATES:
+        return transport.algorithms.get(name) or default_algorithm(name)
     has_levels = is_even and 1 < len(groups) < n
+    candidates = [each for each in CANDIDATES[name] if each != "hierarchical" or has_levels]
+    formula = partial(transport.collective_seconds, kind, n, size, bandwidth, latency, overhead)
     num_nodes = len(groups) or None
-    times = {
-        each: transport.collective_seconds(
-            kind, n, size, bandwidth, latency, overhead, algorithm=each, num_nodes=num_nodes, inside=inside
-        )
-        for each in CANDIDATES[name]
-        if each != "hierarchical" or has_levels
-    }
+    times = {each: formula(algorithm=each, num_nodes=num_nodes, inside=inside) for each in candidates}
     return _first_of_the_fastest(times)
+
+
+def _refuse_uneven(groups: Sequence[Sequence[int]]) -> NoReturn:
+    counts = ", ".join(str(len(group)) for group in groups)
+    raise ValueError(
+        "platform.collectives.all_reduce = 'hierarchical': "
+        f"expected equally many members of a group on every node, found {counts}"
+    )
 
 
 def _first_of_the_fastest(times: Mapping[str, float]) -> str:

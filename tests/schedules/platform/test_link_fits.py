@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schedules.platform.link_fits import LARGEST_FACTOR, Messages, link_estimate, message_seconds
+from schedules.platform.link_fits import LARGEST_FACTOR, MessageEnds, link_estimate, message_seconds
 from schedules.platform.tables import Duration, Link, PlatformTable
 from schedules.platform.transports import TRANSPORTS
 from simulator.messages.formulas import Formulas, Pair
@@ -25,7 +25,7 @@ def exchanges(transport, latency, bandwidth, overhead, *, sizes=SIZES, noise=0.0
         starts = tag + generator.uniform(0, apart, 2)
         for rank in range(2):
             late = np.array([starts[1 - rank] - starts[rank]])
-            ends = Messages(late, late, np.array([float(size)]), np.array([True]))
+            ends = MessageEnds(late, late, np.array([float(size)]), np.array([True]))
             taken = message_seconds(ends, transport, link)[0] * generator.normal(1, noise)
             times = tuple(round(1e9 * each) for each in (starts[rank], starts.max(), starts[rank] + taken))
             rows.append({"op": "Exchange", "rank": rank, "peer": 1 - rank, "tag": tag, "bytes": size, "at": times})
@@ -46,11 +46,11 @@ def test_what_is_fitted_is_what_the_simulator_uses(name, starts):
     formulas = Formulas(platform)
     ends = np.array(formulas.exchange(Pair(), *starts, 50_000)) - starts
     late = np.array([starts[1] - starts[0], starts[0] - starts[1]]) / 1e9
-    messages = Messages(late, ends / 1e9, np.full(2, 50_000.0), np.full(2, True))
+    messages = MessageEnds(late, ends / 1e9, np.full(2, 50_000.0), np.full(2, True))
     assumed = np.array([1e-4, 1e-9, formulas.overhead])
     assert message_seconds(messages, TRANSPORTS[name], assumed) == pytest.approx(ends / 1e9, abs=1e-9)
     there = formulas.message(Pair(), 0, *starts, 50_000) + formulas.overhead_ns - starts[1]  # from the lower rank
-    one_way = Messages(-late[:1], np.zeros(1), np.full(1, 50_000.0), np.full(1, False))
+    one_way = MessageEnds(-late[:1], np.zeros(1), np.full(1, 50_000.0), np.full(1, False))
     assert message_seconds(one_way, TRANSPORTS[name], assumed) == pytest.approx(there / 1e9, abs=1e-9)
 
 
