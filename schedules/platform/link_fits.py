@@ -149,12 +149,13 @@ def _fitted(messages: MessageEnds, transport: Transport, is_free: NDArray[np.boo
     """The fit of what is free; the latency is told if it explains more than a bandwidth alone does."""
     search = _search(messages, transport, is_free)
     plain = _search(messages, transport, np.array([False, True, False]))
-    num_free = int(is_free.sum())
-    variance = max(2 * search.cost / max(len(messages.size) - num_free, 1), LEAST_NOISE**2)
+    spare = max(len(messages.size) - int(is_free.sum()), 1)
     # Not by the standard error of the latency's logarithm: where it has taken over what the bytes cost, that is small.
-    has_latency = 2 * (plain.cost - search.cost) > CONVINCING * variance
+    scatter = max(2 * search.cost / spare, LEAST_NOISE**2)
+    has_latency = 2 * (plain.cost - search.cost) > CONVINCING * scatter
     # s^2 (J^T J)^-1; a direction in which nothing changes has a large variance rather than none.
-    covariance = variance * np.linalg.inv(search.jacobian.T @ search.jacobian + 1e-9 * np.eye(num_free))
+    variance = max(float(search.errors @ search.errors) / spare, LEAST_NOISE**2)
+    covariance = variance * np.linalg.inv(search.jacobian.T @ search.jacobian + 1e-9 * np.eye(len(search.jacobian.T)))
     of_bandwidth = float(covariance[1, 1])
     factor = float(np.exp(min(2 * of_bandwidth**0.5, 100.0))) if messages.has_sizes else np.inf
     residual = float(np.median(np.abs(np.expm1(search.errors))))
