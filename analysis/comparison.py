@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis.frames import Run
-from analysis.measures.fits import Calibration, Interval, calibration, throughput_interval
+from analysis.measures.intervals import Interval, throughput_interval
 from analysis.measures.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
+from schedules.platform.fits import Calibration, calibration
+from schedules.platform.transports import transport_of
 from schedules.record.kinds import BOOKKEEPING
 from schedules.record.quantities import number, percent, relative_error, resolved, with_unit
 
@@ -84,9 +86,14 @@ def contrast(simulated: Run, measured: Run) -> Comparison:
         breakdowns={world: breakdown(run.trace) for world, run in runs.items()},
         staleness=samples,
         distances=staleness_distances(samples["simulated"], samples["measured"]),
-        calibrations={world: calibration(run.trace) for world, run in runs.items()},
+        calibrations={world: _calibration(run) for world, run in runs.items()},
         settings=setting_differences(simulated.scenario, measured.scenario),
     )
+
+
+def _calibration(run: Run) -> Calibration:
+    """Under the transport of the run's own scenario: it is there that what is fitted would be used."""
+    return calibration(run.trace, transport_of(run.scenario.get("platform") or {}))
 
 
 def _interval(run: Run) -> Interval | None:

@@ -34,7 +34,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks._shaped_hosts import BURST, MTU, Hosts, HostsError, Outcome, Wires, why_not
-from executor.calibration.calibrate import Link, fit_link
+from executor.calibration.calibrate import TRANSPORT
+from schedules.platform.link_fits import LinkEstimate, link_estimate
+from schedules.platform.transports import TRANSPORTS
 from schedules.result import read_trace, versions
 from simulator import simulate
 
@@ -98,12 +100,12 @@ CASES = (
 class Calibration:
     """The idle network: what a pair of hosts in a rack, and one across the uplink, has to itself."""
 
-    inside: Link
-    across: Link | None
+    inside: LinkEstimate
+    across: LinkEstimate | None
 
     def platform(self, case: Case, model: str) -> Tables:
         """The table [platform] of a case: links as they were fitted, shared or not."""
-        table: Tables = {"gradient": case.gradient, "transport": "gloo", "overhead": self.inside.overhead}
+        table: Tables = {"gradient": case.gradient, "transport": TRANSPORT, "overhead": self.inside.overhead}
         if model == "alone":
             return {**table, "link": {"bandwidth": self.inside.bandwidth, "latency": self.inside.latency}}
         network: Tables = {"kind": "fabric", "bandwidth": self.inside.bandwidth, "latency": self.inside.latency / 2}
@@ -121,6 +123,13 @@ def calibrate(hosts: Hosts) -> Calibration:
     """Exchanges of one pair on the idle network, in a rack and across."""
     inside = fit_link(probe(hosts, (0, 1)))
     return Calibration(inside, fit_link(probe(hosts, (0, hosts.racks[0]))) if len(hosts.racks) > 1 else None)
+
+
+def fit_link(trace: pd.DataFrame) -> LinkEstimate:
+    """The link that the exchanges of a trace tell."""
+    link = link_estimate(trace, TRANSPORTS[TRANSPORT])
+    assert link is not None  # the probe exchanges
+    return link
 
 
 def probe(hosts: Hosts, places: Sequence[int]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from schedules.platform.durations import durations
 from schedules.platform.outages import outages
 from schedules.platform.stragglers import pace
 from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
+from schedules.platform.transports import TRANSPORTS
 from schedules.record.trace import Recorder
 from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summarise
 from schedules.scenario import Scenario, ScenarioError, load
@@ -23,7 +24,7 @@ from schedules.worker import Worker
 from simulator.events import CallAt
 from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
-from simulator.messages.formulas import TRANSPORTS
+from simulator.messages.formulas import Formulas
 from simulator.steady.stopping import Steady
 from simulator.world import World
 
@@ -72,7 +73,7 @@ def build_world(
     world = World(
         ledger=setup.ledger,
         gradient_ns=scenario.gradient_s * 1e9,
-        transport=TRANSPORTS[scenario.platform.transport](scenario.platform),
+        transport=Formulas(scenario.platform),
         coordinator=Coordinator(workers, scenario.run.seed),
         recorder=recorder,
         replay=replay,
@@ -96,8 +97,8 @@ def build_world(
 
 
 def is_in_order(platform: PlatformTable) -> bool:
-    """Whether sends and receives of one stream wait for those before them; gloo's go by their tags."""
-    return platform.order == "in-order" or (platform.order == "auto" and platform.transport != "gloo")
+    """Whether sends and receives of one stream wait for those before them."""
+    return TRANSPORTS[platform.transport].is_in_order if platform.order == "auto" else platform.order == "in-order"
 
 
 def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:

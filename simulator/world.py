@@ -28,7 +28,7 @@ from simulator.events import CallAt, Events, without_collector
 from simulator.meetings import Meetings
 from simulator.messages.exchanges import Exchanges
 from simulator.messages.fabric import Fabric
-from simulator.messages.formulas import Ideal
+from simulator.messages.formulas import Formulas
 from simulator.messages.sends import Sends
 from simulator.messages.traffic import Traffic
 from simulator.services import Outages, Service
@@ -59,7 +59,7 @@ class World:
         *,
         ledger: Ledger,
         gradient_ns: float,
-        transport: Ideal,
+        transport: Formulas,
         coordinator: Coordinator,
         recorder: Recorder | None = None,
         replay: Replay | None = None,

@@ -224,7 +224,7 @@ def _decisive_end(walk: _Walk, row: int, mate: int) -> tuple[int, int]:
 def _latency(walk: _Walk, row: int, mate: int) -> int:
     source, target = (walk.rank[end] for end in _ends(walk, row, mate))
     latency = walk.delays.message(source, target)
-    if walk.op[row] == Exchange.__name__ and not walk.delays.is_announced:  # over when both directions are
+    if walk.op[row] == Exchange.__name__ and walk.delays.ends_together:  # over when both directions are
         latency = max(latency, walk.delays.message(target, source))
     return latency
 
@@ -233,7 +233,7 @@ def _before(walk: _Walk, row: int, mate: int) -> int:
     """The message before this one on its connection; of an exchange that ends together, the later of two."""
     _, target = _ends(walk, row, mate)
     earlier: int = walk.before[target]
-    if walk.op[row] == Exchange.__name__ and not walk.delays.is_announced:
+    if walk.op[row] == Exchange.__name__ and walk.delays.ends_together:
         other: int = walk.before[mate]
         if other >= 0 and (earlier < 0 or walk.end[other] > walk.end[earlier]):
             return other

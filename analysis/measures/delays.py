@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from schedules.platform.transports import transport_of
+
 if TYPE_CHECKING:
     import networkx as nx
 
@@ -21,7 +23,8 @@ class Delays:
         routes_ns: latency of the route from one rank to another.
         routes_bandwidth: bytes/s of the narrowest link of the route, where links are shared.
         overhead_ns: what a message costs after its last byte.
-        is_announced: whether data leaves only when the receiver's announcement has arrived (gloo).
+        is_announced: whether data leaves only when the receiver's announcement has arrived.
+        ends_together: whether an exchange is over at both ends at once, or at each when it has the other's data.
         collectives_ns: by kind, number of ranks and bytes.
     """
 
@@ -30,6 +33,7 @@ class Delays:
     routes_bandwidth: Mapping[Pair, float] = field(default_factory=dict)
     overhead_ns: int = 0
     is_announced: bool = False
+    ends_together: bool = True
     collectives_ns: Mapping[tuple[str, int, int], int] = field(default_factory=dict)
 
     def message(self, source: int, target: int) -> int:
@@ -57,24 +61,27 @@ def delays(
     network: nx.Graph[Any] | None = None,
     pairs: Iterable[Pair] = (),
 ) -> Delays:
-    """What the scenario assumes. (A measured run is read with the latencies that its scenario assumes, too.)
+    """What the scenario assumes. (A measured run is read with the transport and the latencies of its scenario, too.)
 
     Args:
         scenario: the tables of the resolved scenario.
         summary: may have `collectives`: `kind`, `ranks`, `bytes` and `latency_s` of each.
         network: the physical network of the run, if it had one.
         pairs: ordered pairs of ranks whose routes are wanted.
+    Raises:
+        ValueError: if the scenario names a transport that there is not.
     """
     platform = scenario.get("platform") or {}
     link = platform.get("link") or {}
-    is_gloo = platform.get("transport") == "gloo"
+    transport = transport_of(platform)
     routes = _routes(platform.get("network") or {}, network, pairs)
     return Delays(
         message_ns=_ns(link.get("latency", 0)),
         routes_ns={pair: _ns(sum(each["latency"] for each in links)) for pair, links in routes.items()},
         routes_bandwidth={pair: min(each["bandwidth"] for each in links) for pair, links in routes.items() if links},
-        overhead_ns=_ns(platform.get("overhead", 0)) if is_gloo else 0,
-        is_announced=is_gloo,
+        overhead_ns=_ns(platform.get("overhead", 0)) if transport.has_overhead else 0,
+        is_announced=transport.is_announced,
+        ends_together=transport.ends_together,
         collectives_ns={
             (each["kind"], num_members(each["ranks"]), int(each["bytes"])): _ns(each["latency_s"])
             for each in summary.get("collectives") or ()

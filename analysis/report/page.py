@@ -14,11 +14,11 @@ from analysis.figures.memory import memory_curve
 from analysis.figures.style import WORLD_COLOURS, inline_svg, save
 from analysis.frames import Run
 from analysis.measures.explanation import Explanation, explain_run
-from analysis.measures.fits import DurationFit, LinkFit, platform_toml
 from analysis.measures.metrics import PARTS
+from analysis.report.calibration import calibration_rows, calibration_toml
 from analysis.report.why import path_table, section
 from schedules.record.kinds import COMPUTE
-from schedules.record.quantities import MISSING, number, percent, quantity, relative_error, with_unit
+from schedules.record.quantities import MISSING, number, percent, quantity, with_unit
 from schedules.record.whole import whole_directory
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def render(comparison: Comparison, figures: dict[str, str], explanations: dict[s
             distances=[_distance_row(row) for row in comparison.distances.to_dict("records")],
             parts=_parts(comparison),
             why=section(explanations or {world: explain_run(run) for world, run in comparison.runs.items()}),
-            calibration=_calibration_rows(comparison),
-            toml=platform_toml(comparison.calibrations["measured"], _distribution(comparison.simulated)),
+            calibration=calibration_rows(comparison),
+            toml=calibration_toml(comparison),
             scenario=[(key, _text(value)) for key, value in leaves(comparison.measured.scenario)],
             settings=comparison.settings.to_dict("records"),
             environment=_environment(comparison),
@@ -232,44 +232,6 @@ def _parts(comparison: Comparison) -> list[dict[str, str]]:
         shares = {"simulated": percent(simulated, signed=False), "measured": percent(measured, signed=False)}
         rows.append({"part": part, **shares, "difference": difference})
     return rows
-
-
-def _calibration_rows(comparison: Comparison) -> list[dict[str, str]]:
-    ours, theirs = (comparison.calibrations[world] for world in ("simulated", "measured"))
-    rows = []
-    for kernel, fit in theirs.kernels.items():
-        same = ours.kernels.get(kernel)
-        rows.append(_calibration_row(f"{kernel}, mean", _of(same, "mean_s"), fit.mean_s, "s"))
-        rows.append(_calibration_row(f"{kernel}, coefficient of variation", _of(same, "cv"), fit.cv, ""))
-        slowest = min(same.speeds) if same else None
-        rows.append(_calibration_row(f"{kernel}, speed of the slowest rank", slowest, min(fit.speeds), ""))
-    if theirs.link is not None:
-        link = ours.link
-        if theirs.link.latency_s is not None:
-            rows.append(_calibration_row("link latency", _of(link, "latency_s"), theirs.link.latency_s, "s"))
-        label = "link bandwidth" if theirs.link.latency_s is not None else "effective link bandwidth"
-        rows.append(_calibration_row(label, _of(link, "bandwidth"), theirs.link.bandwidth, "B/s"))
-        rows.append(_calibration_row("scatter about this fit", _of(link, "residual"), theirs.link.residual, ""))
-    return rows
-
-
-def _calibration_row(name: str, simulated: float | None, measured: float, unit: str) -> dict[str, str]:
-    simulated_text, measured_text = (
-        MISSING if value is None else with_unit(value, unit) if unit else number(value, 3)
-        for value in (simulated, measured)
-    )
-    error = percent(relative_error(simulated, measured))
-    return {"name": name, "simulated": simulated_text, "measured": measured_text, "error": error}
-
-
-def _of(fit: DurationFit | LinkFit | None, name: str) -> float | None:
-    return None if fit is None else getattr(fit, name)
-
-
-def _distribution(run: Run) -> str:
-    platform = run.scenario.get("platform", {})
-    gradient = platform.get("gradient", {}) if isinstance(platform, dict) else {}
-    return str(gradient.get("distribution", "lognormal")) if isinstance(gradient, dict) else "lognormal"
 
 
 def _environment(comparison: Comparison) -> list[dict[str, Any]]:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from schedules.platform.computing import Device, Duration, Speeds, Stragglers
 from schedules.platform.outages import Faults
+from schedules.platform.transports import DEFAULT as DEFAULT_TRANSPORT
+from schedules.platform.transports import TRANSPORTS, choices
 from schedules.settings import Count, Number, Table
 from schedules.units import BytesPerSecond, Seconds, quantity
+
+
+def _check_transport(name: object) -> object:
+    # A `Literal` would write the names down a second time. This is an error of its kind, so that whoever reads
+    # pydantic's errors sees no difference.
+    if not isinstance(name, str) or name not in TRANSPORTS:
+        raise PydanticKnownError("literal_error", {"expected": choices()})
+    return name
+
+
+TransportName = Annotated[str, BeforeValidator(_check_transport)]
+"""A name of the table of transports."""
 
 
 class Link(Table):
@@ -104,11 +119,11 @@ class PlatformTable(Table):
     """Between two workers, each way; a link of their own, unless there is a network."""
     network: NetworkTable | None = None
     """The links that messages share."""
-    transport: Literal["ideal", "gloo"] = "ideal"
+    transport: TransportName = DEFAULT_TRANSPORT
     """The protocol on top: what a message costs beside latency and bytes."""
     order: Literal["auto", "in-order", "overtaking"] = "auto"
-    """Whether sends and receives of one stream wait for those before them, as on one communicator of NCCL. auto: not
-    with gloo, which goes by tags."""
+    """Whether sends and receives of one stream wait for those before them, as on one communicator of NCCL. auto: as
+    the transport has it; gloo goes by tags."""
     overhead: Seconds = 0.0
     """Software cost of one message (the gloo transport adds it)."""
     kernels: dict[str, Duration] = Field(default={})

@@ -2,8 +2,7 @@
 
 The rule, where it says "auto":
 
-* With gloo the first of `schedules.platform.volumes.ALGORITHMS`. For an all-reduce that is a ring, at every size
-  (measured: real-hardware.md, sections 1 and 4); for the others it is an assumption.
+* What the transport's row says (`schedules.platform.transports`).
 * Else the fastest by its closed form of those that NCCL has: for an all-reduce a ring, a tree, or a hierarchical one
   where the members are on several nodes with equally many, above one, on each; for a reduce-scatter and an all-gather a
   ring; for an all-to-all, pairs. For a broadcast NCCL has a chain, to which a tree is added, which is faster for few
@@ -16,11 +15,13 @@ up: they stay good for many bytes, where the binomial tree here does not.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
+from typing import NoReturn
 
 from schedules.operations import Operation
 from schedules.platform.tables import CollectivesTable, Link
+from schedules.platform.transports import DEFAULT, TRANSPORTS, Transport
 from schedules.platform.volumes import default_algorithm
-from simulator.collectives.formulas import seconds
 from simulator.collectives.patterns import members_by_node
 
 KEYS: Mapping[str, str] = {
@@ -49,7 +50,8 @@ def choose(
     bandwidth: float,
     latency: float,
     *,
-    transport: str = "ideal",
+    transport: Transport = TRANSPORTS[DEFAULT],
+    overhead: float = 0.0,
     table: CollectivesTable | None = None,
     nodes: Sequence[Hashable] | None = None,
     inside: Link | None = None,
@@ -58,7 +60,8 @@ def choose(
 
     Args:
         bandwidth, latency: between two ranks (of different nodes, if there are any), in bytes/s and seconds.
-        transport: as in [platform].
+        transport: what it takes where the table does not say, and the formula.
+        overhead: software cost of a message, in seconds.
         table: the overrides; None: none.
         nodes: the node that each member is on; None: every member is a node of its own.
         inside: the link between two ranks of one node; None: as between nodes.
@@ -70,22 +73,25 @@ def choose(
     is_even = len({len(group) for group in groups}) <= 1
     wanted = "auto" if table is None or name not in KEYS else getattr(table, KEYS[name])
     if wanted == "hierarchical" and not is_even:
-        counts = ", ".join(str(len(group)) for group in groups)
-        raise ValueError(
-            "platform.collectives.all_reduce = 'hierarchical': "
-            f"expected equally many members of a group on every node, found {counts}"
-        )
+        _refuse_uneven(groups)
     if wanted != "auto":
         return str(wanted)
-    if transport == "gloo" or name not in CANDIDATES:
-        return default_algorithm(name)
+    if name in transport.algorithms or name not in CANDIDATES:
+        return transport.algorithms.get(name) or default_algorithm(name)
     has_levels = is_even and 1 < len(groups) < n
-    times = {
-        each: seconds(kind, n, size, bandwidth, latency, algorithm=each, num_nodes=len(groups) or None, inside=inside)
-        for each in CANDIDATES[name]
-        if each != "hierarchical" or has_levels
-    }
+    candidates = [each for each in CANDIDATES[name] if each != "hierarchical" or has_levels]
+    formula = partial(transport.collective_seconds, kind, n, size, bandwidth, latency, overhead)
+    num_nodes = len(groups) or None
+    times = {each: formula(algorithm=each, num_nodes=num_nodes, inside=inside) for each in candidates}
     return _first_of_the_fastest(times)
+
+
+def _refuse_uneven(groups: Sequence[Sequence[int]]) -> NoReturn:
+    counts = ", ".join(str(len(group)) for group in groups)
+    raise ValueError(
+        "platform.collectives.all_reduce = 'hierarchical': "
+        f"expected equally many members of a group on every node, found {counts}"
+    )
 
 
 def _first_of_the_fastest(times: Mapping[str, float]) -> str:

@@ -1,7 +1,7 @@
 """Collectives of a run: who has come, by which algorithm, and when each member has its answer.
 
 Two forms. By formula: all begin when the last member is there, and end together, as on an idle network. By flows: each
-member goes through the algorithm's rounds as its messages arrive over the network (`simulator.collectives.rounds`), so
+member goes through the algorithm's rounds as its messages arrive over the network (`simulator.collectives.flows`), so
 that it feels late members, slow links and other traffic. In both, the collectives of one group go one behind the other,
 as on one communicator; by flows those of one stream and group, as every stream may have a communicator of its own.
 """
@@ -18,8 +18,8 @@ from schedules.platform.tables import CollectivesTable
 from schedules.platform.volumes import bytes_sent
 from schedules.record.memory import in_flight
 from simulator.collectives.choice import choose
+from simulator.collectives.flows import Flows
 from simulator.collectives.gathering import Gathering, check_gone
-from simulator.collectives.rounds import Rounds
 from simulator.collectives.tally import Tally
 from simulator.messages.fabric import Levels
 from simulator.messages.traffic import Traffic
@@ -39,7 +39,7 @@ class Collectives:
         rest = {"all_reduce": "auto"} if table.all_reduce == "hierarchical" else {}
         self._table_of_rest = table.model_copy(update=rest)  # whoever is left of a node may be fewer than on others
         self._num_ranks = traffic.ledger.num_ranks
-        self._rounds = Rounds(traffic, self._end) if traffic.fabric is not None and table.form != "closed" else None
+        self._flows = Flows(traffic, self._end) if traffic.fabric is not None and table.form != "closed" else None
         self._gone: set[int] = set()
         self._open: dict[tuple[type[Operation], Group, int], list[Gathering]] = {}
         self._free_ns: dict[Group, int] = {}
@@ -64,8 +64,8 @@ class Collectives:
         gathering.join(running)
         if gathering.is_full:
             gatherings.remove(gathering)
-        if self._rounds is not None:
-            self._rounds.take_turn(gathering, running)
+        if self._flows is not None:
+            self._flows.take_turn(gathering, running)
         elif gathering.is_full:
             self._run_by_formula(gathering, running.start_ns)
         return False
@@ -86,7 +86,7 @@ class Collectives:
 
     def summary(self) -> list[dict[str, Any]]:
         """What they took: see `Tally.rows`."""
-        return self._tally.rows("closed" if self._rounds is None else "flows")
+        return self._tally.rows("closed" if self._flows is None else "flows")
 
     def _begin(self, operation: Any) -> Gathering:
         """The first member is there: choose how."""
@@ -109,7 +109,8 @@ class Collectives:
                     operation.size,
                     outside.bandwidth,
                     outside.latency,
-                    transport=transport.name,
+                    transport=transport.row,
+                    overhead=transport.overhead,
                     table=table,
                     nodes=levels.nodes,
                     inside=levels.inside,

@@ -9,7 +9,7 @@ from schedules.driving.driver import Running
 from schedules.errors import DeadRankError, ProgramError
 from schedules.operations import AllToAll, Broadcast, ReduceScatter
 from schedules.payload import Payload
-from simulator.collectives import formulas
+from simulator.collectives import answers
 from simulator.collectives.lowered import Lowered
 from simulator.messages.fabric import Levels
 
@@ -80,7 +80,7 @@ class Gathering:
             if isinstance(operation, Broadcast):
                 self._answers = [operations[operation.root].payload] * len(members)
             else:
-                self._answers = formulas.combine([operations[each] for each in members])
+                self._answers = answers.combine([operations[each] for each in members])
         return self._answers[members.index(rank)]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from simulator.collectives.patterns import Pattern
+from simulator.collectives.rounds import Pattern
 
 ABSENT = -2
 

@@ -1,98 +1,83 @@
-"""Collectives message by message: each member goes through the algorithm's rounds as its messages arrive."""
+"""The rounds of a collective: which parts a member sends to whom in each, and from whom it receives.
+
+A pattern cuts the bytes of a collective into parts, as equal as whole bytes can be, and says of every round of every
+member which parts it sends to whom, and from whom it receives. A member is in round k+1 when all its messages of round
+k are over; a message belongs to the same round on both sides. Members are counted 0..n-1 in the order of the group.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
-from schedules.driving.driver import Running
-from schedules.operations import Broadcast, Group, Operation
-from simulator.collectives.gathering import Gathering
-from simulator.collectives.lowered import Lowered
-from simulator.collectives.patterns import Pattern, pattern
-from simulator.messages.traffic import Traffic
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
-class Rounds:
-    """The collectives that go message by message over a network (`simulator.collectives.lowered`).
+class Step(NamedTuple):
+    """What a member does in a round: (to whom, which parts) of every message it sends, and from whom it receives."""
 
-    Args:
-        traffic: whose fabric carries the messages.
-        end: `end(gathering, rank, tick)` gives a member its answer.
+    sends: tuple[tuple[int, range], ...] = ()
+    sources: tuple[int, ...] = ()
+
+
+StepOf = Callable[[int, int], Step]
+"""(member, round) -> what it does."""
+IDLE = Step()
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """The rounds of all members.
+
+    Attributes:
+        num_parts: of all bytes that matter in the collective. Parts are given as ranges, to be read modulo this.
+        num_bytes: of all parts together.
+        step: what a member does in a round; a pure function, since all rounds of a large ring would fill the memory.
     """
 
-    def __init__(self, traffic: Traffic, end: Callable[[Gathering, int, int], None]) -> None:
-        self._traffic, self._end = traffic, end
-        self._turns: dict[tuple[Group, int, str], deque[tuple[Gathering, Running]]] = {}
-        self._connected: set[Any] = set()
+    num_members: int
+    num_rounds: int
+    num_parts: int
+    num_bytes: int
+    step: StepOf
 
-    def take_turn(self, gathering: Gathering, running: Running) -> None:
-        """Take part when this rank has the answers of this stream's earlier collectives in this group."""
-        key = (running.operation.group, running.worker.rank, running.stream.name)
-        turns = self._turns.setdefault(key, deque())
-        turns.append((gathering, running))
-        if len(turns) == 1:
-            self._take_part(gathering, running, running.start_ns)
+    def size(self, parts: range) -> int:
+        """Bytes of some parts; those of all parts add up to `num_bytes`."""
+        return parts.stop * self.num_bytes // self.num_parts - parts.start * self.num_bytes // self.num_parts
 
-    def _take_part(self, gathering: Gathering, running: Running, now: int) -> None:
-        if gathering.lowered is None:
-            gathering.lowered = self._lower(gathering, running.operation)
-        gathering.last_ns = now
-        gathering.lowered.arrive(gathering.members.index(running.worker.rank), now)
+    def messages(self, member: int) -> Iterator[tuple[int, int, int]]:
+        """(round, to whom, bytes) of all that a member sends."""
+        for number in range(self.num_rounds):
+            for target, parts in self.step(member, number).sends:
+                yield number, target, self.size(parts)
 
-    def _lower(self, gathering: Gathering, operation: Any) -> Lowered:
-        members, levels = gathering.members, gathering.levels
-        root = members.index(operation.root) if isinstance(operation, Broadcast) else 0
-        rounds = pattern(
-            type(operation), gathering.algorithm, len(members), operation.size, root=root, nodes=levels.nodes
-        )
-        self._connect(gathering, type(operation), rounds)
-        return Lowered(rounds, partial(self._send, gathering, type(operation)), partial(self._member_done, gathering))
+    def sent(self, member: int) -> int:
+        """Bytes that a member sends in all."""
+        return sum(size for _, _, size in self.messages(member))
 
-    def _connect(self, gathering: Gathering, kind: type[Operation], rounds: Pattern) -> None:
-        """Find the routes of all its messages together, once for the collectives of a group that have the same."""
-        members = gathering.members
-        key = (kind, gathering.algorithm, members)
-        if key not in self._connected:
-            self._connected.add(key)
-            assert self._traffic.fabric is not None
-            self._traffic.fabric.connect((members[source], members[target]) for source, target in rounds.pairs())
+    def pairs(self) -> list[tuple[int, int]]:
+        """Who sends to whom at any time, each pair once."""
+        return sorted({(each, target) for each in range(self.num_members) for _, target, _ in self.messages(each)})
 
-    def _send(
-        self,
-        gathering: Gathering,
-        kind: type[Operation],
-        source: int,
-        target: int,
-        size: int,
-        now: int,
-        done: Callable[[int], None],
-    ) -> None:
-        traffic = self._traffic
-        assert traffic.fabric is not None
-        sender, receiver = gathering.members[source], gathering.members[target]
-        route = traffic.fabric.route(sender, receiver)
-        bytes_ns = size * route.ticks_per_byte
-        leaves, lag = traffic.transport.hop(kind, gathering.algorithm, now, route.latency, bytes_ns)
-        traffic.began(max(now, leaves), sender, receiver)
 
-        def arrived(at: int) -> None:
-            traffic.ended(at, sender, receiver)
-            if lag:
-                traffic.events.call_at(at + lag, partial(done, at + lag))
-            else:
-                done(at)
+def one_part(part: int, num_parts: int) -> range:
+    """One part, counted modulo their number."""
+    part %= num_parts
+    return range(part, part + 1)
 
-        traffic.fabric.send(sender, receiver, size, leaves, now, arrived)
 
-    def _member_done(self, gathering: Gathering, member: int, now: int) -> None:
-        rank = gathering.members[member]
-        running = gathering.arrived[rank]
-        turns = self._turns[running.operation.group, rank, running.stream.name]
-        turns.popleft()
-        self._end(gathering, rank, now)
-        if turns:
-            following, running = turns[0]
-            self._take_part(following, running, now)
+class Phase(NamedTuple):
+    """Some rounds of a pattern."""
+
+    num_rounds: int
+    step: StepOf
+
+
+def in_turn(num_members: int, num_parts: int, num_bytes: int, *phases: Phase) -> Pattern:
+    """A pattern of several phases, one after the other."""
+    of_round = [(phase.step, number) for phase in phases for number in range(phase.num_rounds)]
+
+    def step(member: int, number: int) -> Step:
+        phase, inner = of_round[number]
+        return phase(member, inner)
+
+    return Pattern(num_members, len(of_round), num_parts, num_bytes, step)

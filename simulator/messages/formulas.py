@@ -1,22 +1,19 @@
-"""When messages are there, under a transport's protocol: in closed form on links of their own, or what a protocol asks
-of messages that share links (`simulator.messages.fabric`).
+"""When messages are there: in closed form on links of their own, or what the transport asks of messages that share
+links (`simulator.messages.fabric`).
 
 Messages of one direction of a pair go one behind the other, as on the one connection that a transport keeps for it.
-
-* `ideal`: both ends have it when the later one has asked, plus latency, plus bytes / bandwidth.
-* `gloo`: data leaves only after the receiver's announcement has arrived, so with a and b asking at t_a and t_b
-  done_a = max(t_b, t_a + L) + L + S/B + overhead, and symmetrically (real-hardware.md, section 1).
+What is the transport's own is read from its row (`schedules.platform.transports`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from schedules.operations import AllReduce, Operation
+from schedules.driving.driver import Running
+from schedules.operations import Operation
 from schedules.platform.tables import PlatformTable
+from schedules.platform.transports import TRANSPORTS
 from schedules.result import LinkRow
-from simulator.collectives import formulas as collectives
 from simulator.messages.fabric import Fabric, Levels
 
 
@@ -32,29 +29,33 @@ class Pair:
     __slots__ = ("exchanged", "free_ns", "sent", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: dict[int, Any] = {}
+        self.waiting: dict[int, Running] = {}
         self.free_ns = [0, 0]
         self.sent = [0, 0]
         self.exchanged = 0
 
 
-class Ideal:
-    """Latency plus bytes over bandwidth, from when both ends are there.
+class Formulas:
+    """A platform's link under its transport.
 
     Attributes:
-        name: as in [platform].
+        row: what the transport is like.
         ends_together: whether an exchange ends at both ends at once, or at each end when it has the other's data.
-        overhead_ns: what a message costs after its last byte.
+        overhead: software cost of a message in seconds, 0 where the transport has none; `overhead_ns` in nanoseconds.
     """
 
-    name = "ideal"
-    ends_together = True
-    overhead_ns = 0
-
     def __init__(self, platform: PlatformTable) -> None:
+        self.row = TRANSPORTS[platform.transport]
         self.link = platform.link
         self.bandwidth, self.latency = self.link.bandwidth, self.link.latency
         self.latency_ns = round(self.latency * 1e9)
+        self.overhead = platform.overhead if self.row.has_overhead else 0.0
+        self.overhead_ns = round(self.overhead * 1e9)
+        self.ends_together = self.row.ends_together
+        # Read for every message: attributes of this object are found faster than those of its row.
+        self._is_announced = self.row.is_announced
+        self._after_begin_ns = self.latency_ns if self._is_announced else 0
+        self._after_bytes_ns = self.latency_ns + self.overhead_ns
         self._bytes_ns: dict[int, int] = {}
 
     def bytes_ns(self, size: int) -> int:
@@ -65,11 +66,17 @@ class Ideal:
 
     def leaves(self, sender: int, receiver: int, back_ns: int) -> int:
         """When a message leaves, given when each end asked for it and the latency from receiver to sender."""
+        if self._is_announced:
+            receiver += back_ns
         return sender if sender > receiver else receiver
 
     def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
         """When an exchange ends at the lower and at the higher rank, given when each asked for it."""
-        begin = start_low if start_low > start_high else start_high
+        if not self.ends_together:
+            end_low = self.message(pair, 1, start_high, start_low, size) + self.overhead_ns
+            end_high = self.message(pair, 0, start_low, start_high, size) + self.overhead_ns
+            return end_low, end_high
+        begin = (start_low if start_low > start_high else start_high) + self._after_begin_ns
         free = pair.free_ns
         bytes_ns = self._bytes_ns.get(size) or self.bytes_ns(size)
         if begin < free[0] or begin < free[1]:
@@ -78,13 +85,16 @@ class Ideal:
         else:
             left = free[0] = free[1] = begin + bytes_ns
         pair.exchanged += size
-        end = left + self.latency_ns
+        end = left + self._after_bytes_ns
         return end, end
 
     def message(self, pair: Pair, direction: int, sender: int, receiver: int, size: int) -> int:
-        """When the last byte of a message is there, given when each end asked for it."""
-        begin = max(self.leaves(sender, receiver, self.latency_ns), pair.free_ns[direction])
-        left = pair.free_ns[direction] = begin + self.bytes_ns(size)
+        """When the last byte of a message is there, given when each end asked for it; the overhead comes after it."""
+        begin = self.leaves(sender, receiver, self.latency_ns)
+        free_ns = pair.free_ns[direction]
+        if begin < free_ns:
+            begin = free_ns
+        left = pair.free_ns[direction] = begin + (self._bytes_ns.get(size) or self.bytes_ns(size))
         pair.sent[direction] += size
         return left + self.latency_ns
 
@@ -104,50 +114,20 @@ class Ideal:
     def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
         """Seconds that a collective takes on an idle network."""
         link = levels.outside
-        return collectives.seconds(kind, num_ranks, size, link.bandwidth, link.latency, **_options(levels, algorithm))
+        return self.row.collective_seconds(
+            kind,
+            num_ranks,
+            size,
+            link.bandwidth,
+            link.latency,
+            self.overhead,
+            algorithm=algorithm,
+            num_nodes=levels.num_nodes,
+            inside=levels.inside,
+        )
 
     def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
         """Of a message within a collective, both of whose ends are ready now: when it leaves, and what it costs after
         its last byte; `latency` and `bytes_ns` are those of its way when idle."""
-        return now, 0
-
-
-def _options(levels: Levels, algorithm: str) -> dict[str, Any]:
-    return {"algorithm": algorithm, "num_nodes": levels.num_nodes, "inside": levels.inside}
-
-
-class Gloo(Ideal):
-    """Gloo's rendezvous: the receiver announces itself first."""
-
-    name = "gloo"
-    ends_together = False
-
-    def __init__(self, platform: PlatformTable) -> None:
-        super().__init__(platform)
-        self.overhead = platform.overhead
-        self.overhead_ns = round(platform.overhead * 1e9)
-
-    def leaves(self, sender: int, receiver: int, back_ns: int) -> int:
-        """Bytes leave when the announcement has arrived."""
-        return max(sender, receiver + back_ns)
-
-    def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
-        """Each end gets the other's data, which leaves when its announcement has arrived."""
-        end_low = self.message(pair, 1, start_high, start_low, size) + self.overhead_ns
-        end_high = self.message(pair, 0, start_low, start_high, size) + self.overhead_ns
-        return end_low, end_high
-
-    def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
-        """Seconds that a collective takes with gloo's segments."""
-        link, options = levels.outside, _options(levels, algorithm)
-        return collectives.gloo_seconds(kind, num_ranks, size, link.bandwidth, link.latency, self.overhead, **options)
-
-    def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
-        """A message is announced first; of a ring all-reduce's two segments one hides the announcement of the other
-        (the formula of `collectives.gloo_seconds`, hop by hop)."""
-        if kind is AllReduce and algorithm == "ring":
-            return now - latency + max(0, 2 * latency + self.overhead_ns - round(bytes_ns / 2)), 0
-        return now + latency, self.overhead_ns
-
-
-TRANSPORTS = {"ideal": Ideal, "gloo": Gloo}
+        after, cost = self.row.hop_ns(kind, algorithm, latency, self.overhead_ns, bytes_ns)
+        return now + after, cost

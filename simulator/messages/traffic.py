@@ -13,7 +13,7 @@ from schedules.result import LinkRow
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 from simulator.messages.fabric import Fabric
-from simulator.messages.formulas import Ideal, Pair
+from simulator.messages.formulas import Formulas, Pair
 
 
 class Traffic:
@@ -31,7 +31,7 @@ class Traffic:
 
     def __init__(
         self,
-        transport: Ideal,
+        transport: Formulas,
         fabric: Fabric | None,
         ledger: Ledger,
         *,

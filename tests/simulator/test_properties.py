@@ -17,6 +17,7 @@ from schedules.clocks import Clocks
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.replay import Replay
 from schedules.operations import AllReduce, Compute, Program, Until
+from schedules.platform.collective_times import seconds
 from schedules.platform.tables import PlatformTable
 from schedules.record.ledger import Account, Ledger
 from schedules.record.trace import COLUMNS, Recorder
@@ -25,8 +26,7 @@ from schedules.scenario import Duration, load
 from schedules.setup import Setup
 from schedules.training.state import Model
 from schedules.worker import Worker
-from simulator.collectives.formulas import seconds
-from simulator.messages.formulas import Ideal
+from simulator.messages.formulas import Formulas
 from simulator.run import build_world, simulate
 from simulator.world import World
 from tests.simulator.trace_ledger import from_trace
@@ -146,7 +146,7 @@ def run_jobs(jobs: list[tuple[int, int]]) -> pd.DataFrame:
     ledger, recorder = Ledger(1), Recorder()
     platform = PlatformTable(gradient=Duration(mean=1.0))
     world = World(
-        ledger=ledger, gradient_ns=1e9, transport=Ideal(platform), coordinator=Coordinator(1, 0), recorder=recorder
+        ledger=ledger, gradient_ns=1e9, transport=Formulas(platform), coordinator=Coordinator(1, 0), recorder=recorder
     )
     worker = Worker(0, Model(8, Account(0, ledger), is_recorded=True), Clocks(nx.empty_graph(1), 0, 1.0))
     durations = {f"k{number}": partial(int, spent * 10**9) for number, (_, spent) in enumerate(jobs)}
@@ -481,5 +481,5 @@ def all_ticks(graph: nx.Graph[int], seed: int, horizon: float) -> list[tuple[flo
 
 
 def test_the_all_reduce_of_these_timelines_is_the_one_of_the_table() -> None:
-    """The oracle above writes the formula out; here it meets `simulator.collectives.formulas`."""
+    """The oracle above writes the formula out; here it meets `schedules.platform.collective_times`."""
     assert seconds(AllReduce, 4, 400, 1e3, 0.01) == pytest.approx(2 * 3 * (0.01 + 0.1), rel=1e-15)

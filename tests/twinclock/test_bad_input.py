@@ -114,6 +114,7 @@ KEYS = [
     ("platform.link.bandwidth", "0", "expected a number above 0, found 0"),
     ("platform.link.bandwith", "1", "unknown key (did you mean bandwidth", {"platform.link.bandwidth": "1"}),
     ("platform.transport", '"tcp"', "expected 'ideal' or 'gloo', found 'tcp'"),
+    ("platform.transport", '["gloo"]', "expected 'ideal' or 'gloo', found ['gloo']"),
     ("platform.order", '"sorted"', "expected 'auto', 'in-order' or 'overtaking', found 'sorted'"),
     ("platform.collectives", "1", "expected a table, found 1"),
     ("platform.collectives.form", '"open"', "expected 'auto', 'closed' or 'flows', found 'open'"),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from executor.calibration.calibrate import measure, write_toml
+from executor.calibration.calibrate import measure
+from schedules.platform.toml import write_platform
 from schedules.scenario import Scenario, load
 from twinclock.options import PATH, Changes, changes_options, json_option
 from twinclock.printing.platform_rows import platform_rows
@@ -44,7 +45,7 @@ def calibrate(scenario: Path | None, changes: Changes, out: Path, as_json: bool)
         click.echo(_begin(resolved))
     measured = measure(resolved)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_toml(measured.platform, out)
+    write_platform(measured.platform, out)
     if as_json:
         print_json({"platform": measured.platform, "info": measured.info, "files": [out]})
         return

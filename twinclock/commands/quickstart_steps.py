@@ -12,8 +12,9 @@ from typing import Any
 
 from analysis import Comparison
 from analysis import compare as compared
-from executor.calibration.calibrate import measure, write_toml
+from executor.calibration.calibrate import measure
 from executor.launching.launch import Ranks
+from schedules.platform.toml import write_platform
 from simulator.run import simulate as run
 from simulator.sweep import Sweep
 from twinclock.printing.comparison_table import comparison_lines
@@ -104,7 +105,7 @@ def calibrate(quickstart: Quickstart) -> Iterable[str]:
     """Measure this machine; write platform.toml and scenario.toml."""
     assumed = {"platform": {"gradient": DEVICE}}
     quickstart.platform = measure({**tomllib.loads(SCENARIO), **assumed}, ranks=quickstart.ranks).platform
-    written = write_toml(quickstart.platform, quickstart.out / "platform.toml")
+    written = write_platform(quickstart.platform, quickstart.out / "platform.toml")
     quickstart.scenario.write_text(SCENARIO + written.read_text(encoding="utf-8"), encoding="utf-8")
     return [*table_lines(platform_rows(quickstart.platform)), f"wrote {written}", f"wrote {quickstart.scenario}"]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from schedules import units
-from schedules.platform import computing
+from schedules.platform import computing, tables, transports
 from schedules.scenario import Scenario
 
 
@@ -98,6 +98,7 @@ QUANTITIES: dict[object, str] = {
     units.Flop: 'FLOP, or text like "4.1 TFLOP"',
     units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
     computing.Speeds: "table by rank | list",
+    tables.TransportName: " | ".join(json.dumps(name) for name in transports.TRANSPORTS),
 }
 """The words for a quantity, or another type that is told by how it is read."""
 

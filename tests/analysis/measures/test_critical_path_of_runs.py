@@ -15,7 +15,7 @@ from schedules.record.trace import Recorder
 from schedules.scenario import load
 from schedules.setup import Setup
 from simulator import simulate
-from simulator.messages.formulas import TRANSPORTS
+from simulator.messages.formulas import Formulas
 from simulator.world import World
 from tests.simulator import rig
 
@@ -86,7 +86,7 @@ def timed(durations, **changes):
     world = World(
         ledger=setup.ledger,
         gradient_ns=resolved.gradient_s * 1e9,
-        transport=TRANSPORTS[resolved.platform.transport](resolved.platform),
+        transport=Formulas(resolved.platform),
         coordinator=Coordinator(resolved.topology.workers, resolved.run.seed),
         recorder=recorder,
     )

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks._shaped_hosts import Hosts, Wires, why_not
-from benchmarks.shaped_links import toml
-from executor.calibration.calibrate import fit_link
+from benchmarks.shaped_links import fit_link, toml
 from schedules.result import read_trace
 from simulator import simulate
 from tests.executor.wire.shared_uplink import ROUNDS

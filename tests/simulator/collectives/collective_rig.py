@@ -13,7 +13,7 @@ import networkx as nx
 from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadcast, Operation, ReduceScatter
 from schedules.platform.volumes import ALGORITHMS
 from simulator.collectives.lowered import Lowered
-from simulator.collectives.patterns import Pattern
+from simulator.collectives.rounds import Pattern
 from simulator.network.transfers import Clock, Network
 from topologies import build_network, link_table, routes
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadcast, Operation, ReduceScatter
+from schedules.platform.collective_times import seconds
 from schedules.platform.tables import CollectivesTable, Link
+from schedules.platform.transports import TRANSPORTS, gloo_seconds
 from schedules.platform.volumes import ALGORITHMS
 from simulator.collectives.choice import KEYS, choose
-from simulator.collectives.formulas import gloo_seconds, seconds
 from tests.simulator.collectives.collective_rig import KINDS
 
 B, L = 1e9, 10e-6
@@ -85,7 +86,7 @@ def test_the_others_have_one(size: int) -> None:
 @pytest.mark.parametrize("size", [0, 10**8])
 @pytest.mark.parametrize("kind", KINDS.values())
 def test_gloo_has_its_own_at_every_size(kind: type[Operation], size: int) -> None:
-    found = chosen(kind, 8, size, transport="gloo", nodes=TWO_NODES, inside=INSIDE)
+    found = chosen(kind, 8, size, transport=TRANSPORTS["gloo"], nodes=TWO_NODES, inside=INSIDE)
     assert found == next(iter(ALGORITHMS[kind.__name__]))
 
 

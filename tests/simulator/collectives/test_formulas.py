@@ -35,12 +35,13 @@ from schedules.operations import (
     Start,
     Until,
 )
+from schedules.platform.collective_times import seconds
 from schedules.platform.tables import Duration, Link, PlatformTable
+from schedules.platform.transports import TRANSPORTS, gloo_seconds
 from schedules.record.ledger import Account, Ledger
 from schedules.training.state import Model
 from schedules.worker import Worker
-from simulator.collectives.formulas import gloo_seconds, seconds
-from simulator.messages.formulas import TRANSPORTS
+from simulator.messages.formulas import Formulas
 from simulator.world import World
 
 MS, US = 10**6, 10**3
@@ -68,7 +69,7 @@ def run_with_ledger(transport: str, *scripts: Sequence[Operation]) -> tuple[Answ
     world = World(
         ledger=ledger,
         gradient_ns=1e9,
-        transport=TRANSPORTS[transport](platform(transport)),
+        transport=Formulas(platform(transport)),
         coordinator=Coordinator(len(scripts), 0),
     )
     clocks = Clocks(nx.complete_graph(len(scripts)), 0, 1.0)
@@ -176,7 +177,7 @@ def run_started(transport: str, *scripts: Sequence[Operation], is_in_order: bool
     world = World(
         ledger=ledger,
         gradient_ns=1e9,
-        transport=TRANSPORTS[transport](platform(transport)),
+        transport=Formulas(platform(transport)),
         coordinator=Coordinator(len(scripts), 0),
         is_in_order=is_in_order,
     )

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.operations import AllGather, AllReduce, Barrier, Broadcast, Operation, ReduceScatter
+from schedules.platform.collective_times import seconds
 from schedules.platform.tables import Link
-from simulator.collectives.formulas import seconds
 from simulator.collectives.lowered import Lowered
-from simulator.collectives.patterns import Pattern, pattern
+from simulator.collectives.patterns import pattern
+from simulator.collectives.rounds import Pattern
 from tests.simulator.collectives.collective_rig import EVERY, Competitor, Sent, fabric, max_plus, run
 from topologies import build_network
 

@@ -16,7 +16,8 @@ from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadc
 from schedules.platform.tables import CollectivesTable
 from schedules.platform.volumes import ALGORITHMS, bytes_sent
 from simulator.collectives.choice import KEYS
-from simulator.collectives.patterns import PATTERNS, Pattern, hierarchical, members_by_node, pattern
+from simulator.collectives.patterns import PATTERNS, hierarchical, members_by_node, pattern
+from simulator.collectives.rounds import Pattern
 from tests.simulator.collectives.collective_rig import EVERY
 
 NUMBERS = range(1, 18)

@@ -1,0 +1,106 @@
+"""The calibration that would mend a prediction: what was fitted to both runs, and the table [platform] that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from analysis.comparison import Comparison
+from analysis.frames import Run
+from schedules.platform.fits import Calibration, duration_table, link_table
+from schedules.platform.toml import platform_toml
+from schedules.platform.transports import DEFAULT, TRANSPORTS
+from schedules.record.quantities import MISSING, number, percent, relative_error, with_unit
+
+_GRADIENT = "gradient"
+
+
+def calibration_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Name, simulated, measured and error of everything that was fitted to the measured run."""
+    ours, theirs = (comparison.calibrations[world] for world in ("simulated", "measured"))
+    return [*_kernel_rows(ours, theirs), *_link_rows(ours, theirs)]
+
+
+def _kernel_rows(ours: Calibration, theirs: Calibration) -> Iterator[dict[str, str]]:
+    for kernel, fit in theirs.kernels.items():
+        same = ours.kernels.get(kernel)
+        yield _row(f"{kernel}, mean", same.mean_s if same else None, fit.mean_s, "s")
+        yield _row(f"{kernel}, coefficient of variation", same.cv if same else None, fit.cv, "")
+        slowest = min(same.speeds.values()) if same else None
+        yield _row(f"{kernel}, speed of the slowest rank", slowest, min(fit.speeds.values()), "")
+
+
+def _link_rows(ours: Calibration, theirs: Calibration) -> Iterator[dict[str, str]]:
+    if (link := theirs.link) is None:
+        return
+    same = ours.link
+    if link.has_latency:
+        yield _row("link latency", same.latency if same and same.has_latency else None, link.latency, "s")
+    label = "link bandwidth" if link.has_latency else "effective link bandwidth"
+    yield _row(label, same.bandwidth if same else None, link.bandwidth, "B/s")
+    if theirs.transport.has_overhead:
+        yield _row("message overhead", same.overhead if same else None, link.overhead, "s")
+    yield _row("scatter about this fit", same.residual if same else None, link.residual, "")
+
+
+def _row(name: str, simulated: float | None, measured: float, unit: str) -> dict[str, str]:
+    simulated_text, measured_text = (
+        MISSING if value is None else with_unit(value, unit) if unit else number(value, 3)
+        for value in (simulated, measured)
+    )
+    error = percent(relative_error(simulated, measured))
+    return {"name": name, "simulated": simulated_text, "measured": measured_text, "error": error}
+
+
+def calibration_toml(comparison: Comparison) -> str:
+    """The table [platform] of a scenario that assumes what was measured; laid over that of the compared runs."""
+    found, platform = comparison.calibrations["measured"], _platform(comparison.measured)
+    transport = str(platform.get("transport", DEFAULT))
+    table = _kernel_tables(found, _distribution(comparison.simulated))
+    if (speeds := found.rank_speeds()) and (found.has_speeds or platform.get("speed")):
+        table["speed"] = {str(rank): speed for rank, speed in speeds.items()}
+    table["transport"] = transport
+    comments = [f"{transport}: {TRANSPORTS[transport].words}."]
+    if platform.get("network"):
+        comments.append("The links are those of the network, and the overhead is that of the scenario.")
+    elif (link := found.link) is not None:
+        table |= link_table(link)
+        comments += _what_is_contained(found)
+    return platform_toml({key: _rounded(value) for key, value in table.items()}, comments)
+
+
+def _kernel_tables(found: Calibration, distribution: str) -> dict[str, object]:
+    table: dict[str, object] = {}
+    others = {}
+    for kernel, fit in found.kernels.items():
+        if kernel == _GRADIENT:
+            table[kernel] = duration_table(fit.mean_s, fit.cv, distribution)
+        else:
+            others[kernel] = duration_table(fit.mean_s, fit.cv)
+    return {**table, "kernels": others} if others else table
+
+
+def _what_is_contained(found: Calibration) -> Iterator[str]:
+    link = found.link
+    assert link is not None
+    if not link.has_latency:
+        sizes = "Messages of one size" if link.num_sizes == 1 else "Sizes do not tell the latency"
+        yield f"{sizes}: the latency is contained in this bandwidth."
+    elif found.transport.has_overhead and not link.overhead:
+        yield "Messages of one size: the overhead is contained in this bandwidth."
+
+
+def _rounded(value: object) -> object:
+    """Six digits: more would be scatter, and hard to read."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    return {key: _rounded(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+
+
+def _platform(run: Run) -> Mapping[str, object]:
+    platform = run.scenario.get("platform")
+    return platform if isinstance(platform, Mapping) else {}
+
+
+def _distribution(run: Run) -> str:
+    gradient = _platform(run).get("gradient")
+    return str(gradient.get("distribution", "lognormal")) if isinstance(gradient, Mapping) else "lognormal"

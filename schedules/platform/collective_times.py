@@ -1,0 +1,67 @@
+"""How long a collective takes on an idle, uniform network.
+
+n ranks, S bytes a rank holds, links of bandwidth B and latency L in each direction. A collective takes
+
+    latencies * (L + c) + bytes in sequence / B,
+
+with both from the table in `schedules.platform.volumes`, and c the software cost of a message: a ring all-reduce
+2 (n-1) (L + c + S / (n B)), a broadcast down a tree ceil(log2 n) (L + c + S / B), and so on. The patterns of
+`simulator.collectives.patterns`, run message by message on an idle network, take the same, but for parts that are whole
+bytes.
+
+The hierarchical all-reduce of N nodes with m members each, with B' and L' inside a node, takes
+2 (m-1) (L' + c + S / (m B')) + 2 (N-1) (L + c + S / (n B)).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from schedules.operations import Operation
+from schedules.platform.volumes import cost, default_algorithm
+
+
+class Way(Protocol):
+    """From one rank to another; a link of the platform is one."""
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes per second."""
+
+    @property
+    def latency(self) -> float:
+        """Seconds."""
+
+
+def seconds(
+    kind: type[Operation],
+    n: int,
+    size: int,
+    bandwidth: float,
+    latency: float,
+    overhead: float = 0.0,
+    *,
+    algorithm: str | None = None,
+    num_nodes: int | None = None,
+    inside: Way | None = None,
+) -> float:
+    """What a collective of `n` ranks with `size` bytes each takes.
+
+    Args:
+        bandwidth, latency: of a link between two ranks, in bytes/s and seconds.
+        overhead: software cost of a message, in seconds.
+        algorithm: one that `schedules.platform.volumes.ALGORITHMS` has for it; None: the first.
+        num_nodes: for "hierarchical": how many nodes have equally many of the ranks each; None: every rank is one.
+        inside: for "hierarchical": the way between two ranks of one node; None: as between nodes.
+    Raises:
+        ValueError: if there is no such algorithm, or the nodes do not divide the ranks.
+    """
+    algorithm = algorithm or default_algorithm(kind.__name__)
+    if algorithm == "hierarchical" and inside is not None and num_nodes is not None:
+        width = n // num_nodes
+        shard = cost("AllReduce", "ring", num_nodes, size)
+        in_node = cost("AllReduce", "ring", width, size)
+        in_nodes = in_node.latencies * (inside.latency + overhead) + in_node.in_sequence / inside.bandwidth
+        return in_nodes + shard.latencies * (latency + overhead) + shard.in_sequence / width / bandwidth
+    latencies, in_sequence, _ = cost(kind.__name__, algorithm, n, size, num_nodes=num_nodes or n)
+    return latencies * (latency + overhead) + in_sequence / bandwidth

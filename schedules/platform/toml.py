@@ -1,0 +1,57 @@
+"""A table [platform] as TOML: what `twinclock calibrate`, the quickstart and the report write.
+
+Numbers are in SI units, so that what is read again is what was written, to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def platform_toml(platform: Mapping[str, object], comments: Iterable[str] = ()) -> str:
+    """The table with a line a key, tables within it inline; comments stand above them."""
+    lines = ["[platform]", *(f"# {comment}" for comment in comments)]
+    lines += [f"{_key(name)} = {_value(value)}" for name, value in platform.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_platform(platform: Mapping[str, object], path: str | Path) -> Path:
+    """Write it to a file, to be put into a scenario or given as `--platform`."""
+    target = Path(path)
+    target.write_text(platform_toml(platform), encoding="utf-8")
+    return target
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _text(name)
+
+
+def _value(value: object) -> str:
+    """A value on one line.
+
+    Raises:
+        TypeError: if TOML has no such thing.
+    """
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return _text(value)
+        case int() | float():
+            return repr(value)
+        case Mapping():
+            return "{ " + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(_value(each) for each in value) + "]"
+    raise TypeError(f"expected what TOML can say, found {value!r}")
+
+
+def _text(value: str) -> str:
+    # JSON escapes as TOML does, but for DEL, which it lets through, and for characters beyond 16 bits, which it would
+    # write as two surrogates if it had to escape them.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,182 @@
+"""The protocols on top of links: what each adds to latency and bytes, one row a transport.
+
+Everything that depends on the transport is read from its row, by the simulator, by fits to what was measured and by
+the explanation of a run; nobody asks for a name. A new transport is a row of `TRANSPORTS`, and where its collectives
+have formulas of their own, functions beside it.
+
+* `ideal`: a message is there when both ends have asked for it, plus latency, plus bytes / bandwidth.
+* `gloo`: data leaves only after the receiver's announcement has arrived, so with a and b asking at t_a and t_b
+  done_a = max(t_b, t_a + L) + L + S/B + c, and symmetrically, with a software cost c (real-hardware.md, section 1).
+
+Gloo's ring all-reduce works in segments whose receiver must first announce itself, so a hop costs 2L and half a chunk
+can hide it: 2 (n-1) max(S / (n B), 2L + S / (2 n B) + c) (real-hardware.md, section 4). Its other messages are
+announced too, and not in segments: 2L + c take the place of L.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from schedules.operations import AllReduce, Operation
+from schedules.platform.collective_times import Way, seconds
+from schedules.platform.volumes import ALGORITHMS, default_algorithm
+
+
+class CollectiveSeconds(Protocol):
+    """The formula of a transport's collectives; see `schedules.platform.collective_times.seconds`."""
+
+    def __call__(
+        self,
+        kind: type[Operation],
+        n: int,
+        size: int,
+        bandwidth: float,
+        latency: float,
+        overhead: float = 0.0,
+        *,
+        algorithm: str | None = None,
+        num_nodes: int | None = None,
+        inside: Way | None = None,
+    ) -> float:
+        """Seconds that a collective of `n` ranks with `size` bytes each takes."""
+
+
+HopNs = Callable[[type[Operation], str, int, int, float], tuple[int, int]]
+"""(kind, algorithm, latency, overhead, time of its bytes) of a message within a collective, in nanoseconds -> how long
+after both ends are ready it leaves, and what it costs after its last byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What tells a transport from the others.
+
+    Attributes:
+        words: for people.
+        is_announced: whether data leaves only when the receiver's announcement has arrived.
+        ends_together: whether an exchange is over at both ends at once, or at each end when it has the other's data.
+        has_overhead: whether a message costs `platform.overhead` after its last byte.
+        is_in_order: whether sends and receives of one stream wait for those before them, unless the scenario says.
+        algorithms: which one a collective takes, by its kind, unless the scenario says; a kind that is missing takes
+            the fastest by the formula.
+        collective_seconds: how long a collective takes on an idle network.
+        hop_ns: the same of one message within a collective that goes message by message.
+    """
+
+    words: str
+    is_announced: bool
+    ends_together: bool
+    has_overhead: bool
+    is_in_order: bool
+    collective_seconds: CollectiveSeconds
+    hop_ns: HopNs
+    algorithms: Mapping[str, str] = field(default_factory=dict)
+
+
+# ---- ideal
+
+
+def plain_hop(
+    kind: type[Operation], algorithm: str, latency_ns: int, overhead_ns: int, bytes_ns: float
+) -> tuple[int, int]:
+    """A message leaves at once."""
+    return 0, overhead_ns
+
+
+# ---- gloo
+
+
+class _Announced(NamedTuple):
+    """A way on which a message waits for its announcement, which has the same way back."""
+
+    bandwidth: float
+    latency: float
+
+
+def gloo_seconds(
+    kind: type[Operation],
+    n: int,
+    size: int,
+    bandwidth: float,
+    latency: float,
+    overhead: float = 0.0,
+    *,
+    algorithm: str | None = None,
+    num_nodes: int | None = None,
+    inside: Way | None = None,
+) -> float:
+    """`schedules.platform.collective_times.seconds` with gloo's protocol."""
+    if kind is not AllReduce or n == 1 or algorithm not in (None, "ring"):
+        within = None if inside is None else _Announced(inside.bandwidth, 2 * inside.latency)
+        return seconds(
+            kind,
+            n,
+            size,
+            bandwidth,
+            2 * latency,
+            overhead,
+            algorithm=algorithm,
+            num_nodes=num_nodes,
+            inside=within,
+        )
+    chunk = size / n / bandwidth
+    return 2 * (n - 1) * max(chunk, 2 * latency + chunk / 2 + overhead)
+
+
+def gloo_hop(
+    kind: type[Operation], algorithm: str, latency_ns: int, overhead_ns: int, bytes_ns: float
+) -> tuple[int, int]:
+    """`gloo_seconds`, message by message."""
+    if kind is AllReduce and algorithm == "ring":
+        # Of the two segments one hides the announcement of the other: what is left to wait for may be less than the
+        # latency, which the message itself has too, so it may leave before both ends are ready.
+        return max(0, 2 * latency_ns + overhead_ns - round(bytes_ns / 2)) - latency_ns, 0
+    return latency_ns, overhead_ns
+
+
+# ---- the table
+
+DEFAULT = "ideal"
+
+TRANSPORTS: dict[str, Transport] = {
+    DEFAULT: Transport(
+        words="messages cost latency and bytes only",
+        is_announced=False,
+        ends_together=True,
+        has_overhead=False,
+        is_in_order=True,
+        collective_seconds=seconds,
+        hop_ns=plain_hop,
+    ),
+    "gloo": Transport(
+        words="data leaves only when the receiver's announcement has arrived",
+        is_announced=True,
+        ends_together=False,
+        has_overhead=True,
+        is_in_order=False,
+        collective_seconds=gloo_seconds,
+        hop_ns=gloo_hop,
+        # For an all-reduce that is a ring, at every size (measured: real-hardware.md, sections 1 and 4); for the others
+        # it is an assumption.
+        algorithms={kind: default_algorithm(kind) for kind in ALGORITHMS},
+    ),
+}
+
+
+def transport_of(platform: Mapping[str, object]) -> Transport:
+    """The row of a table [platform], of a scenario or of a run's files; a table that names none has the default.
+
+    Raises:
+        ValueError: if there is no such transport.
+    """
+    name = platform.get("transport", DEFAULT)
+    if not isinstance(name, str) or name not in TRANSPORTS:
+        raise ValueError(f"platform.transport: expected {choices()}, found {name!r}")
+    return TRANSPORTS[name]
+
+
+def choices() -> str:
+    """The names of the table, as an error says them."""
+    *others, last = [repr(name) for name in TRANSPORTS]
+    return f"{', '.join(others)} or {last}" if others else last

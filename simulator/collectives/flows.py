@@ -1,0 +1,99 @@
+"""Collectives message by message: each member goes through the algorithm's rounds as its messages arrive."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from schedules.driving.driver import Running
+from schedules.operations import Broadcast, Group, Operation
+from simulator.collectives.gathering import Gathering
+from simulator.collectives.lowered import Lowered
+from simulator.collectives.patterns import pattern
+from simulator.collectives.rounds import Pattern
+from simulator.messages.traffic import Traffic
+
+
+class Flows:
+    """The collectives that go message by message over a network (`simulator.collectives.lowered`).
+
+    Args:
+        traffic: whose fabric carries the messages.
+        end: `end(gathering, rank, tick)` gives a member its answer.
+    """
+
+    def __init__(self, traffic: Traffic, end: Callable[[Gathering, int, int], None]) -> None:
+        self._traffic, self._end = traffic, end
+        self._turns: dict[tuple[Group, int, str], deque[tuple[Gathering, Running]]] = {}
+        self._connected: set[Any] = set()
+
+    def take_turn(self, gathering: Gathering, running: Running) -> None:
+        """Take part when this rank has the answers of this stream's earlier collectives in this group."""
+        key = (running.operation.group, running.worker.rank, running.stream.name)
+        turns = self._turns.setdefault(key, deque())
+        turns.append((gathering, running))
+        if len(turns) == 1:
+            self._take_part(gathering, running, running.start_ns)
+
+    def _take_part(self, gathering: Gathering, running: Running, now: int) -> None:
+        if gathering.lowered is None:
+            gathering.lowered = self._lower(gathering, running.operation)
+        gathering.last_ns = now
+        gathering.lowered.arrive(gathering.members.index(running.worker.rank), now)
+
+    def _lower(self, gathering: Gathering, operation: Any) -> Lowered:
+        members, levels = gathering.members, gathering.levels
+        root = members.index(operation.root) if isinstance(operation, Broadcast) else 0
+        rounds = pattern(
+            type(operation), gathering.algorithm, len(members), operation.size, root=root, nodes=levels.nodes
+        )
+        self._connect(gathering, type(operation), rounds)
+        return Lowered(rounds, partial(self._send, gathering, type(operation)), partial(self._member_done, gathering))
+
+    def _connect(self, gathering: Gathering, kind: type[Operation], rounds: Pattern) -> None:
+        """Find the routes of all its messages together, once for the collectives of a group that have the same."""
+        members = gathering.members
+        key = (kind, gathering.algorithm, members)
+        if key not in self._connected:
+            self._connected.add(key)
+            assert self._traffic.fabric is not None
+            self._traffic.fabric.connect((members[source], members[target]) for source, target in rounds.pairs())
+
+    def _send(
+        self,
+        gathering: Gathering,
+        kind: type[Operation],
+        source: int,
+        target: int,
+        size: int,
+        now: int,
+        done: Callable[[int], None],
+    ) -> None:
+        traffic = self._traffic
+        assert traffic.fabric is not None
+        sender, receiver = gathering.members[source], gathering.members[target]
+        route = traffic.fabric.route(sender, receiver)
+        bytes_ns = size * route.ticks_per_byte
+        leaves, lag = traffic.transport.hop(kind, gathering.algorithm, now, route.latency, bytes_ns)
+        traffic.began(max(now, leaves), sender, receiver)
+
+        def arrived(at: int) -> None:
+            traffic.ended(at, sender, receiver)
+            if lag:
+                traffic.events.call_at(at + lag, partial(done, at + lag))
+            else:
+                done(at)
+
+        traffic.fabric.send(sender, receiver, size, leaves, now, arrived)
+
+    def _member_done(self, gathering: Gathering, member: int, now: int) -> None:
+        rank = gathering.members[member]
+        running = gathering.arrived[rank]
+        turns = self._turns[running.operation.group, rank, running.stream.name]
+        turns.popleft()
+        self._end(gathering, rank, now)
+        if turns:
+            following, running = turns[0]
+            self._take_part(following, running, now)
