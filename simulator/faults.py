@@ -99,7 +99,7 @@ class Faults:
         self.num_outages += 1
         self.away[rank], self.since[rank] = back, now
         if back < math.inf:  # first of all that happens then, and its kernels before its programs
-            world.schedule(int(back), lambda _: self._return(rank, int(back)))
+            world.schedule(int(back), lambda: self._return(rank, int(back)))
         self.retiming.restart(rank, now, None if back == math.inf else int(back))
         self._put_off(rank)
         if self.survives:

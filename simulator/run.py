@@ -23,7 +23,7 @@ from schedules.worker import Worker
 from simulator.faults import Faults
 from simulator.messages.fabric import Fabric
 from simulator.messages.formulas import TRANSPORTS
-from simulator.network.transfers import Schedule
+from simulator.network.calls import CallAt
 from simulator.steady.stopping import Steady
 from simulator.world import World
 
@@ -97,7 +97,7 @@ def is_in_order(platform: PlatformTable) -> bool:
     return platform.order == "in-order" or (platform.order == "auto" and platform.transport != "gloo")
 
 
-def _network(setup: Setup) -> Callable[[Schedule], Fabric] | None:
+def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
     """What messages cross. Failures cut messages off, so there links of their own are a network too."""
     platform = setup.scenario.platform
     table, graph, own = platform.network, physical_network(setup.scenario), None
@@ -106,9 +106,9 @@ def _network(setup: Setup) -> Callable[[Schedule], Fabric] | None:
             return None
         table, graph, own = NetworkTable(kind="dedicated"), setup.graph, platform.link
 
-    def build(schedule: Schedule) -> Fabric:
+    def build(call_at: CallAt) -> Fabric:
         try:
-            fabric = Fabric(graph, table, schedule, own=own)
+            fabric = Fabric(graph, table, call_at, own=own)
             fabric.connect(setup.graph.to_directed().edges)
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None

@@ -46,7 +46,7 @@ from simulator.course import Course
 from simulator.messages.fabric import Fabric, Message
 from simulator.messages.formulas import Ideal, Pair
 from simulator.messages.sends import Messages, check_sizes
-from simulator.network.transfers import Schedule
+from simulator.network.calls import CallAt
 
 if TYPE_CHECKING:
     from simulator.faults import Faults
@@ -94,7 +94,7 @@ class World:
         recorder: Recorder | None = None,
         replay: Replay | None = None,
         is_in_order: bool = False,
-        network: Callable[[Schedule], Fabric] | None = None,
+        network: Callable[[CallAt], Fabric] | None = None,
         collectives: CollectivesTable | None = None,
     ) -> None:
         self.env = simpy.Environment()
@@ -148,7 +148,7 @@ class World:
     def retime(self, paces: Sequence[Pace], communication_slowdown: float) -> None:
         """Have kernels end later where their rank is slowed down: the pace of every rank, and what transfers do."""
         self.retiming = Retiming(
-            paces, self._durations, communication_slowdown=communication_slowdown, schedule=self.schedule
+            paces, self._durations, communication_slowdown=communication_slowdown, call_at=self.schedule
         )
         self._occupy = self.retiming.occupy
         self.slowed = self.retiming if communication_slowdown != 1 else None
@@ -201,9 +201,9 @@ class World:
         at = max(self.now, round(time * self.gradient_ns))
         heappush(self.events, (at, NORMAL, next(self._number), Call(lambda _: call(at))))
 
-    def schedule(self, at: int, call: Callable[[Any], object]) -> None:
-        """Call `call(event)` at a tick, after what is scheduled for it already."""
-        heappush(self.events, (at, NORMAL, next(self._number), Call(call)))
+    def schedule(self, at: int, call: Callable[[], object]) -> None:
+        """Call `call()` at a tick, after what is scheduled for it already."""
+        heappush(self.events, (at, NORMAL, next(self._number), Call(lambda _: call())))
 
     def abandon(self, running: Running) -> None:
         """A cancelled operation gives back what it holds."""

@@ -41,7 +41,7 @@ class World(Protocol):
     def transfer_ended(self, at: int, *ranks: int) -> None:
         """They are no longer."""
 
-    def schedule(self, at: int, call: Callable[[Any], object]) -> None:
+    def schedule(self, at: int, call: Callable[[], object]) -> None:
         """Call `call(event)` at a tick."""
 
     def end_collective(self, running: Running, ready: int, end: int, sent: int) -> None:
@@ -248,7 +248,7 @@ class Gatherings:
         def arrived(at: int) -> None:
             self.world.transfer_ended(at, sender, receiver)
             if lag:
-                self.world.schedule(at + lag, lambda _: done(at + lag))
+                self.world.schedule(at + lag, lambda: done(at + lag))
             else:
                 done(at)
 

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from schedules.driving.driver import Running
 from schedules.platform.stragglers import Pace
-
-Schedule = Callable[[int, Callable[[Any], object]], None]
-"""Have something called at a tick: `World.schedule`."""
+from simulator.network.calls import CallAt
 
 
 class Engine:
@@ -49,7 +46,7 @@ class Retiming:
         paces: of every rank.
         durations: for every rank, what draws how long a kernel takes at full speed, in nanoseconds.
         communication_slowdown: how many times longer kernels take while a transfer of their rank is under way.
-        schedule: has something called at a tick.
+        call_at: has something called at a tick.
 
     A computation is entered in the ledger when it is over.
 
@@ -63,11 +60,11 @@ class Retiming:
         durations: Sequence[dict[str, Callable[[], int]]],
         *,
         communication_slowdown: float,
-        schedule: Schedule,
+        call_at: CallAt,
     ) -> None:
         self._slowdown = communication_slowdown
         self._paces, self._durations = paces, durations
-        self._schedule = schedule
+        self._call_at = call_at
         self._kernels: list[list[Kernel]] = [[] for _ in paces]
         self._transfers = [0] * len(paces)
         self.num_ended = 0
@@ -96,18 +93,18 @@ class Retiming:
             running.end_ns = -1  # void
             if at is not None:
                 kernel.engine.free_ns = at  # nobody else may have it meanwhile
-                self._schedule(at, partial(self._again, kernel.engine, running, at))
+                self._call_at(at, partial(self._again, kernel.engine, running, at))
 
-    def _again(self, engine: Engine, running: Running, now: int, _: object) -> None:
+    def _again(self, engine: Engine, running: Running, now: int) -> None:
         self.occupy(engine, running, now)
 
     def transfer_began(self, rank: int, at: int) -> None:
         """A transfer of the rank begins, now or later."""
-        self._schedule(at, lambda _: self._count(rank, 1, at))
+        self._call_at(at, lambda: self._count(rank, 1, at))
 
     def transfer_ended(self, rank: int, at: int) -> None:
         """A transfer of the rank ends, now or later."""
-        self._schedule(at, lambda _: self._count(rank, -1, at))
+        self._call_at(at, lambda: self._count(rank, -1, at))
 
     def transfer(self, rank: int, begin: int, end: int) -> None:
         """A transfer of the rank is under way from one tick to another."""
@@ -131,7 +128,7 @@ class Retiming:
         factor = self._slowdown if self._transfers[rank] else 1.0
         end = self._paces[rank].end(kernel.since_ns, max(0.0, kernel.work) * factor)
         kernel.engine.free_ns = kernel.running.end_ns = end
-        self._schedule(end, lambda _: self._finish(kernel, rank, end))
+        self._call_at(end, lambda: self._finish(kernel, rank, end))
 
     def _finish(self, kernel: Kernel, rank: int, now: int) -> None:
         """The kernel is over, unless its end has moved or it was cancelled."""

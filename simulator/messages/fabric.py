@@ -2,7 +2,7 @@
 
 Each ordered pair of workers has one connection, as a transport keeps it. Its messages go one behind the other, and the
 latency of the next passes while the one before it is still sending. Messages of different connections share links
-(`simulator.network.transfers`).
+(`simulator.network.network`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import networkx as nx
 import topologies
 from schedules.platform.tables import Link, NetworkTable
 from schedules.result import LinkRow
-from simulator.network.links import Route, checked_link
-from simulator.network.transfers import Flow, Network, Schedule
+from simulator.network.calls import CallAt
+from simulator.network.flows import Flow, Route
+from simulator.network.links import checked_link
+from simulator.network.network import Network
 from topologies.physical import places
 from topologies.routing import Router
 
@@ -125,20 +127,18 @@ class Fabric:
     Args:
         graph: the physical network (`topologies.physical`).
         table: how to lay the workers over it and share its links.
-        schedule: `schedule(tick, call)`, as `simulator.network.transfers.Network` wants it.
+        call_at: `call_at(tick, call)`, as `simulator.network.network.Network` wants it.
         own: there is no network: the link that every pair of workers has to itself, each way.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
 
-    def __init__(
-        self, graph: nx.Graph[Any], table: NetworkTable, schedule: Schedule, *, own: Link | None = None
-    ) -> None:
+    def __init__(self, graph: nx.Graph[Any], table: NetworkTable, call_at: CallAt, *, own: Link | None = None) -> None:
         self.graph = graph
         self.table = table
         self._own = own
         self._links = topologies.link_table(graph) if own is None else {}
-        self.network = Network(self._links, schedule, sharing=table.sharing, solver=table.solver)
+        self.network = Network(self._links, call_at, sharing=table.sharing, solver=table.solver)
         given = {_pair(name): nodes for name, nodes in table.routes.items()}
         self._find = self._lay
         if own is None:
