@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from simulator.network.calls import CallClock
@@ -188,19 +188,24 @@ def test_shares_are_max_min_fair_in_larger_networks(seed: int, rule: SharingRule
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(traffics())
+@example(Traffic({}, [(0, 500, [0], None), (0, 500, [0], None), (497, 500, [0], None), (1251, 500, [0], None)]))
 def test_links_are_busy_while_they_must_be(traffic: Traffic) -> None:
     """Work is conserved: a lone link with a backlog runs at its bandwidth until the backlog is gone."""
-    transfers = [(tick, size, [0], None) for tick, size, _, _ in traffic.transfers]
-    lone = Traffic({0: LinkSpec(1e9, 1e-9)}, list(transfers))
+    # A thousand ticks for each of the traffic's: every end is rounded to a tick, and half ticks of several ends add up
+    # to one (in the example, where ticks are nanoseconds, to the last one).
+    fine = 1000
+    transfers = [(tick * fine, size * fine, [0], None) for tick, size, _, _ in traffic.transfers]
+    lone = Traffic({0: LinkSpec(1e9, fine * 1e-9)}, list(transfers))
     run = prepare(lone, "python", "max-min")
     run.clock.run()
     free_at, busy = 0, 0
     for tick, size, _, _ in sorted(transfers, key=lambda transfer: transfer[0]):
-        free_at = max(free_at, tick + 1) + size
+        free_at = max(free_at, tick + fine) + size
         busy += size
-    assert max(end for end in run.ends if end is not None) == max(free_at, 1 + max(tick for tick, *_ in transfers))
+    last = max(end for end in run.ends if end is not None)
+    assert round(last / fine) * fine == max(free_at, fine + max(tick for tick, *_ in transfers))
     _, carried, busy_s, _ = run.network.use(0, free_at)
-    assert (carried, round(busy_s * 1e9)) == (busy, busy)
+    assert (carried, round(busy_s * 1e9 / fine) * fine) == (busy, busy)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
