@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from schedules.scenario import ScenarioError
-from simulator import simulate
-from simulator import sweep as sweeping
+from simulator import cases as planning
+from simulator import pool, simulate
 from simulator.sweep import Sweep, plan, sweep
 
 ROOT = Path(__file__).parent.parent.parent
@@ -212,7 +212,7 @@ def test_values_that_are_tables_are_told_as_text(tmp_path):
 def test_second_start_runs_nothing(tmp_path, monkeypatch):
     first = sweep(TIMING, tmp_path, jobs=1)
     before = case_files(tmp_path)
-    monkeypatch.setattr(sweeping, "run_case", lambda tables: pytest.fail("a finished case was run again"))
+    monkeypatch.setattr(pool, "run_case", lambda tables: pytest.fail("a finished case was run again"))
     pd.testing.assert_frame_equal(sweep(TIMING, tmp_path, jobs=1), first)
     assert case_files(tmp_path) == before
 
@@ -235,7 +235,7 @@ def test_cases_of_another_sweep_are_ignored(tmp_path):
 
 def test_cases_of_other_sources_are_run_again(tmp_path, monkeypatch):
     sweep(TIMING, tmp_path, jobs=1)
-    monkeypatch.setattr(sweeping, "_version", lambda: "another")
+    monkeypatch.setattr(planning, "_version", lambda: "another")
     assert len(Sweep(TIMING, tmp_path).todo) == 4
 
 
