@@ -13,12 +13,12 @@ import networkx as nx
 
 from topologies.checks import communication_graph, real_number, simple_graph
 from topologies.graphs import canonical
-from topologies.physical import check_network
+from topologies.physical import N, check_network
 
 SUFFIXES = (".graphml", ".json")
 
 
-def save(graph: nx.Graph[Any], path: str | PathLike[str]) -> None:
+def save(graph: nx.Graph[N], path: str | PathLike[str]) -> None:
     """Write a graph with all its attributes; equal graphs give equal bytes.
 
     Args:
@@ -81,11 +81,11 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path}: expected a readable file, found: {reason}") from error
 
 
-def _write_json(graph: nx.Graph[Any]) -> str:
+def _write_json(graph: nx.Graph[N]) -> str:
     return json.dumps(nx.node_link_data(graph, edges="edges"), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _write_graphml(graph: nx.Graph[Any]) -> str:
+def _write_graphml(graph: nx.Graph[N]) -> str:
     return "\n".join(nx.generate_graphml(graph)) + "\n"
 
 

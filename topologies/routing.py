@@ -10,7 +10,7 @@ from zlib import crc32
 import networkx as nx
 
 from topologies.checks import one_of
-from topologies.physical import Link, Node, check_network, places
+from topologies.physical import Link, N, Node, check_network, places
 
 Pair: TypeAlias = tuple[int, int]
 Neighbours: TypeAlias = list[list[tuple[int, int]]]
@@ -19,7 +19,7 @@ TIES = ("smallest", "ecmp")
 
 
 def routes(
-    network: nx.Graph[Any],
+    network: nx.Graph[N],
     pairs: Iterable[Pair],
     *,
     placement: Sequence[Node] | None = None,
@@ -105,7 +105,7 @@ class Router:
         return paths
 
 
-def _placed(network: nx.Graph[Any], placement: Sequence[Node] | None) -> list[Node]:
+def _placed(network: nx.Graph[N], placement: Sequence[Node] | None) -> list[Node]:
     spots = places(network) if placement is None else list(placement)
     missing = next((spot for spot in spots if spot not in network), None)
     if missing is not None:
@@ -130,7 +130,7 @@ def _given_path(network: nx.Graph[Any], spots: list[Node], pair: Pair, path: Seq
     return list(path)
 
 
-def _neighbours(network: nx.Graph[Any], index: Mapping[Node, int]) -> Neighbours:
+def _neighbours(network: nx.Graph[N], index: Mapping[Node, int]) -> Neighbours:
     """For every node its (neighbour, latency in picoseconds): whole numbers, so that equal sums are equal."""
     return [[(index[v], round(data["latency"] * 1e12)) for v, data in network.adj[u].items()] for u in network]
 
@@ -170,7 +170,7 @@ def _walk(before: dict[int, list[int]], source: int, target: int, ties: str) -> 
     return path[::-1]
 
 
-def _link_ids(network: nx.Graph[Any]) -> dict[Link, Link]:
+def _link_ids(network: nx.Graph[N]) -> dict[Link, Link]:
     """The link id of every step (u, v); networkx lists an edge with the end that is first in the graph first."""
     ids: dict[Link, Link] = {}
     for u, v, data in network.edges(data=True):
