@@ -49,8 +49,8 @@ LIST = np.dtype(
 NUM_STALE, NUM_MOVED, NUM_ALARMS, NUM_UNEVEN, EVALUATIONS = range(5)
 
 
-class Ends(Protocol):
-    """A record of LINK: where its list of hops begins and ends."""
+class HopList(Protocol):
+    """A record of LINK: where its list of hops begins and where it ends."""
 
     first_hop: int
     last_hop: int
@@ -239,7 +239,7 @@ def _recount(
 
 
 @compiled
-def _append(link: Ends, hops: Records, hop: int) -> None:
+def _append(link: HopList, hops: Records, hop: int) -> None:
     """Put a hop at the end of its link's list."""
     last = link.last_hop
     hops[hop].before = last
@@ -252,7 +252,7 @@ def _append(link: Ends, hops: Records, hop: int) -> None:
 
 
 @compiled
-def _unlink(link: Ends, hops: Records, hop: int) -> None:
+def _unlink(link: HopList, hops: Records, hop: int) -> None:
     before, after = hops[hop].before, hops[hop].after
     if before == NONE:
         link.first_hop = after

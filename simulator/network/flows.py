@@ -85,7 +85,7 @@ class SharedLink:
         self.spec = spec
         self.index = index  # as the solver counts links
         self.free_at: float = -INFINITY  # tick up to which `alone` has it; infinite while the solver divides it
-        self.alone: Flow | None = None
+        self.alone: Flow | None = None  # never taken back: after `free_at` it means nothing, and nobody is woken for it
         self.num_routes = 0  # in use over it, in the solver
         self.busy_since = 0  # while there are any
         self.carried = 0.0  # bytes
@@ -149,6 +149,7 @@ class FatPipe:
         """Undo `book` for a transfer that leaves at `now`, before its end, with `moved` bytes to its account."""
         self._catch_up(now)
         self.carried += moved
+        # A search through all bookings, and a new heap: there are few, and few transfers are disturbed.
         self.edges.remove((flow.end, LEAVES, flow.begin, flow.size))
         if flow.begin > now:
             self.edges.remove((flow.begin, ENTERS, flow.begin, flow.size))

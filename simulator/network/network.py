@@ -154,9 +154,10 @@ class Network:
         if flow.begin > now and flow.route.duration:
             self._wait_out_latency(flow)
         else:
-            self._begin(flow)
+            self._begin(flow)  # without bytes to send, too: it will be in nobody's way, and ends after its latency
 
     def _wait_out_latency(self, flow: Flow) -> None:
+        # Only then is it seen who is in the way: it may be gone, and until then this one is in nobody's.
         flow.state = LATENT
         flow.end = -1
         self._call_at(flow.begin, partial(self._begin, flow))
