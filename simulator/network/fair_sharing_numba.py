@@ -5,6 +5,9 @@ into use, stale links by capacity per flow and then by position. Comments on the
 state is a few record arrays, so that a call from Python has few arguments; they cross as plain integers, which numba
 takes in a third of the time, and are records again on the other side. The fields of LIST, and those of LINK that are
 named after the heap, are arrays of their own that happen to be as long.
+
+The file is long because it must be one: numba keeps compiled functions on disk and compiles a function again when its
+own file has changed, but not when a function that it calls has changed in another.
 """
 
 from __future__ import annotations
