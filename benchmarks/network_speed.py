@@ -38,8 +38,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.network.links import Link, LinkId
-from simulator.network.transfers import Clock, Network, Solver
+from simulator.network.calls import CallClock
+from simulator.network.links import LinkId, LinkSpec
+from simulator.network.network import Network
+from simulator.network.sharing import Solver
 
 NUM_HOPS = 8
 BANDWIDTH = 1.25e9
@@ -87,9 +89,9 @@ def ring_demand(num_workers: int, traffic: str, num_flows: int, seed: int = 0) -
     return Demand([list(pair) for pair in zip(forth, back, strict=True)], sizes.tolist(), turns.tolist())
 
 
-def run_ring(make: Callable[[Clock], Carrier], demand: Demand, num_flows: int) -> Result:
+def run_ring(make: Callable[[CallClock], Carrier], demand: Demand, num_flows: int) -> Result:
     """Keep every worker sending; time `num_flows` transfers, after the warm-up."""
-    clock = Clock()
+    clock = CallClock()
     network = make(clock)
     routes = [[network.route(links) for links in choice] for choice in demand.routes]
     ends: list[list[int]] = [[] for _ in routes]
@@ -117,7 +119,7 @@ def run_ring(make: Callable[[Clock], Carrier], demand: Demand, num_flows: int) -
         return send_next
 
     for worker in range(len(routes)):
-        clock.schedule(0, sender(worker))
+        clock.call_at(0, sender(worker))
     try:
         clock.run()
     except _EnoughError:
@@ -132,7 +134,7 @@ class _EnoughError(Exception):
 class NaiveNetwork:
     """Transfers over routes of equal length; everything is shared out anew whenever anything begins or ends."""
 
-    def __init__(self, bandwidths: Floats, num_slots: int, clock: Clock) -> None:
+    def __init__(self, bandwidths: Floats, num_slots: int, clock: CallClock) -> None:
         self._bandwidths = bandwidths / TICKS_PER_SECOND  # bytes per tick
         self._clock = clock
         self._routes = np.zeros((num_slots, NUM_HOPS), np.int64)
@@ -160,7 +162,7 @@ class NaiveNetwork:
     def _change(self, now: int) -> None:
         if self._settle_at != now:
             self._settle_at = now
-            self._clock.schedule(now, self._settle)
+            self._clock.call_at(now, self._settle)
 
     def _settle(self) -> None:
         now, self._settle_at = self._settle_at, -1
@@ -171,7 +173,7 @@ class NaiveNetwork:
         at = max(now, round(self._finish.min()))
         self._version += 1
         version = self._version
-        self._clock.schedule(at, lambda: self._end(at, version))
+        self._clock.call_at(at, lambda: self._end(at, version))
 
     def _end(self, now: int, version: int) -> None:
         if version != self._version:
@@ -215,13 +217,13 @@ def max_min_rates(routes: Ints, bandwidths: Floats) -> Floats:
     return rates
 
 
-def make_carrier(solver: str, num_workers: int, clock: Clock) -> Carrier:
+def make_carrier(solver: str, num_workers: int, clock: CallClock) -> Carrier:
     num_links = 2 * num_workers
     if solver == "naive":
         return NaiveNetwork(np.full(num_links, BANDWIDTH), num_workers, clock)
-    links: dict[LinkId, Link] = {link: Link(BANDWIDTH) for link in range(num_links)}
+    links: dict[LinkId, LinkSpec] = {link: LinkSpec(BANDWIDTH) for link in range(num_links)}
     choice: Solver = "numba" if solver == "numba" else "python"
-    return Network(links, clock.schedule, solver=choice, ticks_per_second=TICKS_PER_SECOND)
+    return Network(links, clock.call_at, solver=choice, ticks_per_second=TICKS_PER_SECOND)
 
 
 def measure(num_workers: int, demand: Demand, num_flows: int, repeats: int) -> dict[str, tuple[Result, list[float]]]:

@@ -15,9 +15,7 @@ from typing import Any, Protocol
 
 import simpy
 
-Call = Callable[[], object]
-CallAt = Callable[[int, Call], None]
-"""`call_at(tick, call)`: have something called at a tick, now or later, after what is to happen then already."""
+from simulator.network.calls import CallAt, Callback
 
 
 class Ending(Protocol):
@@ -28,7 +26,7 @@ class Ending(Protocol):
 
 
 EndAt = Callable[[int, Ending], None]
-"""`end_at(tick, ending)`: have its `ended()` called at a tick, like `CallAt`."""
+"""`end_at(tick, ending)`: have its `ended()` called at a tick, as `CallAt` has a call made."""
 
 
 class _Due:
@@ -36,7 +34,7 @@ class _Due:
 
     __slots__ = ("ended",)
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Callback) -> None:
         self.ended = call
 
 
@@ -80,7 +78,7 @@ class Events:
         def end_at(tick: int, ending: Ending) -> None:
             heappush(queue, (tick, _NORMAL, next(numbers), ending))
 
-        def call_at(tick: int, call: Call) -> None:
+        def call_at(tick: int, call: Callback) -> None:
             heappush(queue, (tick, _NORMAL, next(numbers), _Due(call)))
 
         self.end_at: EndAt = end_at

@@ -21,10 +21,10 @@ from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summa
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
 from schedules.worker import Worker
-from simulator.events import CallAt
 from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
 from simulator.messages.formulas import Formulas
+from simulator.network.calls import CallAt
 from simulator.steady.stopping import Steady
 from simulator.world import World
 

@@ -24,13 +24,14 @@ from simulator.collectives.collectives import Collectives
 from simulator.computing.computing import Computing
 from simulator.computing.engines import Draw
 from simulator.course import Course
-from simulator.events import CallAt, Events, without_collector
+from simulator.events import Events, without_collector
 from simulator.meetings import Meetings
 from simulator.messages.exchanges import Exchanges
 from simulator.messages.fabric import Fabric
 from simulator.messages.formulas import Formulas
 from simulator.messages.sends import Sends
 from simulator.messages.traffic import Traffic
+from simulator.network.calls import CallAt
 from simulator.services import Outages, Service
 
 

@@ -6,18 +6,19 @@ import json
 import re
 from os import PathLike
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import ParseError
 
 import networkx as nx
 
-from topologies.checks import AnyGraph, communication_graph, real_number, simple_graph
+from topologies.checks import communication_graph, real_number, simple_graph
 from topologies.graphs import canonical
-from topologies.physical import check_network
+from topologies.physical import N, check_network
 
 SUFFIXES = (".graphml", ".json")
 
 
-def save(graph: AnyGraph, path: str | PathLike[str]) -> None:
+def save(graph: nx.Graph[N], path: str | PathLike[str]) -> None:
     """Write a graph with all its attributes; equal graphs give equal bytes.
 
     Args:
@@ -36,7 +37,7 @@ def save(graph: AnyGraph, path: str | PathLike[str]) -> None:
     target.write_text(content, encoding="utf-8")
 
 
-def load(path: str | PathLike[str]) -> AnyGraph:
+def load(path: str | PathLike[str]) -> nx.Graph[Any]:
     """Read a communication graph, or a physical network (its nodes have a `kind`), and check it.
 
     Nodes whose names are all whole numbers become ints. A communication graph must be connected with nodes 0..n-1, and
@@ -80,35 +81,35 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path}: expected a readable file, found: {reason}") from error
 
 
-def _write_json(graph: AnyGraph) -> str:
+def _write_json(graph: nx.Graph[N]) -> str:
     return json.dumps(nx.node_link_data(graph, edges="edges"), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _write_graphml(graph: AnyGraph) -> str:
+def _write_graphml(graph: nx.Graph[N]) -> str:
     return "\n".join(nx.generate_graphml(graph)) + "\n"
 
 
-def _read_json(content: str) -> AnyGraph:
+def _read_json(content: str) -> nx.Graph[Any]:
     data = json.loads(content)
     edges = "edges" if "edges" in data else "links"  # networkx before 3.4, and D3, say links
     names = {node["id"] for node in data["nodes"]}
     for edge in data[edges]:
         if not {edge["source"], edge["target"]} <= names:
             raise ValueError(f"an edge between {edge['source']!r} and {edge['target']!r}, which are not both nodes")
-    graph: AnyGraph = nx.node_link_graph(data, multigraph=False, edges=edges)
+    graph: nx.Graph[Any] = nx.node_link_graph(data, multigraph=False, edges=edges)
     if graph.number_of_edges() < len(data[edges]) or len(graph) < len(data["nodes"]):
         raise ValueError("a node or an edge that is listed twice")
     return graph
 
 
-def _read_graphml(content: str) -> AnyGraph:
-    graph: AnyGraph = nx.parse_graphml(content)
+def _read_graphml(content: str) -> nx.Graph[Any]:
+    graph: nx.Graph[Any] = nx.parse_graphml(content)
     for key in ("node_default", "edge_default"):
         graph.graph.pop(key, None)
     return graph
 
 
-def _with_whole_numbers(graph: AnyGraph) -> AnyGraph:
+def _with_whole_numbers(graph: nx.Graph[Any]) -> nx.Graph[Any]:
     """GraphML has only text for node names: read 0, 1, 2, ... back as numbers, if they all are."""
     names = [str(node) for node in graph]
     if all(re.fullmatch("0|[1-9][0-9]*", name) for name in names) and len(set(names)) == len(graph):
@@ -116,7 +117,7 @@ def _with_whole_numbers(graph: AnyGraph) -> AnyGraph:
     return graph
 
 
-def _checked(graph: AnyGraph) -> AnyGraph:
+def _checked(graph: nx.Graph[Any]) -> nx.Graph[Any]:
     simple_graph(graph)
     if any("kind" in data for _, data in graph.nodes(data=True)):
         check_network(graph)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from math import cos, pi, sin
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from topologies.checks import AnyGraph
-from topologies.physical import Node
+import networkx as nx
+
+from topologies.physical import N, Node
 
 Point: TypeAlias = tuple[float, float]
 Positions: TypeAlias = dict[Node, Point]
 
 
-def layout(graph: AnyGraph) -> Positions:
+def layout(graph: nx.Graph[N]) -> Positions:
     """Position (x, y) of every node, y upwards, within a few units of the origin.
 
     Positions that the nodes carry (`x`, `y`) come first; then the family that built the graph decides: a line, a hub
@@ -35,28 +36,28 @@ def layout(graph: AnyGraph) -> Positions:
         raise ValueError(f"layout: expected a {family} graph to have the attribute {error}, found none") from error
 
 
-def circle(graph: AnyGraph) -> Positions:
+def circle(graph: nx.Graph[N]) -> Positions:
     """All nodes on the unit circle, clockwise from the top."""
     return _on_circle(list(graph))
 
 
-def line(graph: AnyGraph) -> Positions:
+def line(graph: nx.Graph[N]) -> Positions:
     """All nodes from left to right, one unit apart."""
     return {node: (float(i), 0.0) for i, node in enumerate(graph)}
 
 
-def hub(graph: AnyGraph) -> Positions:
+def hub(graph: nx.Graph[N]) -> Positions:
     """The first node in the middle, the others around it."""
     middle, *others = graph
     return {middle: (0.0, 0.0), **_on_circle(others)}
 
 
-def gray_circle(graph: AnyGraph) -> Positions:
+def gray_circle(graph: nx.Graph[N]) -> Positions:
     """The unit circle in the order of the Gray code, in which neighbours differ in one binary digit."""
     return _on_circle([i ^ (i >> 1) for i in range(len(graph))])
 
 
-def lattice(graph: AnyGraph) -> Positions:
+def lattice(graph: nx.Graph[N]) -> Positions:
     """Rows from the top, columns from the left; layers of a third dimension shifted aside."""
     rows, columns = int(graph.graph["rows"]), int(graph.graph["columns"])
     positions: Positions = {}
@@ -66,7 +67,7 @@ def lattice(graph: AnyGraph) -> Positions:
     return positions
 
 
-def bent_lattice(graph: AnyGraph) -> Positions:
+def bent_lattice(graph: nx.Graph[N]) -> Positions:
     """A lattice whose rows and columns bulge, so that the edges that wrap around are seen beside the others."""
     rows, columns = int(graph.graph["rows"]), int(graph.graph["columns"])
     across = [_bulge(column, columns) for column in range(columns)]
@@ -77,7 +78,7 @@ def bent_lattice(graph: AnyGraph) -> Positions:
     }
 
 
-def two_circles(graph: AnyGraph) -> Positions:
+def two_circles(graph: nx.Graph[N]) -> Positions:
     """The cliques of a barbell on two circles, the bridge on a line between them."""
     nodes, bridge = list(graph), int(graph.graph["bridge"])
     clique = (len(nodes) - bridge) // 2
@@ -90,9 +91,9 @@ def two_circles(graph: AnyGraph) -> Positions:
     }
 
 
-def grouped(graph: AnyGraph) -> Positions:
+def grouped(graph: nx.Graph[N]) -> Positions:
     """A circle of groups: routers on an inner circle of their group, hosts on an outer one."""
-    groups: dict[int, list[Node]] = defaultdict(list)
+    groups: dict[int, list[N]] = defaultdict(list)
     for node, data in graph.nodes(data=True):
         groups[data["group"]].append(node)
     centres = _on_circle(list(groups), radius=0.0 if len(groups) == 1 else 1.0)
@@ -105,9 +106,9 @@ def grouped(graph: AnyGraph) -> Positions:
     return {node: positions[node] for node in graph}
 
 
-def layered(graph: AnyGraph) -> Positions:
+def layered(graph: nx.Graph[N]) -> Positions:
     """One row a level, the lowest at the bottom, each spread evenly over the same width."""
-    levels: dict[int, list[Node]] = defaultdict(list)
+    levels: dict[int, list[N]] = defaultdict(list)
     for node, data in graph.nodes(data=True):
         levels[int(data.get("level", _LEVELS[data["kind"]]))].append(node)
     width = max(len(row) for row in levels.values())
@@ -121,7 +122,7 @@ def layered(graph: AnyGraph) -> Positions:
 
 _LEVELS = {"host": 0, "gpu": 0, "nic": 1, "switch": 2}
 
-_FAMILIES: dict[str, Callable[[AnyGraph], Positions]] = {
+_FAMILIES: dict[str, Callable[[nx.Graph[Any]], Positions]] = {
     "path": line,
     "star": hub,
     "grid": lattice,

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import networkx as nx
 
-from topologies.checks import AnyGraph, one_of, real_number, simple_graph
+from topologies.checks import one_of, real_number, simple_graph
 
 Node: TypeAlias = Hashable
+N = TypeVar("N", bound=Hashable)  # whatever the nodes are: a Graph[Node] would not take a Graph[int]
 Link: TypeAlias = tuple[Node, Node]
-Network: TypeAlias = AnyGraph
 
 KINDS = ("host", "nic", "switch", "gpu")
 DUPLEX = ("full", "half")
@@ -65,7 +65,7 @@ def connect(network: nx.Graph[int], u: int, v: int, link: Wire) -> None:
     network.add_edge(u, v, **asdict(link))
 
 
-def check_network(network: Network) -> None:
+def check_network(network: nx.Graph[N]) -> None:
     """Check that the nodes have kinds, the links have bandwidths and latencies, and there is an end point.
 
     Raises:
@@ -83,13 +83,13 @@ def check_network(network: Network) -> None:
         raise ValueError("expected at least one node of kind 'host' or 'gpu', found none")
 
 
-def places(network: Network) -> list[Node]:
+def places(network: nx.Graph[N]) -> list[Node]:
     """Where workers go: the GPUs in the order of the graph or, where there are none, the hosts."""
     kinds = [(node, data.get("kind")) for node, data in network.nodes(data=True)]
     return [n for n, kind in kinds if kind == "gpu"] or [n for n, kind in kinds if kind == "host"]
 
 
-def link_table(network: Network) -> dict[Link, tuple[float, float]]:
+def link_table(network: nx.Graph[N]) -> dict[Link, tuple[float, float]]:
     """Every link id with its (bandwidth in bytes/s, latency in seconds), in the order of the graph.
 
     A full-duplex link is two resources, (u, v) and (v, u), each with the whole bandwidth; a half-duplex link is one,

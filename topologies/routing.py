@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from zlib import crc32
 
+import networkx as nx
+
 from topologies.checks import one_of
-from topologies.physical import Link, Network, Node, check_network, places
+from topologies.physical import Link, N, Node, check_network, places
 
 Pair: TypeAlias = tuple[int, int]
 Neighbours: TypeAlias = list[list[tuple[int, int]]]
@@ -17,7 +19,7 @@ TIES = ("smallest", "ecmp")
 
 
 def routes(
-    network: Network,
+    network: nx.Graph[N],
     pairs: Iterable[Pair],
     *,
     placement: Sequence[Node] | None = None,
@@ -56,7 +58,7 @@ class Router:
 
     def __init__(
         self,
-        network: Network,
+        network: nx.Graph[Any],
         *,
         placement: Sequence[Node] | None = None,
         given: Mapping[Pair, Sequence[Node]] | None = None,
@@ -103,7 +105,7 @@ class Router:
         return paths
 
 
-def _placed(network: Network, placement: Sequence[Node] | None) -> list[Node]:
+def _placed(network: nx.Graph[N], placement: Sequence[Node] | None) -> list[Node]:
     spots = places(network) if placement is None else list(placement)
     missing = next((spot for spot in spots if spot not in network), None)
     if missing is not None:
@@ -118,7 +120,7 @@ def _check_pair(pair: Pair, workers: int) -> None:
         raise ValueError(f"pair {pair}: expected workers 0..{workers - 1}, the places that the network has")
 
 
-def _given_path(network: Network, spots: list[Node], pair: Pair, path: Sequence[Node]) -> list[Node]:
+def _given_path(network: nx.Graph[Any], spots: list[Node], pair: Pair, path: Sequence[Node]) -> list[Node]:
     ends = [spots[pair[0]], spots[pair[1]]]
     if [*path[:1], *path[-1:]] != ends:
         raise ValueError(f"route of {pair}: expected it to lead from {ends[0]!r} to {ends[1]!r}, found {list(path)!r}")
@@ -128,7 +130,7 @@ def _given_path(network: Network, spots: list[Node], pair: Pair, path: Sequence[
     return list(path)
 
 
-def _neighbours(network: Network, index: Mapping[Node, int]) -> Neighbours:
+def _neighbours(network: nx.Graph[N], index: Mapping[Node, int]) -> Neighbours:
     """For every node its (neighbour, latency in picoseconds): whole numbers, so that equal sums are equal."""
     return [[(index[v], round(data["latency"] * 1e12)) for v, data in network.adj[u].items()] for u in network]
 
@@ -168,7 +170,7 @@ def _walk(before: dict[int, list[int]], source: int, target: int, ties: str) -> 
     return path[::-1]
 
 
-def _link_ids(network: Network) -> dict[Link, Link]:
+def _link_ids(network: nx.Graph[N]) -> dict[Link, Link]:
     """The link id of every step (u, v); networkx lists an edge with the end that is first in the graph first."""
     ids: dict[Link, Link] = {}
     for u, v, data in network.edges(data=True):

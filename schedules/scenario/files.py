@@ -13,8 +13,9 @@ import numpy as np
 from schedules.errors import ScenarioError
 from schedules.record.files import read_trace
 from schedules.settings import Tables
+from topologies.checks import AnyGraph
 from topologies.files import load as load_graph
-from topologies.physical import Network, check_network
+from topologies.physical import check_network
 
 LARGEST_SAMPLE = 10_000
 """Durations that are kept of a trace: of more, so many quantiles."""
@@ -118,7 +119,7 @@ def measured(directory: str | Path, kernel: str) -> list[float]:
     return seconds
 
 
-def read_network(path: str) -> Network:
+def read_network(path: str) -> AnyGraph:
     """The physical network in a GraphML or JSON file.
 
     Raises:

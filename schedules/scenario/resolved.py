@@ -20,7 +20,8 @@ from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, 
 from schedules.settings import Table, Tables
 from schedules.training import problems
 from schedules.training.problems import Problem
-from topologies.physical import Network, places
+from topologies.checks import AnyGraph
+from topologies.physical import places
 
 ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
@@ -79,7 +80,7 @@ class Scenario(Table):
         return graph
 
     @functools.cached_property
-    def network(self) -> Network | None:
+    def network(self) -> AnyGraph | None:
         """The wires: see `physical_network`. Frozen, as all runs of the scenario share it."""
         network = physical_network(self)
         if network is not None:
@@ -143,7 +144,7 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
     return topologies.with_rates(graph, per_worker=rate, convention=topology.weights)
 
 
-def physical_network(scenario: Scenario) -> Network | None:
+def physical_network(scenario: Scenario) -> AnyGraph | None:
     """The scenario's physical network (`topologies.physical`), or None where every pair has a link of its own.
 
     Raises:

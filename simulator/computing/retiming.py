@@ -14,7 +14,7 @@ from schedules.driving.driver import Running
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
 from simulator.computing.engines import Draw, Engine
-from simulator.events import CallAt
+from simulator.network.calls import CallAt
 
 
 class PacedKernel:

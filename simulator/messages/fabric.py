@@ -2,7 +2,7 @@
 
 Each ordered pair of workers has one connection, as a transport keeps it. Its messages go one behind the other, and the
 latency of the next passes while the one before it is still sending. Messages of different connections share links
-(`simulator.network.transfers`).
+(`simulator.network.network`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import networkx as nx
 import topologies
 from schedules.platform.tables import Link, NetworkTable
 from schedules.result import LinkRow
-from simulator.events import CallAt
-from simulator.network.links import Route, checked_link
-from simulator.network.transfers import Flow, Network
+from simulator.network.calls import CallAt
+from simulator.network.flows import Flow, Route
+from simulator.network.links import checked_link
+from simulator.network.network import Network
 from topologies.physical import places
 from topologies.routing import Router
 

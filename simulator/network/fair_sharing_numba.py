@@ -5,12 +5,15 @@ into use, stale links by capacity per flow and then by position. Comments on the
 state is a few record arrays, so that a call from Python has few arguments; they cross as plain integers, which numba
 takes in a third of the time, and are records again on the other side. The fields of LIST, and those of LINK that are
 named after the heap, are arrays of their own that happen to be as long.
+
+The file is long because it must be one: numba keeps compiled functions on disk and compiles a function again when its
+own file has changed, but not when a function that it calls has changed in another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numba  # type: ignore[import-untyped, unused-ignore]
 import numpy as np
@@ -47,6 +50,29 @@ LIST = np.dtype(
     ]
 )
 NUM_STALE, NUM_MOVED, NUM_ALARMS, NUM_UNEVEN, EVALUATIONS = range(5)
+
+
+class HopList(Protocol):
+    """A record of LINK: where its list of hops begins and where it ends."""
+
+    first_hop: int
+    last_hop: int
+
+
+class Change(Protocol):
+    """A record of LIST: what a path has from now on."""
+
+    changed_path: int
+    changed_flows: int
+    changed_remaining: float
+
+
+class Way(Protocol):
+    """A record of PATH: its hops, and what limits each of its flows on its own."""
+
+    begin: int
+    end: int
+    cap: float
 
 
 class State(NamedTuple):
@@ -132,9 +158,9 @@ class CompiledSharing:
             return
         paths, lists = (_grown(records, num_paths) for records in (state.paths, state.lists))
         self._state = State(state.links, paths, _grown(state.hops, num_hops), lists, state.counts)
-        self._raw: list[Any] = [records.view(np.int64) for records in self._state]
+        self._raw: list[Integers] = [records.view(np.int64) for records in self._state]
         # To read or write single items through a memoryview is three times as fast as through numpy.
-        views: list[Any] = [memoryview(cast(Any, lists[name])) for name in LIST.names or ()]
+        views: list[Any] = [lists[name].data for name in LIST.names or ()]
         self._changed_path, self._changed_flows, self._changed_remaining = views[:3]
         self._moved = views[5]
 
@@ -169,7 +195,7 @@ def _settle(
 
 @compiled
 def _apply(
-    links: Records, paths: Records, hops: Records, lists: Records, counts: Integers, change: Any, now: float
+    links: Records, paths: Records, hops: Records, lists: Records, counts: Integers, change: Change, now: float
 ) -> None:
     path = paths[change.changed_path]
     if change.changed_flows != path.flows:
@@ -216,7 +242,7 @@ def _recount(
 
 
 @compiled
-def _append(link: Any, hops: Records, hop: int) -> None:
+def _append(link: HopList, hops: Records, hop: int) -> None:
     """Put a hop at the end of its link's list."""
     last = link.last_hop
     hops[hop].before = last
@@ -229,7 +255,7 @@ def _append(link: Any, hops: Records, hop: int) -> None:
 
 
 @compiled
-def _unlink(link: Any, hops: Records, hop: int) -> None:
+def _unlink(link: HopList, hops: Records, hop: int) -> None:
     before, after = hops[hop].before, hops[hop].after
     if before == NONE:
         link.first_hop = after
@@ -339,7 +365,7 @@ def _relimit(
 
 
 @compiled
-def _limits(links: Records, hops: Records, path: Any) -> tuple[float, float, int]:
+def _limits(links: Records, hops: Records, path: Way) -> tuple[float, float, int]:
     level, spare, bottleneck = path.cap, INFINITY, NONE
     for hop in range(path.begin, path.end):
         offer = links[hops[hop].link].level

@@ -14,7 +14,8 @@ from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadc
 from schedules.platform.volumes import ALGORITHMS
 from simulator.collectives.lowered import Lowered
 from simulator.collectives.rounds import Pattern
-from simulator.network.transfers import Clock, Network
+from simulator.network.calls import CallClock
+from simulator.network.network import Network
 from topologies import build_network, link_table, routes
 
 KINDS: dict[str, type[Operation]] = {
@@ -71,8 +72,8 @@ def run(
     n = pattern.num_members
     links = link_table(network)
     links |= {link: (bandwidth, links[link][1]) for link, bandwidth in (slow or {}).items()}
-    clock = Clock()
-    wires = Network(links, clock.schedule)
+    clock = CallClock()
+    wires = Network(links, clock.call_at)
     pairs = [*permutations(range(n), 2), *(each[:2] for each in competitors)]
     ways = {pair: wires.route(ids) for pair, ids in routes(network, pairs).items()}
     outcome, through = Outcome([-1] * n, []), Counter[int]()
@@ -92,7 +93,7 @@ def run(
         wires.start(ways[source, target], size, 0, lambda: None)
     for member, at in enumerate(arrivals or [0] * n):
         for lowered in all_lowered:
-            clock.schedule(at, partial(lowered.arrive, member, at))
+            clock.call_at(at, partial(lowered.arrive, member, at))
     clock.run()
     assert through == Counter(dict.fromkeys(range(n), copies))
     return outcome

@@ -1,6 +1,6 @@
 """When fluid transfers end, in exact fractions: the textbook's progressive filling, anew for all at every event.
 
-An oracle for `simulator.network.transfers`. It shares no code and no idea with it: no levels, no increments, no floats.
+An oracle for `simulator.network`. It shares no code and no idea with it: no levels, no increments, no floats.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Transfer:
 
 
 def exact_completion_times(links: Links, flows: Flows, *, sharing: str = "max-min") -> list[Fraction]:
-    """End of each flow in seconds; arguments as those of `simulator.network.transfers.completion_times`."""
+    """End of each flow in seconds; arguments as those of `simulator.network.completion.completion_times`."""
     transfers = [_transfer(links, flow, sharing) for flow in flows]
     ends = {index: transfer.begin for index, transfer in enumerate(transfers) if not (transfer.left and transfer.route)}
     now = min(transfer.begin for transfer in transfers)

@@ -8,8 +8,9 @@ from collections.abc import Hashable, Sequence
 
 import pytest
 
-from simulator.network.links import Link, LinkId, LinkLike, Policy
-from simulator.network.transfers import Solver, completion_times
+from simulator.network.completion import completion_times
+from simulator.network.links import LinkId, LinkLike, LinkSpec, Policy
+from simulator.network.sharing import Solver
 from tests.simulator.network.exact_flows import exact_completion_times
 
 MB = 1e6
@@ -116,7 +117,7 @@ def test_a_fast_flow_keeps_its_precision_late_in_time() -> None:
 
 
 def test_links_may_be_mappings_tuples_or_links() -> None:
-    forms: list[LinkLike] = [Link(10 * MB), (10 * MB, 0.0), {"bandwidth": 10 * MB, "policy": "shared"}]
+    forms: list[LinkLike] = [LinkSpec(10 * MB), (10 * MB, 0.0), {"bandwidth": 10 * MB, "policy": "shared"}]
     assert [completion_times({"l": form}, [(10 * MB, 0, ["l"])]) for form in forms] == [[1.0]] * 3
 
 

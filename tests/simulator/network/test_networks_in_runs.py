@@ -1,4 +1,4 @@
-"""Runs over physical networks: the flows of `simulator.network.transfers` under real schedules."""
+"""Runs over physical networks: the flows of `simulator.network.network` under real schedules."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.network.completion import completion_times
 from simulator.network.links import LinkId, LinkLike
-from simulator.network.transfers import completion_times
 
 NUM_NETWORKS = 40
 Network = tuple[list[tuple[float, str]], list[tuple[int, int, list[int]]]]

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from simulator.network import transfers as network_module
+from simulator.network.calls import CallClock
 from simulator.network.fair_sharing import FairSharing
-from simulator.network.links import Link, LinkId, Links, LinkUse
-from simulator.network.transfers import Clock, Flow, Network, SharingRule, make_sharing
+from simulator.network.flows import Flow
+from simulator.network.links import LinkId, Links, LinkSpec, LinkUse
+from simulator.network.network import Network
+from simulator.network.sharing import LINKS_WORTH_COMPILING, SharingRule, make_sharing
 
 Log = list[tuple[int, str]]
 LINKS = {
-    "fast": Link(bandwidth=2e9, latency=1e-6),
-    "slow": Link(bandwidth=1e9, latency=1e-6),
-    "prompt": Link(bandwidth=1e9),
-    "fabric": Link(bandwidth=1e9, policy="fatpipe"),
+    "fast": LinkSpec(bandwidth=2e9, latency=1e-6),
+    "slow": LinkSpec(bandwidth=1e9, latency=1e-6),
+    "prompt": LinkSpec(bandwidth=1e9),
+    "fabric": LinkSpec(bandwidth=1e9, policy="fatpipe"),
 }
 
 
@@ -25,8 +27,8 @@ class Bench:
     """A network on a clock, with a log of what ended when."""
 
     def __init__(self, links: Links = LINKS, *, sharing: SharingRule = "max-min") -> None:
-        self.clock = Clock()
-        self.network = Network(links, self.clock.schedule, sharing=sharing)
+        self.clock = CallClock()
+        self.network = Network(links, self.clock.call_at, sharing=sharing)
         self.log: Log = []
         self.flows: dict[str, Flow] = {}
 
@@ -34,13 +36,13 @@ class Bench:
         def start() -> None:
             self.flows[name] = self.network.start(self.network.route(route), size, tick, lambda: self.note(name))
 
-        self.clock.schedule(tick, start)
+        self.clock.call_at(tick, start)
 
     def cancel(self, tick: int, name: str) -> None:
         def cancel() -> None:
             self.log.append((tick, f"{name} cancelled: {self.network.cancel(self.flows[name], tick)}"))
 
-        self.clock.schedule(tick, cancel)
+        self.clock.call_at(tick, cancel)
 
     def note(self, name: str) -> None:
         self.log.append((self.clock.now, name))
@@ -72,7 +74,7 @@ def test_a_second_transfer_slows_the_first_down_from_when_its_own_latency_is_ove
 
 
 def test_a_transfer_in_its_latency_is_not_in_the_way() -> None:
-    bench = Bench({"link": Link(1e9, 1e-6), "detour": Link(1e9, 9e-6)})
+    bench = Bench({"link": LinkSpec(1e9, 1e-6), "detour": LinkSpec(1e9, 9e-6)})
     bench.at(0, "far", 1000, "link", "detour")  # sends from 10000 on
     bench.at(10, "near", 2000, "link")  # sends from 1010 to 3010
     assert bench.run() == [(3010, "near"), (11000, "far")]
@@ -103,11 +105,11 @@ def test_done_may_start_the_next_transfer() -> None:
 
 
 def test_what_begins_in_one_instant_is_shared_out_once() -> None:
-    bench = Bench({"link": Link(1e9)}, sharing="max-min")
+    bench = Bench({"link": LinkSpec(1e9)}, sharing="max-min")
     for index in range(10):
         bench.at(0, str(index), 100, "link")
     assert bench.run() == [(1000, str(index)) for index in range(10)]
-    sharing = bench.network._sharing
+    sharing = bench.network.contention.solver
     assert isinstance(sharing, FairSharing)
     assert sharing.evaluations == 2  # once for all that begin, once for all that end
 
@@ -190,13 +192,13 @@ def test_cancelling_what_has_ended_does_nothing() -> None:
 def test_cancelling_in_the_instant_of_the_end_keeps_done_from_being_called() -> None:
     bench = Bench()
     bench.at(0, "a", 1000, "prompt")
-    bench.clock.schedule(500, lambda: bench.cancel(1000, "a"))
-    bench.clock.schedule(1000, lambda: None)
+    bench.clock.call_at(500, lambda: bench.cancel(1000, "a"))
+    bench.clock.call_at(1000, lambda: None)
     bench.at(1000, "b", 1000, "prompt")
     assert bench.run() == [(1000, "a"), (1000, "a cancelled: False"), (2000, "b")]
 
     bench = Bench()
-    bench.clock.schedule(1000, lambda: bench.log.append((1000, str(bench.network.cancel(bench.flows["a"], 1000)))))
+    bench.clock.call_at(1000, lambda: bench.log.append((1000, str(bench.network.cancel(bench.flows["a"], 1000)))))
     bench.at(0, "a", 1000, "prompt")
     bench.at(1000, "b", 1000, "prompt")
     assert bench.run() == [(1000, "True"), (2000, "b")]
@@ -230,7 +232,9 @@ def test_use_of_links_over_time() -> None:
 
 def test_a_fatpipe_is_busy_while_anybody_sends() -> None:
     """Three transfers at once, the first to be booked the last to begin."""
-    bench = Bench({"fabric": Link(1e9, policy="fatpipe"), "near": Link(1e12, 1e-6), "far": Link(1e12, 5e-6)})
+    bench = Bench(
+        {"fabric": LinkSpec(1e9, policy="fatpipe"), "near": LinkSpec(1e12, 1e-6), "far": LinkSpec(1e12, 5e-6)}
+    )
     bench.at(0, "far", 1000, "far", "fabric")  # 5000 to 6000
     bench.at(0, "near", 1000, "near", "fabric")  # 1000 to 2000
     bench.at(1500, "direct", 2000, "fabric")  # 1500 to 3500
@@ -239,7 +243,7 @@ def test_a_fatpipe_is_busy_while_anybody_sends() -> None:
 
 
 def test_the_busiest_links_come_first() -> None:
-    bench = Bench({name: Link(1e9) for name in "abcd"})
+    bench = Bench({name: LinkSpec(1e9) for name in "abcd"})
     bench.at(0, "1", 1000, "b")
     bench.at(0, "2", 3000, "c")
     bench.at(0, "3", 1000, "a")
@@ -265,7 +269,7 @@ def test_rate_and_remaining() -> None:
 
 
 def test_rtt_sharing_needs_a_latency_and_weighs_by_it() -> None:
-    bench = Bench({"link": Link(3e9, 1e-6), "detour": Link(9e9, 1e-6)}, sharing="rtt")
+    bench = Bench({"link": LinkSpec(3e9, 1e-6), "detour": LinkSpec(9e9, 1e-6)}, sharing="rtt")
     bench.at(1000, "near", 4000, "link")  # both send from 2000: 2 B/ns against 1
     bench.at(0, "far", 4000, "link", "detour")
     assert bench.run() == [(4000, "near"), (2000 + 2000 + 667, "far")]
@@ -292,8 +296,7 @@ def test_the_solver_is_compiled_for_large_networks() -> None:
     def kind(num_links: int) -> type:
         return type(make_sharing([1.0] * num_links, "auto"))
 
-    many = network_module.LINKS_WORTH_COMPILING
-    assert [kind(many - 1), kind(many)] == [FairSharing, CompiledSharing]
+    assert [kind(LINKS_WORTH_COMPILING - 1), kind(LINKS_WORTH_COMPILING)] == [FairSharing, CompiledSharing]
 
 
 def ring_sharing(num_links: int) -> FairSharing:

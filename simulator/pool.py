@@ -1,0 +1,125 @@
+"""Running the cases of a sweep: on processes of this machine, or on the workers of a Dask scheduler."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from schedules.errors import ScenarioError, ScheduleError
+from simulator.cases import Case
+from simulator.run import simulate
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Value = str | float | bool | None
+
+
+class SweepError(ScheduleError):
+    """The cases could not all be run; what is finished is kept."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a case came to.
+
+    Attributes:
+        summary: the run's, without what has parts.
+        series: columns of the run's series; None in a timing-only run.
+        error: why there are no numbers; None: there are.
+    """
+
+    summary: Mapping[str, Value] = field(default_factory=dict)
+    series: Mapping[str, list[Value]] | None = None
+    error: str | None = None
+
+
+def run_case(tables: Mapping[str, object]) -> Outcome:
+    """Simulate one case, in whatever process."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1):  # the cases share the cores, and sums come out the same wherever one runs
+        try:
+            result = simulate(tables)
+        except Exception as error:  # one case that fails is a finding, and no reason to lose the others
+            return Outcome(error=str(error) if isinstance(error, ScheduleError) else f"{type(error).__name__}: {error}")
+    summary = {key: value for key, value in result.summary.items() if not isinstance(value, Mapping | list)}
+    if result.series is None:
+        return Outcome(summary)
+    return Outcome(summary, {str(name): values for name, values in result.series.to_dict("list").items()})
+
+
+def _keyed_case(key: str, tables: Mapping[str, object]) -> tuple[str, Outcome]:
+    return key, run_case(tables)
+
+
+def outcomes(cases: Iterable[Case], jobs: int, dask: str | None) -> Iterator[tuple[str, Outcome]]:
+    """What every case came to, by its key, in the order in which they are done.
+
+    Args:
+        cases: to be run.
+        jobs: processes at a time; -1: one a core.
+        dask: address of a Dask scheduler; None: on this machine.
+    Raises:
+        ScenarioError: if there is no scheduler at the address.
+        SweepError: if a process was lost.
+    """
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    cases = list(cases)
+    if not cases:
+        return
+    try:
+        with _backend(dask):
+            # One case a batch: joblib would put several short ones together, and a break would lose what they came to.
+            parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+            yield from parallel(delayed(_keyed_case)(case.key, case.tables) for case in cases)
+    except BrokenProcessPool as error:
+        reason = str(error).partition(".")[0]
+        raise SweepError(f"a process of the sweep died ({reason}); start the sweep again to go on") from None
+
+
+@contextmanager
+def _backend(dask: str | None) -> Iterator[None]:
+    """Processes on this machine, or the workers of a Dask scheduler."""
+    from joblib import parallel_config
+
+    if dask is None:
+        with parallel_config(backend="loky", initializer=_end_with, initargs=(os.getpid(),)):
+            yield
+        return
+    with _client(dask) as client, parallel_config(backend="dask", client=client):
+        yield
+
+
+def _end_with(parent: int) -> None:
+    """In a process of the sweep: end soon after the parent, which may be killed. Left alone it would wait for work."""
+
+    # Linux alone can be asked to end a process with its parent; to look who the parent is works everywhere.
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _client(address: str) -> Client:
+    try:
+        from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
+    except ImportError:
+        raise ScenarioError(
+            "dask: expected the packages dask and distributed, found none; pip install 'twinclock[dask]'"
+        ) from None
+    try:
+        get_address_host_port(address)  # a client that cannot read its address never ends
+        return Client(address, set_as_default=False, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"dask: expected a scheduler at {address!r}, found none ({error})") from None
