@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.frames import Run
 from analysis.measures.fits import Calibration, Interval, calibration, throughput_interval
 from analysis.measures.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
 from schedules.record.kinds import BOOKKEEPING
@@ -15,6 +14,8 @@ from schedules.record.quantities import number, percent, relative_error, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from schedules.result import Result
 
 THROUGHPUT: Final = "gradients_per_s"
 _QUANTITIES: Final = ("count", "duration_s", "transfer_s", "waiting_s", "bytes")
@@ -41,8 +42,8 @@ class Comparison:
         files: what was written; the report comes first. Empty before.
     """
 
-    simulated: Run
-    measured: Run
+    simulated: Result
+    measured: Result
     claim: str
     verdict: str
     error: float | None
@@ -58,19 +59,19 @@ class Comparison:
     files: tuple[Path, ...] = ()
 
     @property
-    def runs(self) -> dict[str, Run]:
+    def runs(self) -> dict[str, Result]:
         """The two runs by world."""
         return {"simulated": self.simulated, "measured": self.measured}
 
 
-def contrast(simulated: Run, measured: Run) -> Comparison:
+def contrast(simulated: Result, measured: Result) -> Comparison:
     """Lay two runs side by side. Nothing is written, and no caveats are raised yet.
 
     Raises:
         ValueError: if a table of either run cannot be read.
     """
     runs = {"simulated": simulated, "measured": measured}
-    samples = {world: staleness(run.trace) for world, run in runs.items()}
+    samples = {world: staleness(run.kept_trace) for world, run in runs.items()}
     interval = _interval(measured)
     return Comparison(
         simulated=simulated,
@@ -80,20 +81,20 @@ def contrast(simulated: Run, measured: Run) -> Comparison:
         error=relative_error(*(_value(run.summary, _headline(measured.summary)) for run in runs.values())),
         interval=interval,
         summary=summary_errors(simulated.summary, measured.summary),
-        operations=operation_errors(simulated.trace, measured.trace),
-        breakdowns={world: breakdown(run.trace) for world, run in runs.items()},
+        operations=operation_errors(simulated.kept_trace, measured.kept_trace),
+        breakdowns={world: breakdown(run.kept_trace) for world, run in runs.items()},
         staleness=samples,
         distances=staleness_distances(samples["simulated"], samples["measured"]),
-        calibrations={world: calibration(run.trace) for world, run in runs.items()},
-        settings=setting_differences(simulated.scenario, measured.scenario),
+        calibrations={world: calibration(run.kept_trace) for world, run in runs.items()},
+        settings=setting_differences(simulated.tables, measured.tables),
     )
 
 
-def _interval(run: Run) -> Interval | None:
+def _interval(run: Result) -> Interval | None:
     expected = run.summary.get("gradients")
-    done = gradient_completions(run.trace, expected if isinstance(expected, int) else None)
-    begin, end = span_ns(run.trace)
-    return throughput_interval(done, end - begin, num_workers=num_ranks(run.trace))
+    done = gradient_completions(run.kept_trace, expected if isinstance(expected, int) else None)
+    begin, end = span_ns(run.kept_trace)
+    return throughput_interval(done, end - begin, num_workers=num_ranks(run.kept_trace))
 
 
 def _value(summary: dict[str, Any], key: str) -> float | None:

@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks._shaped_hosts import BURST, MTU, Hosts, HostsError, Outcome, Wires, why_not
 from executor.calibration.calibrate import Link, fit_link
-from schedules.result import read_trace, versions
+from schedules.record.files import read_trace
+from schedules.record.origin import versions
 from simulator import simulate
 
 if TYPE_CHECKING:

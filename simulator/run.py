@@ -15,8 +15,10 @@ from schedules.platform.durations import durations
 from schedules.platform.outages import outages
 from schedules.platform.stragglers import pace
 from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
+from schedules.record.files import LINK_COLUMNS, SIMULATED
+from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
-from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summarise
+from schedules.result import Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, load, physical_network
 from schedules.setup import OBSERVE, Setup
 from schedules.worker import Worker
@@ -145,7 +147,8 @@ def _result(setup: Setup, world: World) -> Result:
         for worker in world.workers:
             worker.model.observe_end(makespan / world.gradient_ns)
     world.ledger.stop(makespan)  # of what was started and never awaited, or failed for good, only the time up to here
-    result = Result(scenario, SIMULATED, summarise(scenario, world.ledger, makespan))
+    summary = summarise(world.ledger, makespan, batch_size=scenario.workload.batch_size)
+    result = Result(scenario, SIMULATED, summary)
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
         result.memory = world.ledger.memory_table()

@@ -13,10 +13,9 @@ import hashlib
 import itertools
 import json
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schedules.errors import ScheduleError
+from schedules.record.whole import whole_file
 from schedules.scenario import Scenario, ScenarioError, read, resolve, set_key
 
 if TYPE_CHECKING:
@@ -142,17 +142,21 @@ class Sweep:
             self.errors[case.key] = outcome["error"]
             return
         text = json.dumps({"key": case.key, "settings": case.settings, **outcome}, indent=1)
-        _write_whole(self._file(case.key), lambda file: file.write_text(text + "\n"))
+        with whole_file(self._file(case.key)) as file:
+            file.write_text(text + "\n")
         self.records[case.key] = json.loads(text)
 
     def _write_tables(self) -> pd.DataFrame:
         table, series = self._table(), self.series()
-        _write_whole(self.out / "sweep.parquet", lambda file: table.to_parquet(file, index=False))
-        _write_whole(self.out / "sweep.csv", lambda file: table.to_csv(file, index=False))
+        with whole_file(self.out / "sweep.parquet") as file:
+            table.to_parquet(file, index=False)
+        with whole_file(self.out / "sweep.csv") as file:
+            table.to_csv(file, index=False)
         if series is None:
             (self.out / "series.parquet").unlink(missing_ok=True)
         else:
-            _write_whole(self.out / "series.parquet", lambda file: series.to_parquet(file, index=False))
+            with whole_file(self.out / "series.parquet") as file:
+                series.to_parquet(file, index=False)
         return table
 
     def _table(self) -> pd.DataFrame:
@@ -354,17 +358,3 @@ def _read_record(file: Path, key: str) -> Record | None:
         return None
     is_whole = isinstance(record, dict) and record.get("key") == key and isinstance(record.get("summary"), dict)
     return record if is_whole and "series" in record else None
-
-
-def _write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there, so that it is whole or not there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    os.close(handle)
-    made = Path(name)
-    try:
-        write(made)
-        made.chmod(0o644)
-        made.replace(target)
-    finally:
-        made.unlink(missing_ok=True)

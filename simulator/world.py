@@ -35,10 +35,10 @@ from schedules.operations import (
 )
 from schedules.platform.stragglers import Pace
 from schedules.platform.tables import CollectivesTable
+from schedules.record.files import LinkRow
 from schedules.record.ledger import Ledger, pack_computation, pack_exchange, pack_transfer
 from schedules.record.memory import in_flight
 from schedules.record.trace import Recorder
-from schedules.result import LinkRow
 from schedules.worker import Worker
 from simulator.collectives.gatherings import Gatherings
 from simulator.computing.retiming import Engine, Retiming

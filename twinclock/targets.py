@@ -10,7 +10,7 @@ from twinclock.endings import bad_input
 
 def check_run_directory(out: Path | None) -> None:
     """A new directory, an empty one, or an earlier run's."""
-    from schedules.result import check_target
+    from schedules.record.files import check_target
 
     if out is not None:
         check_place(out)

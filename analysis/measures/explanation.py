@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-    from analysis.frames import Run
     from schedules.result import Result
 
 NUM_BUSIEST: Final = 10
@@ -107,20 +106,9 @@ def explain(
     )
 
 
-def explain_result(result: Result) -> Explanation:
-    """Explain a run in memory."""
-    return explain(
-        result.scenario.tables(),
-        result.summary,
-        trace=result.trace,
-        links=result.links,
-        network=result.network,
-    )
-
-
-def explain_run(run: Run) -> Explanation:
-    """Explain a run on disk."""
-    return explain(run.scenario, run.summary, trace=run.trace, links=run.links, network=run.network)
+def explain_run(run: Result) -> Explanation:
+    """Explain a run, in memory or on disk."""
+    return explain(run.tables, run.summary, trace=run.trace, links=run.links, network=run.network)
 
 
 def share(value: float) -> str:

@@ -29,7 +29,7 @@ def caveats(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _fingerprints(comparison: Comparison) -> Iterator[str]:
-    if comparison.simulated.info["fingerprint"] != comparison.measured.info["fingerprint"]:
+    if comparison.simulated.fingerprint != comparison.measured.fingerprint:
         yield "The two runs are of different scenarios (their fingerprints differ); this comparison was forced."
 
 
@@ -49,7 +49,7 @@ def _gradient_times(comparison: Comparison) -> Iterator[str]:
 
 
 def _seeds(comparison: Comparison) -> Iterator[str]:
-    ours, theirs = (run.info["seed"] for run in comparison.runs.values())
+    ours, theirs = (run.seed for run in comparison.runs.values())
     if ours != theirs:
         yield f"The seeds differ ({ours} simulated, {theirs} measured): the two runs had different ticks and data."
 
@@ -76,7 +76,7 @@ def _counted_gradients(comparison: Comparison) -> Iterator[str]:
 
 def _trace_lengths(comparison: Comparison) -> Iterator[str]:
     for world, run in comparison.runs.items():
-        begin, end = span_ns(run.trace)
+        begin, end = span_ns(run.kept_trace)
         makespan = run.summary["makespan_s"]
         error = relative_error((end - begin) / 1e9, makespan)
         if error is not None and abs(error) > MAKESPAN_TOLERANCE:

@@ -12,7 +12,6 @@ from analysis.figures.bars import breakdown_bars, curves, readable_window, stale
 from analysis.figures.graph import graph_figure
 from analysis.figures.memory import memory_curve
 from analysis.figures.style import WORLD_COLOURS, inline_svg, save
-from analysis.frames import Run
 from analysis.measures.explanation import Explanation, explain_run
 from analysis.measures.fits import DurationFit, LinkFit, platform_toml
 from analysis.measures.metrics import PARTS
@@ -24,6 +23,8 @@ from schedules.record.whole import whole_directory
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from schedules.result import Result
 
 REPORT: Final = "report.html"
 _FIGURES: Final = ("timeline", "breakdown", "network", "memory", "memory_measured", "staleness", "curves")
@@ -75,7 +76,7 @@ def _remove_former(out_dir: Path, written: list[str]) -> None:
 
 def _figures(comparison: Comparison) -> dict[str, Figure]:
     runs = comparison.runs
-    traces = {world: run.trace for world, run in runs.items()}
+    traces = {world: run.kept_trace for world, run in runs.items()}
     series = {world: run.series for world, run in runs.items()}
     window = readable_window(traces, comparison.simulated.gradient_s)
     figures = {
@@ -91,14 +92,14 @@ def _figures(comparison: Comparison) -> dict[str, Figure]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def _network(run: Run) -> Figure | None:
+def _network(run: Result) -> Figure | None:
     """The network with its links coloured by utilisation, where the run knows them and they carried anything."""
     if run.network is None or run.links is None or not (run.links["carried_bytes"] > 0).any():
         return None
     return graph_figure(run.network, run.links)
 
 
-def _memory(run: Run) -> Figure | None:
+def _memory(run: Result) -> Figure | None:
     return None if run.memory is None else memory_curve(run.memory)
 
 
@@ -147,7 +148,7 @@ def render(comparison: Comparison, figures: dict[str, str], explanations: dict[s
             why=section(explanations or {world: explain_run(run) for world, run in comparison.runs.items()}),
             calibration=_calibration_rows(comparison),
             toml=platform_toml(comparison.calibrations["measured"], _distribution(comparison.simulated)),
-            scenario=[(key, _text(value)) for key, value in leaves(comparison.measured.scenario)],
+            scenario=[(key, _text(value)) for key, value in leaves(comparison.measured.tables)],
             settings=comparison.settings.to_dict("records"),
             environment=_environment(comparison),
             figures={name: Markup(svg) for name, svg in figures.items()},
@@ -157,8 +158,8 @@ def render(comparison: Comparison, figures: dict[str, str], explanations: dict[s
     )
 
 
-def _title(run: Run) -> str:
-    schedule, topology = run.scenario.get("schedule", {}), run.scenario.get("topology", {})
+def _title(run: Result) -> str:
+    schedule, topology = run.tables.get("schedule", {}), run.tables.get("topology", {})
     workers = topology.get("workers")
     on = f" on {topology['graph']}" if isinstance(topology.get("graph"), str) else ""
     return f"{schedule.get('program', 'run')}{on}" + (f", {workers} workers" if workers is not None else "")
@@ -266,8 +267,8 @@ def _of(fit: DurationFit | LinkFit | None, name: str) -> float | None:
     return None if fit is None else getattr(fit, name)
 
 
-def _distribution(run: Run) -> str:
-    platform = run.scenario.get("platform", {})
+def _distribution(run: Result) -> str:
+    platform = run.tables.get("platform", {})
     gradient = platform.get("gradient", {}) if isinstance(platform, dict) else {}
     return str(gradient.get("distribution", "lognormal")) if isinstance(gradient, dict) else "lognormal"
 

@@ -20,8 +20,9 @@ from typing import Any
 from executor import rank_report as report
 from executor.agreement.news import DEAD, FINISHED, News, decode
 from schedules.errors import DeadRankError, ScheduleError
+from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
-from schedules.result import MEASURED, Result, check_target, read_replay
+from schedules.result import Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, load
 
 Source = str | Path | Mapping[str, Any] | Scenario

@@ -16,7 +16,7 @@ import networkx as nx
 
 import topologies
 from schedules.platform.tables import Link, NetworkTable
-from schedules.result import LinkRow
+from schedules.record.files import LinkRow
 from simulator.network.links import Route, checked_link
 from simulator.network.transfers import Flow, Network, Schedule
 from topologies.physical import places

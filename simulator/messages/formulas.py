@@ -15,7 +15,7 @@ from typing import Any
 
 from schedules.operations import AllReduce, Operation
 from schedules.platform.tables import PlatformTable
-from schedules.result import LinkRow
+from schedules.record.files import LinkRow
 from simulator.collectives import formulas as collectives
 from simulator.messages.fabric import Fabric, Levels
 

@@ -16,7 +16,8 @@ import pytest
 
 from schedules.driving.replay import Replay
 from schedules.errors import DivergenceError, ScheduleError
-from schedules.result import Result, write_parquet
+from schedules.record.files import write_parquet
+from schedules.result import Result
 from schedules.scenario import ScenarioError, load
 from schedules.setup import Setup
 from simulator.run import build_world, simulate
@@ -314,7 +315,7 @@ def test_an_edited_trace_on_disk_diverges(tmp_path: Path) -> None:
     result = run("gossip")
     directory = result.save(tmp_path / "run")
     trace = edited("Exchange", "tag", 777)(trace_of(result))
-    write_parquet(trace, directory / "trace.parquet", result.run_info())
+    write_parquet(trace, directory / "trace.parquet", result.info)
     with pytest.raises(DivergenceError, match="tag=777"):
         simulate(tables("gossip"), replay=directory)
 

@@ -34,7 +34,7 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Simulate one scenario and print what came of it, and why."""
-    from analysis.measures.explanation import explain_result
+    from analysis.measures.explanation import explain_run
     from schedules.scenario import load
     from simulator.run import simulate as run
     from twinclock.printing.run_summary import show
@@ -43,4 +43,4 @@ def simulate(
     resolved = load(scenario, overrides(platform, settings, seed))
     check_run_directory(out)
     result = run(resolved, replay=replay)
-    show(result, out and result.save(out), as_json=as_json, explanation=explain_result(result))
+    show(result, out and result.save(out), as_json=as_json, explanation=explain_run(result))

@@ -10,7 +10,7 @@ import pytest
 from benchmarks._shaped_hosts import Hosts, Wires, why_not
 from benchmarks.shaped_links import toml
 from executor.calibration.calibrate import fit_link
-from schedules.result import read_trace
+from schedules.record.files import read_trace
 from simulator import simulate
 from tests.executor.wire.shared_uplink import ROUNDS
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schedules.clocks import StreamKey, stream
 from schedules.platform.computing import Device, Duration
 from schedules.platform.durations import LARGEST_SAMPLE, draw, durations, measured
-from schedules.result import write_parquet
+from schedules.record.files import write_parquet
 from schedules.scenario import Scenario, ScenarioError, load
 from simulator import simulate
 
