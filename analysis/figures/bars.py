@@ -21,7 +21,7 @@ from analysis.figures.sweeps import (
 )
 from analysis.figures.timeline import readable_window, timeline
 from analysis.measures.metrics import PARTS
-from schedules.record.quantities import number
+from schedules.record.quantities import QUANTITIES, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +42,7 @@ __all__ = [
     "utilization_against_rate",
 ]
 
-_CURVES: Final = {
-    "loss": "loss",
-    "accuracy": "accuracy (%)",
-    "consensus_distance": "consensus distance $\\Vert \\pi X \\Vert_F^2$",
-}
+_CURVES: Final = ("loss", "accuracy", "consensus_distance")
 _MAX_BARS = 30
 
 
@@ -156,10 +152,10 @@ def _curve_panel(axes: Axes, key: str, series: Mapping[str, pd.DataFrame]) -> No
     for position, (world, each) in enumerate(series.items()):
         if key not in each:
             continue
-        values = each[key] * (100 if key == "accuracy" else 1)
+        values = each[key] * QUANTITIES[key].scale
         axes.plot(each["time_s"], values, "-" if position == 0 else "--", color=WORLD_COLOURS.get(world), label=world)
     if key == "consensus_distance" and any((each[key] > 0).any() for each in series.values() if key in each):
         axes.set_yscale("log", nonpositive="mask")
-    axes.set_title(_CURVES[key].split(" (")[0].split(" $")[0].capitalize())
+    axes.set_title(QUANTITIES[key].words.capitalize())
     axes.set_xlabel("time (s)")
-    axes.set_ylabel(_CURVES[key])
+    axes.set_ylabel(QUANTITIES[key].label)

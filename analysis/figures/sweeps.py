@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analysis.figures.style import DASHES, INK, LINES, MARKERS, new_figure, styled
+from schedules.record.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,20 +22,6 @@ if TYPE_CHECKING:
 TOPOLOGY: Final = "topology.graph"
 PROGRAM: Final = "schedule.program"
 RATE: Final = "schedule.rate"
-_LABELS: Final = {
-    "gradients_per_s": "throughput (gradients/s)",
-    "samples_per_s": "throughput (samples/s)",
-    "makespan_s": "makespan (s)",
-    "utilization_compute": "compute utilization (%)",
-    "utilization_communication": "communication utilization (%)",
-    "idle_fraction": "idle time (%)",
-    "staleness_mean": "mean staleness (versions)",
-    "staleness_p95": "staleness, 95th percentile (versions)",
-    "staleness_max": "highest staleness (versions)",
-    "staleness_mean_s": "mean staleness (s)",
-    "staleness_steps_mean": "mean staleness (local steps)",
-    "consensus_distance": "consensus distance $\\Vert \\pi X \\Vert_F^2$",
-}
 
 
 def throughput_against_rate(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
@@ -78,7 +65,7 @@ def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE
             axes.set_xlabel(
                 "communication rate (per worker and gradient)" if len(values) == 1 else "communication rate"
             )
-            axes.set_ylabel(_LABELS.get(value, value))
+            axes.set_ylabel(QUANTITIES[value].label if value in QUANTITIES else value)
         _legend(figure, named, has_markers=True)
     return figure
 
@@ -99,7 +86,7 @@ def consensus_against_time(table: pd.DataFrame) -> Figure:
         _single_lines(axes, named, "time_s", "consensus_distance")
         axes.set_yscale("log", nonpositive="mask")
         axes.set_xlabel("time (s)")
-        axes.set_ylabel(_LABELS["consensus_distance"])
+        axes.set_ylabel(QUANTITIES["consensus_distance"].label)
         _legend(figure, named, has_markers=False)
     return figure
 
@@ -137,7 +124,7 @@ def _selections(named: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFr
 
 
 def _mean_lines(axes: Axes, named: pd.DataFrame, x: str, value: str) -> None:
-    scale = 100 if "%" in _LABELS.get(value, "") else 1
+    scale = QUANTITIES[value].scale if value in QUANTITIES else 1
     for style, rows in _selections(named):
         grouped = rows.groupby(x, sort=True)[value]
         mean: Any = grouped.mean() * scale

@@ -9,7 +9,7 @@ from typing import Any, Final
 from analysis.comparison import Comparison
 from analysis.measures.metrics import span_ns
 from schedules.record.kinds import COMPUTE, TRANSFERS
-from schedules.record.quantities import number, percent, quantity, relative_error, with_unit
+from schedules.record.quantities import QUANTITIES, number, percent, quantity, relative_error, with_unit
 
 TRANSFER_TOLERANCE: Final = 0.10
 COMPUTE_TOLERANCE: Final = 0.05
@@ -141,7 +141,7 @@ def _losses(comparison: Comparison) -> Iterator[str]:
     for row in comparison.summary.to_dict("records"):
         if row["key"] in ("loss", "accuracy") and isfinite(row["error"]) and abs(row["error"]) > LOSS_TOLERANCE:
             yield (
-                f"Final {row['key']}: {quantity(row['key'], row['simulated'])} simulated, "
+                f"{QUANTITIES[row['key']].of_a_run.capitalize()}: {quantity(row['key'], row['simulated'])} simulated, "
                 f"{quantity(row['key'], row['measured'])} measured."
             )
 

@@ -17,7 +17,7 @@ from analysis.measures.fits import DurationFit, LinkFit, platform_toml
 from analysis.measures.metrics import PARTS
 from analysis.report.why import path_table, section
 from schedules.record.kinds import COMPUTE
-from schedules.record.quantities import MISSING, number, percent, quantity, relative_error, with_unit
+from schedules.record.quantities import MISSING, QUANTITIES, number, percent, quantity, relative_error, with_unit
 from schedules.record.whole import whole_directory
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _QUANTITIES: Final = {
     "bytes": "bytes",
 }
 _QUANTITIES_OF_COMPUTE: Final = {"transfer_s": "running", "waiting_s": "queueing"}
+_TILES: Final = ("gradients_per_s", "makespan_s", "utilization_compute", "staleness_mean", "loss")
 _GOOD: Final = 0.02
 _BAD: Final = 0.10
 
@@ -172,17 +173,10 @@ def _class(error: float | None) -> str:
 
 
 def _tiles(comparison: Comparison) -> list[dict[str, str]]:
-    names = {
-        "gradients_per_s": "throughput",
-        "makespan_s": "makespan",
-        "utilization_compute": "compute utilization",
-        "staleness_mean": "mean staleness",
-        "loss": "final loss",
-    }
     rows = {row["key"]: row for row in comparison.summary.to_dict("records")}
     return [
-        {"name": name, "error": percent(rows[key]["error"]), "class": _class(rows[key]["error"])}
-        for key, name in names.items()
+        {"name": QUANTITIES[key].of_a_run, "error": percent(rows[key]["error"]), "class": _class(rows[key]["error"])}
+        for key in _TILES
         if key in rows and isfinite(rows[key]["error"])
     ]
 
