@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def section(explanations: Mapping[str, Explanation]) -> Row:
+def why_tables(explanations: Mapping[str, Explanation]) -> Row:
     """What the template shows, from the explanations by world."""
     simulated = explanations["simulated"]
     return {
