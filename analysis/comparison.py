@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from analysis.measures.fits import Calibration, Interval, calibration, throughput_interval
 from analysis.measures.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
@@ -15,6 +15,8 @@ from schedules.record.quantities import number, percent, relative_error, resolve
 if TYPE_CHECKING:
     import pandas as pd
 
+    from schedules.record.files import Tables
+    from schedules.record.summary import Summary
     from schedules.result import Result
 
 THROUGHPUT: Final = "gradients_per_s"
@@ -97,16 +99,16 @@ def _interval(run: Result) -> Interval | None:
     return throughput_interval(done, end - begin, num_workers=num_ranks(run.kept_trace))
 
 
-def _value(summary: dict[str, Any], key: str) -> float | None:
+def _value(summary: Summary, key: str) -> float | None:
     value = summary.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _headline(measured: dict[str, Any]) -> str:
+def _headline(measured: Summary) -> str:
     return THROUGHPUT if (_value(measured, THROUGHPUT) or 0) > 0 else "makespan_s"
 
 
-def _claim(simulated: dict[str, Any], measured: dict[str, Any], interval: Interval | None) -> str:
+def _claim(simulated: Summary, measured: Summary, interval: Interval | None) -> str:
     ours, theirs = (_value(each, _headline(measured)) for each in (simulated, measured))
     if ours is None or theirs is None:
         return "One of the two summaries lacks both throughput and makespan: there is nothing to claim."
@@ -122,7 +124,7 @@ def _claim(simulated: dict[str, Any], measured: dict[str, Any], interval: Interv
     return f"Simulated throughput {one} gradients/s, measured {other} (error {error}, {between})."
 
 
-def _verdict(simulated: dict[str, Any], interval: Interval | None) -> str:
+def _verdict(simulated: Summary, interval: Interval | None) -> str:
     ours = _value(simulated, THROUGHPUT)
     if interval is None or ours is None:
         return "Without an interval nobody can say how much of the error is chance: measure a longer run."
@@ -131,7 +133,7 @@ def _verdict(simulated: dict[str, Any], interval: Interval | None) -> str:
     return "The prediction lies outside the interval: the error is more than the scatter within the run."
 
 
-def summary_errors(simulated: dict[str, Any], measured: dict[str, Any]) -> pd.DataFrame:
+def summary_errors(simulated: Summary, measured: Summary) -> pd.DataFrame:
     """Every number of two summaries side by side.
 
     Returns:
@@ -193,13 +195,13 @@ def staleness_distances(simulated: pd.DataFrame, measured: pd.DataFrame) -> pd.D
     for applied in sorted(both, key=lambda applied: (applied != "gradient", applied)):
         ours, theirs = (each.loc[each["applied"] == applied, "versions"].to_numpy() for each in (simulated, measured))
         wasserstein = float(stats.wasserstein_distance(ours, theirs))
-        smirnov: Any = stats.ks_2samp(ours, theirs, method="asymp")
-        rows.append((applied, float(ours.mean()), float(theirs.mean()), wasserstein, float(smirnov.statistic)))
+        smirnov = stats.ks_2samp(ours, theirs, method="asymp").statistic
+        rows.append((applied, float(ours.mean()), float(theirs.mean()), wasserstein, float(smirnov)))
     names = ["applied", "simulated_mean", "measured_mean", "wasserstein_1", "kolmogorov_smirnov"]
     return pd.DataFrame(rows, columns=names)
 
 
-def setting_differences(simulated: dict[str, Any], measured: dict[str, Any]) -> pd.DataFrame:
+def setting_differences(simulated: Tables, measured: Tables) -> pd.DataFrame:
     """Where two scenarios differ: columns setting (`platform.link.latency`), simulated, measured, as text."""
     import pandas as pd
 
@@ -212,7 +214,7 @@ def setting_differences(simulated: dict[str, Any], measured: dict[str, Any]) -> 
     return pd.DataFrame(rows, columns=["setting", "simulated", "measured"])
 
 
-def leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(table: Tables, prefix: str = "") -> Iterator[tuple[str, object]]:
     """The values of nested tables with their paths: `("platform.link.latency", 5e-5)`."""
     for key, value in table.items():
         if isinstance(value, dict):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +141,7 @@ class Result:
         return None if self._files is None else self._files.table("links")
 
     @cached_property
-    def network(self) -> nx.Graph[Any] | None:
+    def network(self) -> nx.Graph[Hashable] | None:
         """The physical network, or the communication graph where every pair has a link of its own, or None.
 
         Raises:
@@ -190,7 +190,7 @@ def read_replay(directory: str | Path, scenario: Scenario) -> tuple[pd.DataFrame
     return trace, float(info["gradient_s"])
 
 
-def _differences(info: Mapping[str, Any], scenario: Scenario) -> str:
+def _differences(info: Info, scenario: Scenario) -> str:
     theirs, mine = info.get("scenario", {}), scenario.tables()
     lines = []
     kept = {"run": {"trace"}, "workload": {"activations"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def _write_csv(run: Result, path: Path) -> None:
     run.kept_trace.to_csv(path, index=False, lineterminator="\n")
 
 
-FORMATS: Final[dict[str, Callable[[Result, Path], Any]]] = {
+FORMATS: Final[dict[str, Callable[[Result, Path], None]]] = {
     "perfetto": _write_perfetto,
     "graphml": _write_graphml,
     "csv": _write_csv,

@@ -6,9 +6,10 @@ Every function returns a matplotlib `Figure` that belongs to no window; `save(fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.figures.bands import Bands
 from analysis.figures.style import PART_COLOURS, WORLD_COLOURS, new_figure, save, styled
@@ -25,6 +26,7 @@ from schedules.record.quantities import QUANTITIES, number
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -77,7 +79,7 @@ def _stack(axes: Axes, bands: Bands, world: str, table: pd.DataFrame) -> None:
         left = left + width
 
 
-def _first_of_each(axes: Axes) -> tuple[list[Any], list[Any]]:
+def _first_of_each(axes: Axes) -> tuple[list[Artist], list[str]]:
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(reversed(labels), reversed(handles), strict=True))
     return [unique[label] for label in dict.fromkeys(labels)], list(dict.fromkeys(labels))
@@ -106,7 +108,7 @@ def staleness_bars(samples: Mapping[str, pd.DataFrame]) -> Figure | None:
     return figure
 
 
-def _staleness_panel(axes: Axes, kind: str, versions: dict[str, Any]) -> None:
+def _staleness_panel(axes: Axes, kind: str, versions: Mapping[str, NDArray[np.int64]]) -> None:
     """Shares of the contributions: a bar a version, or bins of several versions where there are many."""
     from matplotlib.ticker import MaxNLocator
 

@@ -23,6 +23,9 @@ TOPOLOGY: Final = "topology.graph"
 PROGRAM: Final = "schedule.program"
 RATE: Final = "schedule.rate"
 
+Style = dict[str, Any]
+"""Colour, marker and dashes of a line, as matplotlib takes them."""
+
 
 def throughput_against_rate(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
     """Gradients per second against the communication rate. See `against_rate`."""
@@ -116,7 +119,7 @@ def _numbers(names: pd.Series[str]) -> dict[str, int]:
     return {str(name): number for number, name in enumerate(names.unique())}
 
 
-def _selections(named: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _selections(named: pd.DataFrame) -> Iterator[tuple[Style, pd.DataFrame]]:
     """The style and the rows of every line."""
     lines, programs = _numbers(named["line"]), _numbers(named["program"])
     for (line, program), rows in named.groupby(["line", "program"], sort=False):
@@ -127,10 +130,10 @@ def _mean_lines(axes: Axes, named: pd.DataFrame, x: str, value: str) -> None:
     scale = QUANTITIES[value].scale if value in QUANTITIES else 1
     for style, rows in _selections(named):
         grouped = rows.groupby(x, sort=True)[value]
-        mean: Any = grouped.mean() * scale
+        mean = grouped.mean() * scale
         axes.plot(mean.index, mean, **style)
-        low: Any = grouped.min() * scale
-        high: Any = grouped.max() * scale
+        low = grouped.min() * scale
+        high = grouped.max() * scale
         if (high > low).any():
             axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
@@ -144,7 +147,7 @@ def _single_lines(axes: Axes, named: pd.DataFrame, x: str, value: str) -> None:
             axes.plot(ordered[x], ordered[value], **style | {"marker": ""})
 
 
-def _style(colour: int, dash: int) -> dict[str, Any]:
+def _style(colour: int, dash: int) -> Style:
     return {
         "color": LINES[colour % len(LINES)],
         "marker": MARKERS[colour % len(MARKERS)],
@@ -166,11 +169,11 @@ def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:
     """Colours for the topologies, and dashes for the programs where there are several."""
     from matplotlib.lines import Line2D
 
-    marker: dict[str, Any] = {} if has_markers else {"marker": ""}
+    marker: Style = {} if has_markers else {"marker": ""}
     lines, programs = _numbers(named["line"]), _numbers(named["program"])
     handles = [Line2D([], [], label=name, **_style(i, 0) | marker) for name, i in lines.items() if name]
     if len(programs) > 1:
-        plain: dict[str, Any] = {"color": INK, "marker": ""}
+        plain: Style = {"color": INK, "marker": ""}
         handles += [Line2D([], [], label=name, **_style(0, i) | plain) for name, i in programs.items()]
     if handles:
         figure.legend(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 from analysis.comparison import Comparison
 from analysis.measures.metrics import span_ns
+from analysis.report.rows import Record
 from schedules.record.kinds import COMPUTE, TRANSFERS
 from schedules.record.quantities import QUANTITIES, number, percent, quantity, relative_error, with_unit
 
@@ -86,10 +87,10 @@ def _trace_lengths(comparison: Comparison) -> Iterator[str]:
             )
 
 
-def _operation_rows(comparison: Comparison, name: str) -> Iterator[dict[str, Any]]:
+def _operation_rows(comparison: Comparison, name: str) -> Iterator[Record]:
     for row in comparison.operations.to_dict("records"):
         if row["quantity"] == name:
-            yield {str(key): value for key, value in row.items()}
+            yield row
 
 
 def _counts(comparison: Comparison) -> Iterator[str]:

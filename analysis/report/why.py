@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
+"""A row of a table, by the names that the template has for its cells."""
 
 
 def why_tables(explanations: Mapping[str, Explanation]) -> Row:

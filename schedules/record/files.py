@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -123,7 +123,7 @@ class RunFiles:
         path = self.directory / f"{name}.parquet"
         return _frame(path, _arrow_table(path), _COLUMNS[name]) if path.exists() else None
 
-    def network(self) -> nx.Graph[Any] | None:
+    def network(self) -> nx.Graph[Hashable] | None:
         """The network that messages crossed, or the communication graph; None where it is not known.
 
         Raises:
@@ -213,7 +213,7 @@ class Contents:
     summary: Summary
     tables: Mapping[str, pd.DataFrame | None]
     parameters: NDArray[np.float64] | None
-    network: nx.Graph[Any] | None
+    network: nx.Graph[Hashable] | None
 
 
 def write_run(contents: Contents, target: Path) -> None:
@@ -235,7 +235,7 @@ def write_run(contents: Contents, target: Path) -> None:
             save(contents.network, place / "network.json")
 
 
-def write_parquet(frame: pd.DataFrame, path: Path, info: Mapping[str, Any]) -> None:
+def write_parquet(frame: pd.DataFrame, path: Path, info: Info) -> None:
     """Write a table with its run's description in the schema: equal contents give equal bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -250,11 +250,11 @@ def _described(info: Info) -> Info:
     return {key: info[key] for key in (*_KEYS["run.json"], "versions", "host")}
 
 
-def _write_json(content: Mapping[str, Any], path: Path) -> None:
+def _write_json(content: Info | Summary, path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> Info | Summary:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

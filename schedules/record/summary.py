@@ -20,6 +20,9 @@ Summary = dict[str, Any]
 """The content of `summary.json`: numbers by name; arrays a rank under `per_rank`, what the rank that holds most holds
 then under `peak_memory_by_kind`, a row a kind of collective under `collectives`."""
 
+Collective = dict[str, Any]
+"""A row of `collectives`: `kind`, `ranks`, `bytes`, `form`, `count`, `mean_s`, `algbw`, `busbw`."""
+
 Bandwidths = Callable[[str, int, int, float], dict[str, float]]
 """`algbw` and `busbw` of a collective in bytes/s, from its kind, number of ranks, bytes and seconds."""
 
@@ -87,7 +90,7 @@ def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Intege
     }
 
 
-def collectives_of(trace: pd.DataFrame, num_ranks: int, bandwidths: Bandwidths) -> list[dict[str, Any]]:
+def collectives_of(trace: pd.DataFrame, num_ranks: int, bandwidths: Bandwidths) -> list[Collective]:
     """What collectives took, from when their last member was there: as a simulation's summary has them, one row a kind,
     number of ranks and bytes; times in seconds, `algbw` and `busbw` in bytes/s."""
     rows = trace[trace["op"].isin(_WITH_BYTES)]
