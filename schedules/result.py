@@ -44,7 +44,8 @@ class Result:
     def opened(cls, files: RunFiles) -> Result:
         """A run on disk."""
         run = cls.__new__(cls)
-        run.world, run.summary, run.info = files.info["world"], files.summary, files.info
+        run.world, run.summary = files.info["world"], files.summary
+        run.info = run._about = files.info
         run.directory, run._files = files.directory, files
         return run
 
@@ -60,36 +61,38 @@ class Result:
     @cached_property
     def info(self) -> Info:
         """What `run.json` holds."""
+        return {**self._about, "versions": versions(), "host": host(), **self._noted}
+
+    @cached_property
+    def _about(self) -> Info:
+        """The part of `info` that is about the scenario: to ask the machine about itself takes much longer."""
         return {
             "scenario": self.scenario.tables(),
             "seed": self.scenario.run.seed,
             "world": self.world,
             "gradient_s": self.scenario.gradient_s,
             "fingerprint": self.scenario.fingerprint(),
-            "versions": versions(),
-            "host": host(),
-            **self._noted,
         }
 
     @property
     def tables(self) -> Tables:
         """The resolved scenario, table by table."""
-        return dict(self.info["scenario"])
+        return dict(self._about["scenario"])
 
     @property
     def fingerprint(self) -> str:
         """Hash of what must be equal between a run and its replay."""
-        return str(self.info["fingerprint"])
+        return str(self._about["fingerprint"])
 
     @property
     def seed(self) -> int:
         """Of all that is random in the run."""
-        return int(self.info["seed"])
+        return int(self._about["seed"])
 
     @property
     def gradient_s(self) -> float:
         """One gradient time, in seconds."""
-        return float(self.info["gradient_s"])
+        return float(self._about["gradient_s"])
 
     @cached_property
     def trace(self) -> pd.DataFrame | None:
@@ -178,15 +181,22 @@ def load_run(directory: str | PathLike[str]) -> Result:
     return Result.opened(open_run(directory))
 
 
-def read_replay(directory: str | Path, scenario: Scenario) -> tuple[pd.DataFrame, float]:
+def read_replay(followed: str | Path | Result, scenario: Scenario) -> tuple[pd.DataFrame, float]:
     """The trace to follow and its gradient time in seconds; it must be of the same scenario.
 
+    Args:
+        followed: a run directory, of which only the trace is needed, or a run.
+        scenario: of the run that is to follow it.
     Raises:
         ScenarioError: if the trace is unreadable, or of another scenario.
     """
-    trace, info = read_trace(directory)
+    if isinstance(followed, Result):
+        if followed.trace is None or followed.fingerprint != scenario.fingerprint():
+            raise ScenarioError("replay: expected a result of this scenario with its trace, found another")
+        return followed.trace, followed.gradient_s
+    trace, info = read_trace(followed)
     if info.get("fingerprint") != scenario.fingerprint():
-        raise ScenarioError(f"{directory}: expected a trace of this scenario, found {_differences(info, scenario)}")
+        raise ScenarioError(f"{followed}: expected a trace of this scenario, found {_differences(info, scenario)}")
     return trace, float(info["gradient_s"])
 
 

@@ -33,14 +33,14 @@ from simulator.world import World
 def simulate(
     scenario: str | Path | Mapping[str, Any] | Scenario,
     *,
-    replay: str | Path | None = None,
+    replay: str | Path | Result | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Result:
     """Simulate a scenario: a file, tables of the same shape, or one that is resolved already.
 
     Args:
         scenario: what to simulate.
-        replay: a run directory whose trace is to be followed: its order, times, peers and arrivals.
+        replay: a run directory, or a run, whose trace is to be followed: its order, times, peers and arrivals.
         overrides: dotted keys to change in the scenario, e.g. `{"schedule.rate": 2}`.
     Raises:
         ScenarioError: if the scenario is wrong, or the trace is unreadable or of another scenario.

@@ -23,6 +23,7 @@ from schedules.record.quantities import DETAILS, QUANTITIES
 from schedules.record.trace import COLUMNS
 from schedules.scenario import load
 from simulator import simulate
+from twinclock.printing.run_summary import rows, title
 
 FORMER = Path(__file__).parent / "data" / "before-the-house"
 WORLDS = ("simulated", "measured")
@@ -62,6 +63,13 @@ def test_it_is_explained(world: str) -> None:
     assert explanation.path is not None
     assert explanation.path.length_ns == pytest.approx(run.summary["makespan_s"] * 1e9, rel=1e-6)
     assert explanation.parts[0]["category"] == "compute"
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_it_is_printed(world: str) -> None:
+    run = load_run(FORMER / world)
+    assert title(run) == f"a2cid2 on ring, 4 workers, 48 gradients, seed 0, {world}"
+    assert dict(rows(run.summary))["sent"] == "2.688 kB, 21 exchanges"
 
 
 def test_the_two_are_compared_and_reported(tmp_path: Path) -> None:

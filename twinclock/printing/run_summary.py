@@ -19,7 +19,7 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
     """Print a run, perhaps why it took as long as it did, and where it was written."""
     if as_json:
         files = sorted(str(file) for file in out.iterdir()) if out is not None else []
-        head = {"world": result.world, "seed": result.scenario.run.seed, "fingerprint": result.scenario.fingerprint()}
+        head = {"world": result.world, "seed": result.seed, "fingerprint": result.fingerprint}
         why = {} if explanation is None else {"explanation": explanation.record()}
         print_json({**head, "summary": result.summary, **why, "out": out, "files": files})
         return
@@ -35,11 +35,10 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
 
 def title(result: Result) -> str:
     """One line: which schedule, where, in which world."""
-    scenario = result.scenario
-    topology = scenario.topology
+    schedule, topology = result.tables["schedule"], result.tables["topology"]
     return (
-        f"{scenario.program} on {topology.graph}, {topology.workers} workers, "
-        f"{result.summary['gradients']:,} gradients, seed {scenario.run.seed}, {result.world}"
+        f"{schedule['program']} on {topology['graph']}, {topology['workers']} workers, "
+        f"{result.summary['gradients']:,} gradients, seed {result.seed}, {result.world}"
     )
 
 
