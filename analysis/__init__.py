@@ -5,12 +5,33 @@
     comparison = compare("runs/simulated", "runs/measured", "report")
     print(comparison.claim)
 
-pandas, matplotlib, scipy and jinja2 are imported where they are used.
+The names load when they are asked for, and pandas, matplotlib, scipy and jinja2 where they are used.
 """
 
-from analysis.compare import compare
-from analysis.comparison import Comparison
-from analysis.exports.formats import export
-from analysis.frames import Run, load_run
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analysis.comparing import compare
+    from analysis.comparison import Comparison
+    from analysis.exports.formats import export
+    from schedules.result import Result as Run
+    from schedules.result import load_run
 
 __all__ = ["Comparison", "Run", "compare", "export", "load_run"]
+
+_PLACES = {
+    "Comparison": ("analysis.comparison", "Comparison"),
+    "Run": ("schedules.result", "Result"),
+    "compare": ("analysis.comparing", "compare"),
+    "export": ("analysis.exports.formats", "export"),
+    "load_run": ("schedules.result", "load_run"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    value = globals()[name] = getattr(import_module(module), attribute)
+    return value

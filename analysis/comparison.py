@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from analysis.frames import Run
 from analysis.measures.intervals import Interval, throughput_interval
 from analysis.measures.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
 from schedules.platform.fits import Calibration, calibration
@@ -17,6 +16,10 @@ from schedules.record.quantities import number, percent, relative_error, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from schedules.record.files import Tables
+    from schedules.record.summary import Summary
+    from schedules.result import Result
 
 THROUGHPUT: Final = "gradients_per_s"
 _QUANTITIES: Final = ("count", "duration_s", "transfer_s", "waiting_s", "bytes")
@@ -43,8 +46,8 @@ class Comparison:
         files: what was written; the report comes first. Empty before.
     """
 
-    simulated: Run
-    measured: Run
+    simulated: Result
+    measured: Result
     claim: str
     verdict: str
     error: float | None
@@ -60,19 +63,19 @@ class Comparison:
     files: tuple[Path, ...] = ()
 
     @property
-    def runs(self) -> dict[str, Run]:
+    def runs(self) -> dict[str, Result]:
         """The two runs by world."""
         return {"simulated": self.simulated, "measured": self.measured}
 
 
-def contrast(simulated: Run, measured: Run) -> Comparison:
+def contrast(simulated: Result, measured: Result) -> Comparison:
     """Lay two runs side by side. Nothing is written, and no caveats are raised yet.
 
     Raises:
         ValueError: if a table of either run cannot be read.
     """
     runs = {"simulated": simulated, "measured": measured}
-    samples = {world: staleness(run.trace) for world, run in runs.items()}
+    samples = {world: staleness(run.kept_trace) for world, run in runs.items()}
     interval = _interval(measured)
     return Comparison(
         simulated=simulated,
@@ -82,37 +85,37 @@ def contrast(simulated: Run, measured: Run) -> Comparison:
         error=relative_error(*(_value(run.summary, _headline(measured.summary)) for run in runs.values())),
         interval=interval,
         summary=summary_errors(simulated.summary, measured.summary),
-        operations=operation_errors(simulated.trace, measured.trace),
-        breakdowns={world: breakdown(run.trace) for world, run in runs.items()},
+        operations=operation_errors(simulated.kept_trace, measured.kept_trace),
+        breakdowns={world: breakdown(run.kept_trace) for world, run in runs.items()},
         staleness=samples,
         distances=staleness_distances(samples["simulated"], samples["measured"]),
         calibrations={world: _calibration(run) for world, run in runs.items()},
-        settings=setting_differences(simulated.scenario, measured.scenario),
+        settings=setting_differences(simulated.tables, measured.tables),
     )
 
 
-def _calibration(run: Run) -> Calibration:
+def _calibration(run: Result) -> Calibration:
     """Under the transport of the run's own scenario: it is there that what is fitted would be used."""
-    return calibration(run.trace, transport_of(run.scenario.get("platform") or {}))
+    return calibration(run.kept_trace, transport_of(run.tables.get("platform") or {}))
 
 
-def _interval(run: Run) -> Interval | None:
+def _interval(run: Result) -> Interval | None:
     expected = run.summary.get("gradients")
-    done = gradient_completions(run.trace, expected if isinstance(expected, int) else None)
-    begin, end = span_ns(run.trace)
-    return throughput_interval(done, end - begin, num_workers=num_ranks(run.trace))
+    done = gradient_completions(run.kept_trace, expected if isinstance(expected, int) else None)
+    begin, end = span_ns(run.kept_trace)
+    return throughput_interval(done, end - begin, num_workers=num_ranks(run.kept_trace))
 
 
-def _value(summary: dict[str, Any], key: str) -> float | None:
+def _value(summary: Summary, key: str) -> float | None:
     value = summary.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _headline(measured: dict[str, Any]) -> str:
+def _headline(measured: Summary) -> str:
     return THROUGHPUT if (_value(measured, THROUGHPUT) or 0) > 0 else "makespan_s"
 
 
-def _claim(simulated: dict[str, Any], measured: dict[str, Any], interval: Interval | None) -> str:
+def _claim(simulated: Summary, measured: Summary, interval: Interval | None) -> str:
     ours, theirs = (_value(each, _headline(measured)) for each in (simulated, measured))
     if ours is None or theirs is None:
         return "One of the two summaries lacks both throughput and makespan: there is nothing to claim."
@@ -128,7 +131,7 @@ def _claim(simulated: dict[str, Any], measured: dict[str, Any], interval: Interv
     return f"Simulated throughput {one} gradients/s, measured {other} (error {error}, {between})."
 
 
-def _verdict(simulated: dict[str, Any], interval: Interval | None) -> str:
+def _verdict(simulated: Summary, interval: Interval | None) -> str:
     ours = _value(simulated, THROUGHPUT)
     if interval is None or ours is None:
         return "Without an interval nobody can say how much of the error is chance: measure a longer run."
@@ -137,7 +140,7 @@ def _verdict(simulated: dict[str, Any], interval: Interval | None) -> str:
     return "The prediction lies outside the interval: the error is more than the scatter within the run."
 
 
-def summary_errors(simulated: dict[str, Any], measured: dict[str, Any]) -> pd.DataFrame:
+def summary_errors(simulated: Summary, measured: Summary) -> pd.DataFrame:
     """Every number of two summaries side by side.
 
     Returns:
@@ -199,13 +202,13 @@ def staleness_distances(simulated: pd.DataFrame, measured: pd.DataFrame) -> pd.D
     for applied in sorted(both, key=lambda applied: (applied != "gradient", applied)):
         ours, theirs = (each.loc[each["applied"] == applied, "versions"].to_numpy() for each in (simulated, measured))
         wasserstein = float(stats.wasserstein_distance(ours, theirs))
-        smirnov: Any = stats.ks_2samp(ours, theirs, method="asymp")
-        rows.append((applied, float(ours.mean()), float(theirs.mean()), wasserstein, float(smirnov.statistic)))
+        smirnov = stats.ks_2samp(ours, theirs, method="asymp").statistic
+        rows.append((applied, float(ours.mean()), float(theirs.mean()), wasserstein, float(smirnov)))
     names = ["applied", "simulated_mean", "measured_mean", "wasserstein_1", "kolmogorov_smirnov"]
     return pd.DataFrame(rows, columns=names)
 
 
-def setting_differences(simulated: dict[str, Any], measured: dict[str, Any]) -> pd.DataFrame:
+def setting_differences(simulated: Tables, measured: Tables) -> pd.DataFrame:
     """Where two scenarios differ: columns setting (`platform.link.latency`), simulated, measured, as text."""
     import pandas as pd
 
@@ -218,7 +221,7 @@ def setting_differences(simulated: dict[str, Any], measured: dict[str, Any]) -> 
     return pd.DataFrame(rows, columns=["setting", "simulated", "measured"])
 
 
-def leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(table: Tables, prefix: str = "") -> Iterator[tuple[str, object]]:
     """The values of nested tables with their paths: `("platform.link.latency", 5e-5)`."""
     for key, value in table.items():
         if isinstance(value, dict):

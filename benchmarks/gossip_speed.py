@@ -29,8 +29,8 @@ import simpy
 
 from schedules.clocks import Clocks
 from schedules.platform.durations import durations
+from schedules.record.origin import host, versions
 from schedules.record.trace import Recorder
-from schedules.result import host, versions
 from schedules.scenario import Scenario, load
 from schedules.setup import Setup
 from simulator.run import build_world

@@ -37,7 +37,8 @@ from benchmarks._shaped_hosts import BURST, MTU, Hosts, HostsError, Outcome, Wir
 from executor.calibration.calibrate import TRANSPORT
 from schedules.platform.link_fits import LinkEstimate, link_estimate
 from schedules.platform.transports import TRANSPORTS
-from schedules.result import read_trace, versions
+from schedules.record.files import read_trace
+from schedules.record.origin import versions
 from simulator import simulate
 
 if TYPE_CHECKING:

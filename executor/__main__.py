@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedules.errors import ScheduleError
-from schedules.result import check_target, read_replay
+from schedules.record.files import check_target
+from schedules.result import read_replay
 from schedules.scenario import Scenario, ScenarioError, read_value
 
 if TYPE_CHECKING:

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
+from schedules.platform.volumes import bandwidths
+from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
+from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
-from schedules.result import MEASURED, Result, collectives_of, summarise
+from schedules.result import Result
 from schedules.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -125,12 +128,13 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, Any]) -> Resul
     reports = [read(directory, rank) for rank in ranks]
     readies = _readies(reports)
     ledger = _ledger(reports, readies, keeps_curve=scenario.run.trace)
-    result = Result(scenario, MEASURED, summarise(scenario, ledger, max(report.end_ns for report in reports)))
+    end_ns = max(report.end_ns for report in reports)
+    result = Result(scenario, MEASURED, summarise(ledger, end_ns, batch_size=scenario.workload.batch_size))
     result.info |= {**info, "ranks": [_told(report) for report in reports]}
     if scenario.run.trace:
         result.trace = _trace(scenario, directory, reports, readies)
         result.memory = _on_one_clock(ledger.memory_table(), reports, ("time_ns",))
-        if told := collectives_of(result.trace, len(reports)):
+        if told := collectives_of(result.trace, len(reports), bandwidths):
             result.summary["collectives"] = told
     if reports[0].parameters is not None:
         _add_numbers(result, reports)

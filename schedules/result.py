@@ -1,98 +1,164 @@
-"""What a run leaves behind: the same in both worlds, in memory and as a run directory.
-
-A run directory holds `run.json` (the resolved scenario, seed, versions, host), `summary.json`, of a run with a trace
-`trace.parquet` and `memory.parquet`, and in a numeric run `series.parquet` and `parameters.npy`, of a simulation
-`links.parquet` and `network.json`. It is written beside its place and moved there, so it is whole or not there.
-"""
+"""A run: what it was, and what it leaves behind. The same in both worlds, in memory and as a run directory."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import shlex
-import shutil
-import sys
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from importlib import metadata
+from functools import cached_property
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from schedules.platform.volumes import bandwidths
-from schedules.record.files import read_trace
-from schedules.record.ledger import Ledger
-from schedules.record.memory import KINDS
-from schedules.scenario import Scenario, ScenarioError
+from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, read_trace, write_run
+from schedules.record.origin import host, occasion, versions
+from schedules.record.summary import Summary
+from schedules.scenario import Scenario, ScenarioError, load
+from topologies.checks import AnyGraph
 
 if TYPE_CHECKING:
-    import networkx as nx
     import pandas as pd
 
-SIMULATED = "simulated"
-MEASURED = "measured"
 
-LINK_COLUMNS = ("source", "target", "bandwidth", "latency", "carried_bytes", "busy_s", "utilisation")
-LinkRow = tuple[str, str, float, float, float, float, float]
-"""One row of `Result.links`."""
-
-
-@dataclass
 class Result:
-    """One run.
+    """One run, in memory or on disk: what is on disk is read when it is first asked for.
 
     Attributes:
-        scenario: as it was resolved.
         world: `simulated` or `measured`.
         summary: flat, SI units in the names; arrays a rank under `per_rank`, and what the rank that holds most holds
             then under `peak_memory_by_kind`.
-        trace: one row an operation (`schedules.record.trace.COLUMNS`), or None if it was not kept.
-        memory: what every rank holds over time (`rank`, `time_ns`, `kind` of `schedules.record.memory.KINDS`, `bytes`
-        of that
-            kind from that time on), or None without a trace.
-        series: loss, accuracy and consensus distance against time, or None in a timing-only run.
-        parameters: float64 [workers, parameters] at the end, or None.
-        links: what every direction of a link carried (`source`, `target`, `bandwidth` in bytes/s, `latency` in s,
-            `carried_bytes`, `busy_s`: with a transfer under way, `utilisation`: carried / (bandwidth * makespan)), or
-            None.
-        network: the physical network, or the communication graph where every pair has a link of its own, or None.
-        info: what `run.json` holds beside the scenario.
+        directory: where it was read from; None of a run in memory.
     """
 
-    scenario: Scenario
-    world: str
-    summary: dict[str, Any]
-    trace: pd.DataFrame | None = None
-    memory: pd.DataFrame | None = None
-    series: pd.DataFrame | None = None
-    parameters: np.ndarray[Any, Any] | None = None
-    links: pd.DataFrame | None = None
-    network: nx.Graph[Any] | None = None
-    info: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, scenario: Scenario, world: str, summary: Summary, *, info: Info | None = None) -> None:
+        self.world, self.summary = world, summary
+        self.directory: Path | None = None
+        self.scenario = scenario
+        # Now, since the moment counts; the rest of `info` only where somebody asks. A failed run has no makespan.
+        took_s = summary.get("makespan_s", 0) if world == MEASURED else 0
+        self._noted = {**occasion(took_s), **(info or {})}
+        self._files: RunFiles | None = None
 
-    def __post_init__(self) -> None:
-        took = timedelta(
-            seconds=self.summary.get("makespan_s", 0) if self.world == MEASURED else 0
-        )  # a failed run has none
-        self.info.setdefault("started", (datetime.now(UTC) - took).isoformat(timespec="seconds"))
-        self.info.setdefault("command", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    @classmethod
+    def opened(cls, files: RunFiles) -> Result:
+        """A run on disk."""
+        run = cls.__new__(cls)
+        run.world, run.summary = files.info["world"], files.summary
+        run.info = run._about = files.info
+        run.directory, run._files = files.directory, files
+        return run
 
-    def run_info(self) -> dict[str, Any]:
-        """The contents of `run.json`."""
+    @cached_property
+    def scenario(self) -> Scenario:
+        """As it was resolved.
+
+        Raises:
+            ScenarioError: if the scenario of a run on disk cannot be resolved here, as without its user's module.
+        """
+        return load(self.tables)
+
+    @cached_property
+    def info(self) -> Info:
+        """What `run.json` holds."""
+        return {**self._about, "versions": versions(), "host": host(), **self._noted}
+
+    @cached_property
+    def _about(self) -> Info:
+        """The part of `info` that is about the scenario: to ask the machine about itself takes much longer."""
         return {
             "scenario": self.scenario.tables(),
             "seed": self.scenario.run.seed,
             "world": self.world,
             "gradient_s": self.scenario.gradient_s,
             "fingerprint": self.scenario.fingerprint(),
-            "versions": versions(),
-            "host": host(),
-            **self.info,
         }
+
+    @property
+    def tables(self) -> Tables:
+        """The resolved scenario, table by table."""
+        return dict(self._about["scenario"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what must be equal between a run and its replay."""
+        return str(self._about["fingerprint"])
+
+    @property
+    def seed(self) -> int:
+        """Of all that is random in the run."""
+        return int(self._about["seed"])
+
+    @property
+    def gradient_s(self) -> float:
+        """One gradient time, in seconds."""
+        return float(self._about["gradient_s"])
+
+    @cached_property
+    def trace(self) -> pd.DataFrame | None:
+        """One row an operation (`schedules.record.trace.COLUMNS`); None of a run in memory that kept none.
+
+        Raises:
+            ValueError: of a run on disk, if the file is missing, cut short, of another run, or not such a table.
+        """
+        return None if self._files is None else self._files.trace()
+
+    @property
+    def kept_trace(self) -> pd.DataFrame:
+        """The trace of a run that must have one.
+
+        Raises:
+            ValueError: if it has none, or as `trace`.
+        """
+        if self.trace is None:
+            raise ValueError("expected a run with its trace (run.trace = true), found one without")
+        return self.trace
+
+    @cached_property
+    def memory(self) -> pd.DataFrame | None:
+        """What every rank holds over time (`rank`, `time_ns`, `kind` of `schedules.record.memory.KINDS`, `bytes` of
+        that kind from that time on), or None without a trace.
+
+        Raises:
+            ValueError: of a run on disk, if the file is cut short or not such a table; it is named.
+        """
+        return None if self._files is None else self._files.table("memory")
+
+    @cached_property
+    def series(self) -> pd.DataFrame | None:
+        """Loss, accuracy and consensus distance against time, or None in a timing-only run.
+
+        Raises:
+            ValueError: as `memory`.
+        """
+        return None if self._files is None else self._files.table("series")
+
+    @cached_property
+    def links(self) -> pd.DataFrame | None:
+        """What every direction of a link carried (`source`, `target`, `bandwidth` in bytes/s, `latency` in s,
+        `carried_bytes`, `busy_s`: with a transfer under way, `utilisation`: carried / (bandwidth * makespan)), or None.
+
+        Raises:
+            ValueError: as `memory`.
+        """
+        return None if self._files is None else self._files.table("links")
+
+    @cached_property
+    def network(self) -> AnyGraph | None:
+        """The physical network, or the communication graph where every pair has a link of its own, or None.
+
+        Raises:
+            ValueError: of a run on disk, if the file is not such a graph; it is named.
+        """
+        return None if self._files is None else self._files.network()
+
+    @cached_property
+    def parameters(self) -> NDArray[np.float64] | None:
+        """float64 [workers, parameters] at the end, or None.
+
+        Raises:
+            ValueError: of a run on disk, if the file is cut short or not such an array; it is named.
+        """
+        return None if self._files is None else self._files.parameters()
 
     def save(self, directory: str | Path) -> Path:
         """Write the run directory; one that is there already is replaced as a whole.
@@ -100,72 +166,40 @@ class Result:
         Raises:
             ScenarioError: if there is something at that place that is no run directory.
         """
-        target = Path(directory)
-        check_target(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            self._write(made)
-            made.chmod(0o755)
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(made, target)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-        return target
-
-    def _write(self, directory: Path) -> None:
-        info = self.run_info()
-        (directory / "run.json").write_text(json.dumps(info, indent=2) + "\n")
-        (directory / "summary.json").write_text(json.dumps(self.summary, indent=2) + "\n")
-        if self.trace is not None:
-            kept = {
-                key: info[key] for key in ("scenario", "seed", "world", "gradient_s", "fingerprint", "versions", "host")
-            }
-            write_parquet(self.trace, directory / "trace.parquet", kept)
-        if self.memory is not None:
-            write_parquet(self.memory, directory / "memory.parquet", {})
-        if self.series is not None:
-            write_parquet(self.series, directory / "series.parquet", {})
-        if self.parameters is not None:
-            np.save(directory / "parameters.npy", self.parameters)
-        if self.links is not None:
-            write_parquet(self.links, directory / "links.parquet", {})
-        if self.network is not None:
-            from topologies.files import save
-
-            save(self.network, directory / "network.json")
+        tables = {"trace": self.trace, "memory": self.memory, "series": self.series, "links": self.links}
+        write_run(Contents(self.info, self.summary, tables, self.parameters, self.network), Path(directory))
+        return Path(directory)
 
 
-def check_target(target: Path) -> None:
-    """Refuse to replace what is no run directory, before anything is run."""
-    if target.exists() and not ((target / "run.json").is_file() or (target.is_dir() and not any(target.iterdir()))):
-        raise ScenarioError(f"{target}: expected a new or empty directory, or an earlier run's, found something else")
+def load_run(directory: str | PathLike[str]) -> Result:
+    """Open a run directory, of either world.
+
+    Raises:
+        ValueError: if the directory or one of its files is missing, unreadable, or not as expected; it is named.
+    """
+    return Result.opened(open_run(directory))
 
 
-def write_parquet(frame: pd.DataFrame, path: Path, info: Mapping[str, Any]) -> None:
-    """Write a table with its run's description in the schema: equal contents give equal bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    kept = {**(table.schema.metadata or {}), b"twinclock": json.dumps(info, sort_keys=True).encode()}
-    pq.write_table(table.replace_schema_metadata(kept), path, compression="zstd")
-
-
-def read_replay(directory: str | Path, scenario: Scenario) -> tuple[pd.DataFrame, float]:
+def read_replay(followed: str | Path | Result, scenario: Scenario) -> tuple[pd.DataFrame, float]:
     """The trace to follow and its gradient time in seconds; it must be of the same scenario.
 
+    Args:
+        followed: a run directory, of which only the trace is needed, or a run.
+        scenario: of the run that is to follow it.
     Raises:
         ScenarioError: if the trace is unreadable, or of another scenario.
     """
-    trace, info = read_trace(directory)
+    if isinstance(followed, Result):
+        if followed.trace is None or followed.fingerprint != scenario.fingerprint():
+            raise ScenarioError("replay: expected a result of this scenario with its trace, found another")
+        return followed.trace, followed.gradient_s
+    trace, info = read_trace(followed)
     if info.get("fingerprint") != scenario.fingerprint():
-        raise ScenarioError(f"{directory}: expected a trace of this scenario, found {_differences(info, scenario)}")
+        raise ScenarioError(f"{followed}: expected a trace of this scenario, found {_differences(info, scenario)}")
     return trace, float(info["gradient_s"])
 
 
-def _differences(info: Mapping[str, Any], scenario: Scenario) -> str:
+def _differences(info: Info, scenario: Scenario) -> str:
     theirs, mine = info.get("scenario", {}), scenario.tables()
     lines = []
     kept = {"run": {"trace"}, "workload": {"activations"}}
@@ -176,88 +210,3 @@ def _differences(info: Mapping[str, Any], scenario: Scenario) -> str:
             if a != b:
                 lines.append(f"{table}.{key} = {a!r} (here {b!r})")
     return "another: " + ", ".join(lines) if lines else "one of another version"
-
-
-def summarise(scenario: Scenario, ledger: Ledger, makespan_ns: int) -> dict[str, Any]:
-    """The summary of a run from its ledger: flat, SI units in the names."""
-    makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.applied_gradients()
-    peaks = ledger.peak_memory()
-    held = peaks.sum(axis=1)
-    whole = max(makespan_ns, 1) * ledger.num_ranks
-    num_gradients = len(applied.rank)
-    per_second = num_gradients / makespan if makespan else 0.0
-    return {
-        "makespan_s": makespan,
-        "gradients": num_gradients,
-        "gradients_per_s": per_second,
-        "samples_per_s": per_second * scenario.workload.batch_size,
-        "utilization_compute": int(totals.compute_ns.sum()) / whole,
-        "utilization_communication": int(totals.transfer_ns.sum()) / whole,
-        "idle_fraction": 1 - int(totals.busy_ns.sum()) / whole,
-        "bytes_sent": int(totals.bytes_sent.sum()),
-        "exchanges": int(totals.num_exchanges.sum()) // 2,
-        **_staleness(applied.versions, applied.steps, applied.age_ns),
-        "peak_memory_bytes": int(held.max()),
-        "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
-        "per_rank": {
-            "gradients": np.bincount(applied.rank, minlength=ledger.num_ranks).tolist(),
-            "exchanges": totals.num_exchanges.tolist(),
-            "compute_s": (totals.compute_ns / 1e9).tolist(),
-            "transfer_s": (totals.transfer_ns / 1e9).tolist(),
-            "idle_s": ((makespan_ns - totals.busy_ns) / 1e9).tolist(),
-            "waiting_s": (totals.waiting_ns / 1e9).tolist(),
-            "bytes_sent": totals.bytes_sent.tolist(),
-            "peak_memory_bytes": held.tolist(),
-        },
-    }
-
-
-def _by_kind(peak: Any) -> dict[str, int]:
-    """What makes up the peak of a rank, in bytes."""
-    return {kind: size for kind, size in zip(KINDS, peak.tolist(), strict=True) if size}
-
-
-def _staleness(versions_behind: Any, steps_behind: Any, age_ns: Any) -> dict[str, float]:
-    """Of the gradients that were applied: in versions, local steps and seconds."""
-    if not len(age_ns):
-        versions_behind = steps_behind = age_ns = np.zeros(1, dtype=np.int64)
-    return {
-        "staleness_mean": float(versions_behind.mean()),
-        "staleness_p95": float(np.percentile(versions_behind, 95)),
-        "staleness_max": int(versions_behind.max()),
-        "staleness_steps_mean": float(steps_behind.mean()),
-        "staleness_steps_max": int(steps_behind.max()),
-        "staleness_mean_s": float(age_ns.mean() / 1e9),
-        "staleness_max_s": float(age_ns.max() / 1e9),
-    }
-
-
-def collectives_of(trace: pd.DataFrame, num_ranks: int) -> list[dict[str, Any]]:
-    """What collectives took, from when their last member was there: as a simulation's summary has them, one row a kind,
-    number of ranks and bytes; times in seconds, `algbw` and `busbw` in bytes/s."""
-    rows = trace[trace["op"].isin(("AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll"))]
-    members = rows["group"].map(lambda group: num_ranks if group == "all" else len(group.split(",")))
-    took = rows.assign(ranks=members, took=(rows["end_ns"] - rows["ready_ns"]) / 1e9)
-    found = []
-    for key, each in took.groupby(["op", "ranks", "bytes"], sort=True)["took"]:
-        kind, n, size = cast(tuple[str, int, int], key)
-        mean = float(each.mean())
-        row = {"kind": kind, "ranks": int(n), "bytes": int(size), "form": MEASURED, "count": len(each) // int(n)}
-        found.append({**row, "mean_s": mean, **bandwidths(kind, int(n), int(size), mean)})
-    return found
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
-    found = {"python": platform.python_version()}
-    for name in ("twinclock", "numpy", "simpy", "networkx", "torch"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def host() -> dict[str, Any]:
-    """The machine that ran it."""
-    return {"name": platform.node(), "system": platform.platform(), "cores": os.cpu_count()}

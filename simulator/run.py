@@ -16,8 +16,10 @@ from schedules.platform.outages import outages
 from schedules.platform.stragglers import pace
 from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
 from schedules.platform.transports import TRANSPORTS
+from schedules.record.files import LINK_COLUMNS, SIMULATED
+from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
-from schedules.result import LINK_COLUMNS, SIMULATED, Result, read_replay, summarise
+from schedules.result import Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
 from schedules.worker import Worker
@@ -32,14 +34,14 @@ from simulator.world import World
 def simulate(
     scenario: str | Path | Mapping[str, Any] | Scenario,
     *,
-    replay: str | Path | None = None,
+    replay: str | Path | Result | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Result:
     """Simulate a scenario: a file, tables of the same shape, or one that is resolved already.
 
     Args:
         scenario: what to simulate.
-        replay: a run directory whose trace is to be followed: its order, times, peers and arrivals.
+        replay: a run directory, or a run, whose trace is to be followed: its order, times, peers and arrivals.
         overrides: dotted keys to change in the scenario, e.g. `{"schedule.rate": 2}`.
     Raises:
         ScenarioError: if the scenario is wrong, or the trace is unreadable or of another scenario.
@@ -153,7 +155,8 @@ def _result(setup: Setup, world: World) -> Result:
         for worker in world.workers:
             worker.model.observe_end(makespan / world.gradient_ns)
     world.ledger.stop(makespan)  # of what was started and never awaited, or failed for good, only the time up to here
-    result = Result(scenario, SIMULATED, summarise(scenario, world.ledger, makespan))
+    summary = summarise(world.ledger, makespan, batch_size=scenario.workload.batch_size)
+    result = Result(scenario, SIMULATED, summary)
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
         result.memory = world.ledger.memory_table()

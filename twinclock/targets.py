@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from schedules.result import check_target
+from schedules.record.files import check_target
 from twinclock.endings import bad_input
 
 

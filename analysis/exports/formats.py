@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analysis.exports import perfetto
-from analysis.frames import Run, load_run
 from analysis.measures.metrics import num_ranks, partner_matrix, span_ns
 from schedules.record.whole import whole_file
+from schedules.result import Result, load_run
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -76,22 +76,22 @@ def communication_graph(trace: pd.DataFrame, gradient_s: float) -> nx.Graph[int]
     return graph
 
 
-def _write_perfetto(run: Run, path: Path) -> None:
+def _write_perfetto(run: Result, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        perfetto.write(run.trace, run.world, file)
+        perfetto.write(run.kept_trace, run.world, file)
 
 
-def _write_graphml(run: Run, path: Path) -> None:
+def _write_graphml(run: Result, path: Path) -> None:
     import networkx as nx
 
-    nx.write_graphml(communication_graph(run.trace, run.gradient_s), path, encoding="utf-8")
+    nx.write_graphml(communication_graph(run.kept_trace, run.gradient_s), path, encoding="utf-8")
 
 
-def _write_csv(run: Run, path: Path) -> None:
-    run.trace.to_csv(path, index=False, lineterminator="\n")
+def _write_csv(run: Result, path: Path) -> None:
+    run.kept_trace.to_csv(path, index=False, lineterminator="\n")
 
 
-FORMATS: Final[dict[str, Callable[[Run, Path], Any]]] = {
+FORMATS: Final[dict[str, Callable[[Result, Path], None]]] = {
     "perfetto": _write_perfetto,
     "graphml": _write_graphml,
     "csv": _write_csv,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from analysis.measures.metrics import span_ns
 from schedules.record.kinds import APPLY, TRANSFERS, kind_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Event = dict[str, Any]
+"""An event as JSON: its keys are those of the Trace Event Format."""
 Lane = tuple[int, str]
 
 _PLACE: Final = ("rank", "stream", "op", "kind", "start_ns", "ready_ns", "end_ns")
@@ -59,7 +60,7 @@ def events(trace: pd.DataFrame, world: str) -> Iterator[Event]:
     yield from _arrows(rows, lanes)
 
 
-def write(trace: pd.DataFrame, world: str, file: Any) -> None:
+def write(trace: pd.DataFrame, world: str, file: TextIO) -> None:
     """Write the events of a trace to a text file, an event a line."""
     encode = json.JSONEncoder(separators=(",", ":")).encode
     separator = '{"displayTimeUnit":"ms","traceEvents":[\n'

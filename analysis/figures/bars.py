@@ -6,9 +6,10 @@ Every function returns a matplotlib `Figure` that belongs to no window; `save(fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.figures.bands import Bands
 from analysis.figures.style import PART_COLOURS, WORLD_COLOURS, new_figure, save, styled
@@ -21,10 +22,11 @@ from analysis.figures.sweeps import (
 )
 from analysis.figures.timeline import readable_window, timeline
 from analysis.measures.metrics import PARTS
-from schedules.record.quantities import number
+from schedules.record.quantities import QUANTITIES, number
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -42,11 +44,7 @@ __all__ = [
     "utilization_against_rate",
 ]
 
-_CURVES: Final = {
-    "loss": "loss",
-    "accuracy": "accuracy (%)",
-    "consensus_distance": "consensus distance $\\Vert \\pi X \\Vert_F^2$",
-}
+_CURVES: Final = ("loss", "accuracy", "consensus_distance")
 _MAX_BARS = 30
 
 
@@ -81,7 +79,7 @@ def _stack(axes: Axes, bands: Bands, world: str, table: pd.DataFrame) -> None:
         left = left + width
 
 
-def _first_of_each(axes: Axes) -> tuple[list[Any], list[Any]]:
+def _first_of_each(axes: Axes) -> tuple[list[Artist], list[str]]:
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(reversed(labels), reversed(handles), strict=True))
     return [unique[label] for label in dict.fromkeys(labels)], list(dict.fromkeys(labels))
@@ -110,7 +108,7 @@ def staleness_bars(samples: Mapping[str, pd.DataFrame]) -> Figure | None:
     return figure
 
 
-def _staleness_panel(axes: Axes, kind: str, versions: dict[str, Any]) -> None:
+def _staleness_panel(axes: Axes, kind: str, versions: Mapping[str, NDArray[np.int64]]) -> None:
     """Shares of the contributions: a bar a version, or bins of several versions where there are many."""
     from matplotlib.ticker import MaxNLocator
 
@@ -156,10 +154,10 @@ def _curve_panel(axes: Axes, key: str, series: Mapping[str, pd.DataFrame]) -> No
     for position, (world, each) in enumerate(series.items()):
         if key not in each:
             continue
-        values = each[key] * (100 if key == "accuracy" else 1)
+        values = each[key] * QUANTITIES[key].scale
         axes.plot(each["time_s"], values, "-" if position == 0 else "--", color=WORLD_COLOURS.get(world), label=world)
     if key == "consensus_distance" and any((each[key] > 0).any() for each in series.values() if key in each):
         axes.set_yscale("log", nonpositive="mask")
-    axes.set_title(_CURVES[key].split(" (")[0].split(" $")[0].capitalize())
+    axes.set_title(QUANTITIES[key].words.capitalize())
     axes.set_xlabel("time (s)")
-    axes.set_ylabel(_CURVES[key])
+    axes.set_ylabel(QUANTITIES[key].label)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from math import hypot, inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analysis.figures.style import FAINT, new_figure, styled, utilisation_map
+from topologies.checks import AnyGraph
 
 if TYPE_CHECKING:
-    import networkx as nx
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
@@ -37,7 +37,7 @@ _WIDTHS: Final = ((24, 3.2), (64, 2.4), (200, 1.8), (600, 1.1), (inf, 0.6))
 _ROUND: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def graph_figure(graph: nx.Graph[Any], links: pd.DataFrame | None = None) -> Figure:
+def graph_figure(graph: AnyGraph, links: pd.DataFrame | None = None) -> Figure:
     """Draw a graph where `topologies.layout` puts its nodes, its links coloured by utilisation.
 
     Traffic keeps to the right: of two lines between two nodes, the one to the right of a driver is his. Where there are
@@ -69,14 +69,14 @@ def graph_figure(graph: nx.Graph[Any], links: pd.DataFrame | None = None) -> Fig
     return figure
 
 
-def utilisations(graph: nx.Graph[Any], links: pd.DataFrame) -> dict[tuple[Any, Any], float]:
+def utilisations(graph: AnyGraph, links: pd.DataFrame) -> dict[tuple[Hashable, Hashable], float]:
     """By (source, target), nodes of the graph. Links between what are no nodes are left out."""
     nodes = {str(node): node for node in graph}
     rows = zip(links["source"], links["target"], links["utilisation"], strict=True)
     return {(nodes[u], nodes[v]): float(share) for u, v, share in rows if u in nodes and v in nodes}
 
 
-def _extent(positions: Mapping[Any, Point]) -> tuple[float, float]:
+def _extent(positions: Mapping[Hashable, Point]) -> tuple[float, float]:
     """Height of the drawing in inches, and points a unit of the layout; few nodes make a low one."""
     xs, ys = zip(*positions.values(), strict=True)
     wide, high = max(xs) - min(xs), max(ys) - min(ys)
@@ -85,7 +85,7 @@ def _extent(positions: Mapping[Any, Point]) -> tuple[float, float]:
     return high * inches + _MARGIN, 72 * inches
 
 
-def _node_size(positions: Mapping[Any, Point], unit: float) -> float:
+def _node_size(positions: Mapping[Hashable, Point], unit: float) -> float:
     """Diameter in points: about half of the smallest distance between two nodes, less where no text fits in."""
     points = np.array(list(positions.values())) * unit
     nearest = inf
@@ -95,14 +95,14 @@ def _node_size(positions: Mapping[Any, Point], unit: float) -> float:
     return size if size >= _READABLE else max(3.0, 0.4 * nearest)
 
 
-def _draw_edges(axes: Axes, graph: nx.Graph[Any], positions: Mapping[Any, Point]) -> None:
+def _draw_edges(axes: Axes, graph: AnyGraph, positions: Mapping[Hashable, Point]) -> None:
     from matplotlib.collections import LineCollection
 
     lines = [(positions[u], positions[v]) for u, v in graph.edges]
     axes.add_collection(LineCollection(lines, colors=FAINT, linewidths=0.7, zorder=1))
 
 
-def _draw_nodes(axes: Axes, graph: nx.Graph[Any], positions: Mapping[Any, Point], size: float) -> None:
+def _draw_nodes(axes: Axes, graph: AnyGraph, positions: Mapping[Hashable, Point], size: float) -> None:
     colours = [NODE_COLOURS.get(str(data.get("kind")), WORKER_COLOUR) for _, data in graph.nodes(data=True)]
     places = [positions[node] for node in graph]
     axes.scatter([x for x, _ in places], [y for _, y in places], s=size**2, c=colours, linewidths=0, zorder=4)
@@ -115,7 +115,7 @@ def _draw_nodes(axes: Axes, graph: nx.Graph[Any], positions: Mapping[Any, Point]
         axes.text(*positions[node], str(node), ha="center", va="center", color="white", fontsize=font, zorder=5)
 
 
-def _label_some(axes: Axes, nodes: Sequence[Any], positions: Mapping[Any, Point]) -> None:
+def _label_some(axes: Axes, nodes: Sequence[Hashable], positions: Mapping[Hashable, Point]) -> None:
     """Beside the nodes, away from the middle of the drawing; below those of its lowest row."""
     places = np.array(list(positions.values()))
     middle, lowest = places.mean(axis=0), places[:, 1].min()
@@ -137,8 +137,8 @@ def _label_some(axes: Axes, nodes: Sequence[Any], positions: Mapping[Any, Point]
 
 def _draw_links(
     panels: tuple[Axes, Axes],
-    shares: Mapping[tuple[Any, Any], float],
-    positions: Mapping[Any, Point],
+    shares: Mapping[tuple[Hashable, Hashable], float],
+    positions: Mapping[Hashable, Point],
     unit: float,
 ) -> None:
     from matplotlib.cm import ScalarMappable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def _peaks(memory: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return ranks, peaks
 
 
-def _levels(rows: pd.DataFrame, kinds: list[Any], end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _levels(rows: pd.DataFrame, kinds: list[str], end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Times in ns at which anything changes, and the end; bytes by kind from then on: int64 [num_kinds, num_times]."""
     times = np.unique(np.append(rows["time_ns"].to_numpy(dtype=np.int64), [0, end]))
     levels = np.zeros((len(kinds), len(times)), dtype=np.int64)
@@ -105,7 +105,7 @@ def _thinned(times: NDArray[np.int64], levels: NDArray[np.int64]) -> tuple[NDArr
     return times[kept], levels[:, kept]
 
 
-def _stack(axes: Axes, times: NDArray[np.int64], levels: NDArray[np.int64], kinds: list[Any]) -> None:
+def _stack(axes: Axes, times: NDArray[np.int64], levels: NDArray[np.int64], kinds: list[str]) -> None:
     most = int(levels.sum(axis=0).max(initial=0))
     factor, unit = next(each for each in _UNITS if most >= each[0] or each[0] == 1)
     colours = [_COLOURS.get(kind, _OTHER) for kind in kinds]

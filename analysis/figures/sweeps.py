@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analysis.figures.style import DASHES, INK, LINES, MARKERS, new_figure, styled
+from schedules.record.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,20 +22,9 @@ if TYPE_CHECKING:
 TOPOLOGY: Final = "topology.graph"
 PROGRAM: Final = "schedule.program"
 RATE: Final = "schedule.rate"
-_LABELS: Final = {
-    "gradients_per_s": "throughput (gradients/s)",
-    "samples_per_s": "throughput (samples/s)",
-    "makespan_s": "makespan (s)",
-    "utilization_compute": "compute utilization (%)",
-    "utilization_communication": "communication utilization (%)",
-    "idle_fraction": "idle time (%)",
-    "staleness_mean": "mean staleness (versions)",
-    "staleness_p95": "staleness, 95th percentile (versions)",
-    "staleness_max": "highest staleness (versions)",
-    "staleness_mean_s": "mean staleness (s)",
-    "staleness_steps_mean": "mean staleness (local steps)",
-    "consensus_distance": "consensus distance $\\Vert \\pi X \\Vert_F^2$",
-}
+
+Style = dict[str, Any]
+"""Colour, marker and dashes of a line, as matplotlib takes them."""
 
 
 def throughput_against_rate(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
@@ -78,7 +68,7 @@ def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE
             axes.set_xlabel(
                 "communication rate (per worker and gradient)" if len(values) == 1 else "communication rate"
             )
-            axes.set_ylabel(_LABELS.get(value, value))
+            axes.set_ylabel(QUANTITIES[value].label if value in QUANTITIES else value)
         _legend(figure, named, has_markers=True)
     return figure
 
@@ -99,7 +89,7 @@ def consensus_against_time(table: pd.DataFrame) -> Figure:
         _single_lines(axes, named, "time_s", "consensus_distance")
         axes.set_yscale("log", nonpositive="mask")
         axes.set_xlabel("time (s)")
-        axes.set_ylabel(_LABELS["consensus_distance"])
+        axes.set_ylabel(QUANTITIES["consensus_distance"].label)
         _legend(figure, named, has_markers=False)
     return figure
 
@@ -129,7 +119,7 @@ def _numbers(names: pd.Series[str]) -> dict[str, int]:
     return {str(name): number for number, name in enumerate(names.unique())}
 
 
-def _selections(named: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _selections(named: pd.DataFrame) -> Iterator[tuple[Style, pd.DataFrame]]:
     """The style and the rows of every line."""
     lines, programs = _numbers(named["line"]), _numbers(named["program"])
     for (line, program), rows in named.groupby(["line", "program"], sort=False):
@@ -137,13 +127,13 @@ def _selections(named: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFr
 
 
 def _mean_lines(axes: Axes, named: pd.DataFrame, x: str, value: str) -> None:
-    scale = 100 if "%" in _LABELS.get(value, "") else 1
+    scale = QUANTITIES[value].scale if value in QUANTITIES else 1
     for style, rows in _selections(named):
         grouped = rows.groupby(x, sort=True)[value]
-        mean: Any = grouped.mean() * scale
+        mean = grouped.mean() * scale
         axes.plot(mean.index, mean, **style)
-        low: Any = grouped.min() * scale
-        high: Any = grouped.max() * scale
+        low = grouped.min() * scale
+        high = grouped.max() * scale
         if (high > low).any():
             axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
@@ -157,7 +147,7 @@ def _single_lines(axes: Axes, named: pd.DataFrame, x: str, value: str) -> None:
             axes.plot(ordered[x], ordered[value], **style | {"marker": ""})
 
 
-def _style(colour: int, dash: int) -> dict[str, Any]:
+def _style(colour: int, dash: int) -> Style:
     return {
         "color": LINES[colour % len(LINES)],
         "marker": MARKERS[colour % len(MARKERS)],
@@ -179,11 +169,11 @@ def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:
     """Colours for the topologies, and dashes for the programs where there are several."""
     from matplotlib.lines import Line2D
 
-    marker: dict[str, Any] = {} if has_markers else {"marker": ""}
+    marker: Style = {} if has_markers else {"marker": ""}
     lines, programs = _numbers(named["line"]), _numbers(named["program"])
     handles = [Line2D([], [], label=name, **_style(i, 0) | marker) for name, i in lines.items() if name]
     if len(programs) > 1:
-        plain: dict[str, Any] = {"color": INK, "marker": ""}
+        plain: Style = {"color": INK, "marker": ""}
         handles += [Line2D([], [], label=name, **_style(0, i) | plain) for name, i in programs.items()]
     if handles:
         figure.legend(

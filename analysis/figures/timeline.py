@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.figures.bands import Bands
 from analysis.figures.style import PAPER, WAITING, kind_colours, new_figure, styled
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+Boxes = dict[str, list[Floats]]
+"""Corners of boxes, float64 [num_boxes, 4, 2], in parts by kind."""
 
 _COMPUTE_STRIP = (0.04, 0.56)
 _TRANSFER_STRIP = (0.6, 0.96)
@@ -75,9 +80,9 @@ def _title(traces: Mapping[str, pd.DataFrame], shown: int, ranks: int, duration:
     return f"{' and '.join(traces).capitalize()}, {whom}, {duration}"
 
 
-def _boxes(traces: Mapping[str, pd.DataFrame], bands: Bands, window: tuple[int, int]) -> dict[str, list[Any]]:
+def _boxes(traces: Mapping[str, pd.DataFrame], bands: Bands, window: tuple[int, int]) -> Boxes:
     """Corners of all boxes, float64 [num_boxes, 4, 2] in parts a kind; computations first, waiting last."""
-    boxes: dict[str, list[Any]] = {}
+    boxes: Boxes = {}
     for world, trace in traces.items():
         rows = with_parts(trace[trace["rank"] < bands.num_ranks])
         tops = np.array([bands.top(rank, world) for rank in range(bands.num_ranks)])
@@ -92,8 +97,8 @@ def _boxes(traces: Mapping[str, pd.DataFrame], bands: Bands, window: tuple[int, 
 
 
 def _corners(
-    rows: pd.DataFrame, start: str, end: str, tops: Any, strip: tuple[float, float], window: tuple[int, int]
-) -> Any:
+    rows: pd.DataFrame, start: str, end: str, tops: Floats, strip: tuple[float, float], window: tuple[int, int]
+) -> Floats:
     """Corners of the boxes that lie in the window, in nanoseconds and lanes."""
     rows = rows[(rows[end] > rows[start]) & (rows[end] > window[0]) & (rows[start] < window[1])]
     left = rows[start].clip(lower=window[0]).to_numpy(dtype=np.float64)
@@ -103,11 +108,12 @@ def _corners(
     return np.stack([np.stack(xy, axis=-1) for xy in ((left, upper), (right, upper), (right, lower), (left, lower))], 1)
 
 
-def _draw(axes: Axes, boxes: dict[str, list[Any]], unit_ns: int) -> None:
+def _draw(axes: Axes, boxes: Boxes, unit_ns: int) -> None:
     from matplotlib.collections import PolyCollection
 
     colours = {**kind_colours([kind for kind in boxes if kind != "waiting"]), "waiting": WAITING}
     for kind, parts in boxes.items():
+        # An array is drawn much faster than the list of polygons that matplotlib's types ask for.
         corners: Any = np.concatenate(parts) / (unit_ns, 1)
         z_order = 1.5 if kind == "waiting" else 2
         axes.add_collection(

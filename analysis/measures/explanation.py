@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from analysis.measures.critical_path import CLOCK, COMPUTE, OTHER, CriticalPath, critical_path
 from analysis.measures.delays import delays, num_members
@@ -12,18 +13,21 @@ from analysis.measures.waits import waits
 from schedules.record.dependencies import Dependencies, dependencies
 from schedules.record.kinds import COMPUTE as COMPUTATION
 from schedules.record.kinds import POINT_TO_POINT
+from schedules.record.quantities import MISSING, percent, with_unit
+from topologies.checks import AnyGraph
 
 if TYPE_CHECKING:
-    import networkx as nx
     import pandas as pd
 
-    from analysis.frames import Run
+    from schedules.record.files import Tables
+    from schedules.record.summary import Summary
     from schedules.result import Result
 
 NUM_BUSIEST: Final = 10
 NUM_WAITS: Final = 5
 
 Record = dict[str, Any]
+"""A row of an explanation: numbers and names by the words of `Explanation`."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,12 @@ class Explanation:
 
 
 def explain(
-    scenario: Mapping[str, Any],
-    summary: Mapping[str, Any],
+    scenario: Tables,
+    summary: Summary,
     *,
     trace: pd.DataFrame | None = None,
     links: pd.DataFrame | None = None,
-    network: nx.Graph[Any] | None = None,
+    network: AnyGraph | None = None,
 ) -> Explanation:
     """Explain a run of either world from what it left behind.
 
@@ -107,20 +111,9 @@ def explain(
     )
 
 
-def explain_result(result: Result) -> Explanation:
-    """Explain a run in memory."""
-    return explain(
-        result.scenario.tables(),
-        result.summary,
-        trace=result.trace,
-        links=result.links,
-        network=result.network,
-    )
-
-
-def explain_run(run: Run) -> Explanation:
-    """Explain a run on disk."""
-    return explain(run.scenario, run.summary, trace=run.trace, links=run.links, network=run.network)
+def explain_run(run: Result) -> Explanation:
+    """Explain a run, in memory or on disk."""
+    return explain(run.tables, run.summary, trace=run.trace, links=run.links, network=run.network)
 
 
 def share(value: float) -> str:
@@ -130,8 +123,6 @@ def share(value: float) -> str:
 
 def _pairs(found: Dependencies) -> list[tuple[int, int]]:
     """The ordered pairs of ranks between which messages went."""
-    import numpy as np
-
     is_message = np.isin(found.op, POINT_TO_POINT) & (found.peer >= 0)
     both = np.stack((found.rank[is_message], found.peer[is_message]))
     ordered = np.unique(np.concatenate((both, both[::-1]), axis=1), axis=1)
@@ -162,9 +153,10 @@ def path_parts(path: CriticalPath) -> list[Record]:
     return parts
 
 
-def part_name(part: Mapping[str, Any]) -> str:
+def part_name(part: Record) -> str:
     """What a part of the path is called: `compute gradient`, `transfer of AllReduce`."""
-    category, kind = part["category"], part["kind"]
+    category: str = part["category"]
+    kind: str = part["kind"]
     if category == COMPUTE:
         return f"compute {kind.removeprefix(COMPUTATION).strip()}".strip()
     return _CLOCKS.get(kind, kind) if category == CLOCK else _NAMES[category].format(kind)
@@ -181,14 +173,14 @@ _NAMES: Final = {
 _CLOCKS: Final = {"Until": "until a clock's tick", "Await": "until a deadline"}
 
 
-def part_place(part: Mapping[str, Any]) -> str:
+def part_place(part: Record) -> str:
     """Where most of a part was: `rank 5`, `ranks 3 and 4`; nothing where all members were in it together."""
     if part["rank"] < 0:
         return ""
     return f"rank {part['rank']}" if part["peer"] < 0 else f"ranks {part['rank']} and {part['peer']}"
 
 
-def busiest_links(links: pd.DataFrame, network: nx.Graph[Any] | None = None) -> list[Record]:
+def busiest_links(links: pd.DataFrame, network: AnyGraph | None = None) -> list[Record]:
     """The links that used most of their bandwidth; of equals the first. Links that carried nothing are left out."""
     used = links[links["carried_bytes"] > 0].sort_values("utilisation", ascending=False, kind="stable")
     return [
@@ -204,7 +196,7 @@ def busiest_links(links: pd.DataFrame, network: nx.Graph[Any] | None = None) -> 
     ]
 
 
-def _link_name(network: nx.Graph[Any] | None, source: str, target: str) -> str:
+def _link_name(network: AnyGraph | None, source: str, target: str) -> str:
     if network is None:
         return f"{source} -> {target}"
     nodes = {str(node): node for node in network}
@@ -214,7 +206,7 @@ def _link_name(network: nx.Graph[Any] | None, source: str, target: str) -> str:
     return f"{labels[0]} {'<->' if is_half else '->'} {labels[1]}"
 
 
-def busiest_ranks(summary: Mapping[str, Any]) -> list[Record]:
+def busiest_ranks(summary: Summary) -> list[Record]:
     """The ranks that computed or communicated for most of the run; of equals the lowest."""
     per_rank, makespan = summary.get("per_rank") or {}, summary.get("makespan_s")
     if not makespan or not {"compute_s", "transfer_s", "idle_s"} <= set(per_rank):
@@ -232,9 +224,8 @@ def busiest_ranks(summary: Mapping[str, Any]) -> list[Record]:
     return sorted(rows, key=lambda row: row["idle"])[:NUM_BUSIEST]
 
 
-def collective_cells(each: Mapping[str, Any]) -> list[str]:
+def collective_cells(each: Record) -> list[str]:
     """A collective as the cells of a table with the columns `COLLECTIVE_COLUMNS`."""
-    from schedules.record.quantities import MISSING, percent, with_unit
 
     def told(key: str, unit: str) -> str:
         return MISSING if each.get(key) is None else with_unit(float(each[key]), unit)

@@ -5,7 +5,7 @@ All times are summed as integer nanoseconds, so parts add up exactly; seconds ap
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -106,12 +106,13 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, index=pd.RangeIndex(num, name="rank"))
 
 
-def _intervals(rows: pd.DataFrame, start: str, end: str, begin_ns: int) -> Any:
+def _intervals(rows: pd.DataFrame, start: str, end: str, begin_ns: int) -> IntMatrix:
     """Rank, start and end of every row: int64 [3, num_rows], in nanoseconds since the run's begin."""
-    return rows[["rank", start, end]].to_numpy(dtype=np.int64).T - np.array([[0], [begin_ns], [begin_ns]])
+    since_begin: IntMatrix = rows[["rank", start, end]].to_numpy(dtype=np.int64).T - [[0], [begin_ns], [begin_ns]]
+    return since_begin
 
 
-def _union_ns(num_ranks: int, *intervals: Any) -> IntArray:
+def _union_ns(num_ranks: int, *intervals: IntMatrix) -> IntArray:
     """Length of the union of the intervals of every rank: int64 [num_ranks]."""
     rank, start, end = merged(*np.concatenate(intervals, axis=1))
     lengths = np.zeros(num_ranks, dtype=np.int64)
@@ -157,7 +158,7 @@ def partner_matrix(trace: pd.DataFrame, *, weight: str = "count") -> IntMatrix:
         raise ValueError(f"weight: expected 'count' or 'bytes', found {weight!r}")
     rows = trace[trace["op"].isin(("Exchange", "Send")) & (trace["peer"] >= 0)]
     matrix = np.zeros((num_ranks(trace), num_ranks(trace)), dtype=np.int64)
-    amounts: Any = rows["bytes"].to_numpy() if weight == "bytes" else 1
+    amounts = rows["bytes"].to_numpy(dtype=np.int64) if weight == "bytes" else np.int64(1)
     np.add.at(matrix, (rows["rank"].to_numpy(), rows["peer"].to_numpy()), amounts)
     return matrix
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from schedules.operations import Await, Meet
-from schedules.record.dependencies import Dependencies, dependencies
+from schedules.record.dependencies import Dependencies, IntArray, dependencies
 from schedules.record.kinds import POINT_TO_POINT
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def waits(trace: pd.DataFrame | Dependencies) -> pd.DataFrame:
     return table.sort_values("waited_ns", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _held_up(found: Dependencies) -> tuple[Any, Any]:
+def _held_up(found: Dependencies) -> tuple[IntArray, IntArray]:
     """For each operation the rank that came last (-1: unknown or itself), and nanoseconds until it was there."""
     cause = np.where(found.last >= 0, found.last, found.partner)
     is_meeting_nobody = (found.op == Meet.__name__) & (found.partner < 0)

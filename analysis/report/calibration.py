@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from analysis.comparison import Comparison
-from analysis.frames import Run
 from schedules.platform.fits import Calibration, duration_table, link_table
 from schedules.platform.toml import platform_toml
 from schedules.platform.transports import DEFAULT, TRANSPORTS
 from schedules.record.quantities import MISSING, number, percent, relative_error, with_unit
+from schedules.result import Result
 
 _GRADIENT = "gradient"
 
@@ -96,11 +96,11 @@ def _rounded(value: object) -> object:
     return {key: _rounded(each) for key, each in value.items()} if isinstance(value, Mapping) else value
 
 
-def _platform(run: Run) -> Mapping[str, object]:
-    platform = run.scenario.get("platform")
+def _platform(run: Result) -> Mapping[str, object]:
+    platform = run.tables.get("platform")
     return platform if isinstance(platform, Mapping) else {}
 
 
-def _distribution(run: Run) -> str:
+def _distribution(run: Result) -> str:
     gradient = _platform(run).get("gradient")
     return str(gradient.get("distribution", "lognormal")) if isinstance(gradient, Mapping) else "lognormal"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 from analysis.comparison import Comparison
 from analysis.measures.metrics import span_ns
+from analysis.report.rows import Record
 from schedules.record.kinds import COMPUTE, TRANSFERS
-from schedules.record.quantities import number, percent, quantity, relative_error, with_unit
+from schedules.record.quantities import QUANTITIES, number, percent, quantity, relative_error, with_unit
 
 TRANSFER_TOLERANCE: Final = 0.10
 COMPUTE_TOLERANCE: Final = 0.05
@@ -29,7 +30,7 @@ def caveats(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _fingerprints(comparison: Comparison) -> Iterator[str]:
-    if comparison.simulated.info["fingerprint"] != comparison.measured.info["fingerprint"]:
+    if comparison.simulated.fingerprint != comparison.measured.fingerprint:
         yield "The two runs are of different scenarios (their fingerprints differ); this comparison was forced."
 
 
@@ -49,7 +50,7 @@ def _gradient_times(comparison: Comparison) -> Iterator[str]:
 
 
 def _seeds(comparison: Comparison) -> Iterator[str]:
-    ours, theirs = (run.info["seed"] for run in comparison.runs.values())
+    ours, theirs = (run.seed for run in comparison.runs.values())
     if ours != theirs:
         yield f"The seeds differ ({ours} simulated, {theirs} measured): the two runs had different ticks and data."
 
@@ -76,7 +77,7 @@ def _counted_gradients(comparison: Comparison) -> Iterator[str]:
 
 def _trace_lengths(comparison: Comparison) -> Iterator[str]:
     for world, run in comparison.runs.items():
-        begin, end = span_ns(run.trace)
+        begin, end = span_ns(run.kept_trace)
         makespan = run.summary["makespan_s"]
         error = relative_error((end - begin) / 1e9, makespan)
         if error is not None and abs(error) > MAKESPAN_TOLERANCE:
@@ -86,10 +87,10 @@ def _trace_lengths(comparison: Comparison) -> Iterator[str]:
             )
 
 
-def _operation_rows(comparison: Comparison, name: str) -> Iterator[dict[str, Any]]:
+def _operation_rows(comparison: Comparison, name: str) -> Iterator[Record]:
     for row in comparison.operations.to_dict("records"):
         if row["quantity"] == name:
-            yield {str(key): value for key, value in row.items()}
+            yield row
 
 
 def _counts(comparison: Comparison) -> Iterator[str]:
@@ -141,7 +142,7 @@ def _losses(comparison: Comparison) -> Iterator[str]:
     for row in comparison.summary.to_dict("records"):
         if row["key"] in ("loss", "accuracy") and isfinite(row["error"]) and abs(row["error"]) > LOSS_TOLERANCE:
             yield (
-                f"Final {row['key']}: {quantity(row['key'], row['simulated'])} simulated, "
+                f"{QUANTITIES[row['key']].of_a_run.capitalize()}: {quantity(row['key'], row['simulated'])} simulated, "
                 f"{quantity(row['key'], row['measured'])} measured."
             )
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
+"""A row of a table, by the names that the template has for its cells."""
 
 
-def section(explanations: Mapping[str, Explanation]) -> Row:
+def why_tables(explanations: Mapping[str, Explanation]) -> Row:
     """What the template shows, from the explanations by world."""
     simulated = explanations["simulated"]
     return {

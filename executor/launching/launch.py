@@ -20,8 +20,9 @@ from typing import Any
 from executor import rank_report as report
 from executor.agreement.news import DEAD, FINISHED, News, decode
 from schedules.errors import DeadRankError, ScheduleError
+from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
-from schedules.result import MEASURED, Result, check_target, read_replay
+from schedules.result import Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, load
 
 Source = str | Path | Mapping[str, Any] | Scenario
@@ -184,18 +185,10 @@ def _path() -> list[str]:
 def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | None) -> dict[str, Any]:
     order: dict[str, Any] = {"scenario": scenario.tables()}
     if replay is not None:
-        trace, gradient_s = _trace(replay, scenario)
+        trace, gradient_s = read_replay(replay, scenario)
         order["replay"], order["replay_gradient_s"] = str(directory / "replay.parquet"), gradient_s
         trace.to_parquet(order["replay"])
     return order
-
-
-def _trace(replay: str | Path | Result, scenario: Scenario) -> tuple[Any, float]:
-    if not isinstance(replay, Result):
-        return read_replay(replay, scenario)
-    if replay.trace is None or replay.scenario.fingerprint() != scenario.fingerprint():
-        raise ScenarioError("replay: expected a result of this scenario with its trace, found another")
-    return replay.trace, replay.scenario.gradient_s
 
 
 def _pass_on_output(directory: Path) -> None:

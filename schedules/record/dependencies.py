@@ -8,7 +8,7 @@ do sends and receives, meetings by their number, and collectives of one kind, gr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Texts = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 NOTHING: Final = -1
 NOBODY: Final = "nobody"
@@ -49,8 +50,8 @@ class Dependencies:
         waker: what another stream of the worker did to end a `Put` or `Take`, or the `Leave` that ended a `Meet`.
     """
 
-    op: Any
-    kind: Any
+    op: Texts
+    kind: Texts
     rank: IntArray
     peer: IntArray
     size: IntArray
@@ -149,7 +150,7 @@ def _previous(stream: IntArray, start: IntArray, end: IntArray, is_started: Bool
     return _latest(steps, stream, end, stream, start)
 
 
-def _awaited(op: Any, stream: IntArray, start: IntArray, end: IntArray, is_started: BoolArray) -> IntArray:
+def _awaited(op: Texts, stream: IntArray, start: IntArray, end: IntArray, is_started: BoolArray) -> IntArray:
     awaits = np.flatnonzero((op == Await.__name__) & (end > start))
     found = _latest(np.flatnonzero(is_started), stream, end, stream[awaits], end[awaits])
     return _spread(len(op), awaits, np.where(end[found] > start[awaits], found, NOTHING))
@@ -165,7 +166,7 @@ def _spread(num_rows: int, rows: IntArray, values: IntArray) -> IntArray:
 
 
 def _partners(
-    op: Any, rank: IntArray, peer: IntArray, tag: IntArray, answers: pd.Series[str], start: IntArray, end: IntArray
+    op: Texts, rank: IntArray, peer: IntArray, tag: IntArray, answers: pd.Series[str], start: IntArray, end: IntArray
 ) -> IntArray:
     partner = np.full(len(op), NOTHING)
     met, meeting = _meetings(op, answers)
@@ -187,7 +188,7 @@ def _partners(
     return np.where(is_together, partner, NOTHING)
 
 
-def _meetings(op: Any, answers: pd.Series[str]) -> tuple[IntArray, IntArray]:
+def _meetings(op: Texts, answers: pd.Series[str]) -> tuple[IntArray, IntArray]:
     """Whom each `Meet` met, and which meeting of the two it was; -1 for everything else."""
     import pandas as pd
 
@@ -210,7 +211,7 @@ def _paired(keys: tuple[IntArray, ...], side: IntArray, start: IntArray) -> IntA
     return partner
 
 
-def _numbered(*columns: Any) -> IntArray:
+def _numbered(*columns: IntArray | Texts) -> IntArray:
     """A number for each combination of values."""
     import pandas as pd
 
@@ -229,7 +230,7 @@ def _counted(key: IntArray, start: IntArray) -> IntArray:
     return count
 
 
-def _gatherings(op: Any, rank: IntArray, tag: IntArray, group: IntArray, start: IntArray) -> IntArray:
+def _gatherings(op: Texts, rank: IntArray, tag: IntArray, group: IntArray, start: IntArray) -> IntArray:
     """The number of the collective that each row is a part of; -1: none."""
     rows = np.flatnonzero(np.isin(op, _COLLECTIVES))
     key = _numbered(op[rows], group[rows], tag[rows])
@@ -264,7 +265,7 @@ def _last_members(gathering: IntArray, start: IntArray, end: IntArray, held: Int
 
 
 def _behind(
-    op: Any, lanes: tuple[IntArray, ...], times: tuple[IntArray, ...], last: IntArray, held: IntArray
+    op: Texts, lanes: tuple[IntArray, ...], times: tuple[IntArray, ...], last: IntArray, held: IntArray
 ) -> IntArray:
     rank, stream = lanes
     start, ready, end = times
@@ -285,7 +286,7 @@ def _behind(
     return found
 
 
-def _before(op: Any, rank: IntArray, peer: IntArray, end: IntArray) -> IntArray:
+def _before(op: Texts, rank: IntArray, peer: IntArray, end: IntArray) -> IntArray:
     rows = np.flatnonzero(((op == Exchange.__name__) | (op == Receive.__name__)) & (peer >= 0))
     order = rows[np.lexsort((end[rows], rank[rows], peer[rows]))]
     earlier, later = order[:-1], order[1:]
@@ -296,7 +297,9 @@ def _before(op: Any, rank: IntArray, peer: IntArray, end: IntArray) -> IntArray:
 # ---------------------------------------------------------------------- hand-overs within a worker
 
 
-def _wakers(op: Any, lanes: tuple[IntArray, ...], answers: pd.Series[str], start: IntArray, end: IntArray) -> IntArray:
+def _wakers(
+    op: Texts, lanes: tuple[IntArray, ...], answers: pd.Series[str], start: IntArray, end: IntArray
+) -> IntArray:
     found = np.full(len(op), NOTHING)
     for waiting, waking in _HANDING_OVER.items():
         rows = np.flatnonzero((op == waiting) & (end > start))

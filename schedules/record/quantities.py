@@ -1,13 +1,128 @@
-"""Numbers as people read them: with SI prefixes, a sensible number of digits, and signs on errors."""
+"""Numbers as people read them, and the words and the unit of every number of a summary.
+
+`QUANTITIES` is the one place that names them: all tables, figures and reports ask here, and say only which they show.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import Final
 
 MISSING: Final = "–"
 _PREFIXES: Final = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n"}
 _SHARES: Final = ("utilization", "fraction", "bubble", "accuracy")
+
+SECONDS: Final = "s"
+BYTES: Final = "B"
+PER_SECOND: Final = "/s"
+SHARE: Final = "%"
+COUNT: Final = ""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of a summary.
+
+    Attributes:
+        words: what it is called where its value stands beside it in a table.
+        unit: how its value is printed: `SECONDS`, `BYTES`, `PER_SECOND`, `SHARE` (0.1 is 10 %) or `COUNT`, a plain
+            number.
+        line: the line of a run's printout that has it; "" where only files and `--json` do.
+        behind: the words behind its value on that line.
+        heading: over its column in a sweep's table, where that is not `words`.
+        title: what it is called on its own, in figures, where that is not `words`.
+        axis: what a figure's axis says behind the title: a unit, or a formula between dollars.
+        is_final: whether a summary has the last value of a curve.
+    """
+
+    words: str
+    unit: str = COUNT
+    line: str = ""
+    behind: str = ""
+    heading: str = ""
+    title: str = ""
+    axis: str = ""
+    is_final: bool = False
+
+    @property
+    def label(self) -> str:
+        """Of an axis: `throughput (gradients/s)`."""
+        title = self.title or self.words
+        return f"{title} {self.axis if self.axis.startswith('$') else f'({self.axis})'}" if self.axis else title
+
+    @property
+    def scale(self) -> int:
+        """What a value is multiplied by where its axis is in percent."""
+        return 100 if self.unit == SHARE else 1
+
+    @property
+    def of_a_run(self) -> str:
+        """What a value of a whole run is called: `final loss`."""
+        return f"final {self.title or self.words}" if self.is_final else self.title or self.words
+
+
+QUANTITIES: Final[Mapping[str, Quantity]] = {
+    "makespan_s": Quantity("makespan", SECONDS, "makespan", axis="s"),
+    "gradients": Quantity("gradients"),
+    "gradients_per_s": Quantity(
+        "throughput", PER_SECOND, "throughput", "gradients/s", heading="gradients/s", axis="gradients/s"
+    ),
+    "samples_per_s": Quantity("throughput", PER_SECOND, "throughput", "samples/s", axis="samples/s"),
+    "throughput_mean": Quantity("steady throughput (mean)", axis="gradients/s"),
+    "throughput_low": Quantity("steady throughput (low)", axis="gradients/s"),
+    "throughput_high": Quantity("steady throughput (high)", axis="gradients/s"),
+    "precision_reached": Quantity("precision reached"),
+    "warm_up_s": Quantity("warm-up", SECONDS, axis="s"),
+    "batches": Quantity("batches"),
+    "events": Quantity("events"),
+    "utilization_compute": Quantity(
+        "computing", SHARE, "computing", "of the time", title="compute utilization", axis="%"
+    ),
+    "utilization_communication": Quantity(
+        "communicating", SHARE, "communicating", "of the time", title="communication utilization", axis="%"
+    ),
+    "idle_fraction": Quantity("idle", SHARE, "idle", "of the time", title="idle time", axis="%"),
+    "bytes_sent": Quantity("sent", BYTES, "sent", axis="B"),
+    "exchanges": Quantity("exchanges", COUNT, "sent", "exchanges"),
+    "peak_memory_bytes": Quantity("memory", BYTES, "memory", "at the peak", axis="B"),
+    "staleness_mean": Quantity(
+        "staleness (mean)", COUNT, "staleness", "versions (mean)", "staleness", "mean staleness", "versions"
+    ),
+    "staleness_p95": Quantity(
+        "staleness (95 %)", COUNT, "staleness", "(95 %)", title="staleness, 95th percentile", axis="versions"
+    ),
+    "staleness_max": Quantity(
+        "staleness (max)", COUNT, "staleness", "(max)", title="highest staleness", axis="versions"
+    ),
+    "staleness_mean_s": Quantity("staleness (mean)", SECONDS, title="mean staleness", axis="s"),
+    "staleness_max_s": Quantity("staleness (max)", SECONDS, title="highest staleness", axis="s"),
+    "staleness_steps_mean": Quantity("staleness (mean)", title="mean staleness", axis="local steps"),
+    "staleness_steps_max": Quantity("staleness (max)", title="highest staleness", axis="local steps"),
+    "outages": Quantity("outages", COUNT, "outages"),
+    "exchanges_lost": Quantity("exchanges lost", COUNT, "outages", "exchanges lost"),
+    "away_s": Quantity("away", SECONDS, "outages", "away in all", axis="s"),
+    "loss": Quantity("loss", COUNT, "loss", is_final=True),
+    "accuracy": Quantity("accuracy", SHARE, "accuracy", axis="%", is_final=True),
+    "consensus_distance": Quantity(
+        "consensus distance",
+        COUNT,
+        "consensus distance",
+        heading="consensus",
+        axis="$\\Vert \\pi X \\Vert_F^2$",
+        is_final=True,
+    ),
+}
+"""The numbers of a summary by key, in the order in which people look at them."""
+
+DETAILS: Final[Mapping[str, str]] = {
+    "per_rank": "the same, rank by rank",
+    "peak_memory_by_kind": "what the fullest rank holds at its peak",
+    "collectives": "what collectives took",
+    "failed": "why the run failed",
+}
+"""What a summary has beside numbers."""
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -46,18 +161,35 @@ def resolved(values: tuple[float, ...], half_width: float) -> tuple[str, ...]:
 
 
 def quantity(key: str, value: float | None) -> str:
-    """A summary's value with the unit that its key names: seconds, bytes, events a second, a share in percent."""
+    """A summary's value with its unit: seconds, bytes, events a second, a share in percent."""
     if value is None or not isfinite(value):
         return MISSING
-    if key.endswith("_per_s"):
-        return f"{number(value)} /s"
-    if any(word in key for word in _SHARES):
+    unit = unit_of(key)
+    if unit == SHARE:
         return percent(value, signed=False)
-    if "bytes" in key or "memory" in key:
-        return with_unit(value, "B")
-    if key.endswith("_s"):
-        return with_unit(value, "s")
+    if unit in (BYTES, SECONDS):
+        return with_unit(value, unit)
+    if unit == PER_SECOND:
+        return f"{number(value)} /s"
     return f"{int(value):,}" if float(value).is_integer() else number(value)
+
+
+def beside_words(key: str, value: float) -> str:
+    """A summary's value where the words beside it say already what happens a second."""
+    return number(value) if unit_of(key) == PER_SECOND else quantity(key, value)
+
+
+def unit_of(key: str) -> str:
+    """The unit of a summary's key; of one that is not in the table, as a user's module may have, read off its name."""
+    if key in QUANTITIES:
+        return QUANTITIES[key].unit
+    if key.endswith("_per_s"):
+        return PER_SECOND
+    if any(word in key for word in _SHARES):
+        return SHARE
+    if "bytes" in key or "memory" in key:
+        return BYTES
+    return SECONDS if key.endswith("_s") else COUNT
 
 
 def relative_error(simulated: float | None, measured: float | None) -> float | None:

@@ -1,4 +1,7 @@
-"""Writing so that a failure leaves nothing half written: to a temporary place first, then moved."""
+"""Writing so that a failure leaves nothing half written: to a temporary place first, then moved.
+
+The temporary place lies beside the final one, since only within one file system a move is done at once.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as place:
-        temporary = Path(place) / path.name
+    with _beside(path) as place:
+        # A file of the same name in a directory of its own: writers that look at the suffix see the right one.
+        temporary = place / path.name
         yield temporary
         os.replace(temporary, path)
 
@@ -27,6 +30,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_directory(path: Path, last: str) -> Iterator[Path]:
     """A temporary directory whose files are moved into `path` when the block ends without an error.
+
+    Files of other names that are in `path` already are kept.
 
     Args:
         path: made if it is not there.
@@ -37,12 +42,34 @@ def whole_directory(path: Path, last: str) -> Iterator[Path]:
     """
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path}: expected a directory to write to, found a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
+    with _beside(path) as temporary:
         yield temporary
         path.mkdir(exist_ok=True)
         for each in sorted(temporary.iterdir(), key=lambda each: (each.name == last, each.name)):
             os.replace(each, path / each.name)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A temporary directory that takes the place of `path`, and of all that was in it, when the block ends well.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with _beside(path) as temporary:
+        yield temporary
+        temporary.chmod(0o755)  # a temporary directory is for its owner only
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """An empty directory beside `path`, which is removed in the end if it is still there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
     finally:
-        shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -16,7 +16,7 @@ import networkx as nx
 
 import topologies
 from schedules.platform.tables import Link, NetworkTable
-from schedules.result import LinkRow
+from schedules.record.files import LinkRow
 from simulator.network.calls import CallAt
 from simulator.network.flows import Flow, Route
 from simulator.network.links import checked_link

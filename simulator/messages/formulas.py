@@ -13,7 +13,7 @@ from schedules.driving.driver import Running
 from schedules.operations import Operation
 from schedules.platform.tables import PlatformTable
 from schedules.platform.transports import TRANSPORTS
-from schedules.result import LinkRow
+from schedules.record.files import LinkRow
 from simulator.messages.fabric import Fabric, Levels
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from schedules.driving.driver import Running
 from schedules.errors import ProgramError
 from schedules.operations import Receive
+from schedules.record.files import LinkRow
 from schedules.record.ledger import Ledger
 from schedules.record.memory import in_flight
-from schedules.result import LinkRow
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 from simulator.messages.fabric import Fabric

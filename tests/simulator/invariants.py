@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from analysis.measures.explanation import explain_result
+from analysis.measures.explanation import explain_run
 from schedules.operations import COLLECTIVES
 from schedules.result import Result
 
@@ -29,7 +29,7 @@ def check(result: Result) -> None:
     check_links(result)
     check_memory(result)
     check_lost(trace, result.scenario.platform.faults)
-    path = explain_result(result).path
+    path = explain_run(result).path
     assert (path is None) == trace.empty
     if path is not None:
         assert path.length_ns == makespan

@@ -16,7 +16,8 @@ import pytest
 
 from schedules.driving.replay import Replay
 from schedules.errors import DivergenceError, ScheduleError
-from schedules.result import Result, write_parquet
+from schedules.record.files import write_parquet
+from schedules.result import Result, load_run
 from schedules.scenario import ScenarioError, load
 from schedules.setup import Setup
 from simulator.run import build_world, simulate
@@ -314,9 +315,17 @@ def test_an_edited_trace_on_disk_diverges(tmp_path: Path) -> None:
     result = run("gossip")
     directory = result.save(tmp_path / "run")
     trace = edited("Exchange", "tag", 777)(trace_of(result))
-    write_parquet(trace, directory / "trace.parquet", result.run_info())
+    write_parquet(trace, directory / "trace.parquet", result.info)
     with pytest.raises(DivergenceError, match="tag=777"):
         simulate(tables("gossip"), replay=directory)
+
+
+def test_a_run_is_followed_as_its_directory_is(tmp_path: Path) -> None:
+    result = run("gossip")
+    for followed in (result, load_run(result.save(tmp_path / "run"))):
+        assert np.array_equal(simulate(tables("gossip"), replay=followed).parameters, result.parameters)  # type: ignore[arg-type]
+        with pytest.raises(ScenarioError, match="expected a result of this scenario with its trace, found another"):
+            simulate(tables("gossip"), replay=followed, overrides={"optimizer.learning_rate": 0.2})
 
 
 def test_no_trace_is_an_error(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from schedules.operations import AllReduce, Compute, Program, Until
 from schedules.platform.collective_times import seconds
 from schedules.platform.tables import PlatformTable
 from schedules.record.ledger import Account, Ledger
+from schedules.record.summary import summarise
 from schedules.record.trace import COLUMNS, Recorder
-from schedules.result import Result, summarise
+from schedules.result import Result
 from schedules.scenario import Duration, load
 from schedules.setup import Setup
 from schedules.training.state import Model
@@ -261,7 +262,8 @@ def test_a_summary_does_not_need_the_trace(tables: Tables) -> None:
 def summary_from_trace(result: Result) -> Mapping[str, Any]:
     assert result.trace is not None
     workers = result.scenario.topology.workers
-    return summarise(result.scenario, from_trace(result.trace, workers), int(result.trace["end_ns"].max()))
+    ledger, end_ns = from_trace(result.trace, workers), int(result.trace["end_ns"].max())
+    return summarise(ledger, end_ns, batch_size=result.scenario.workload.batch_size)
 
 
 @few

@@ -77,7 +77,7 @@ def test_the_trace_of_another_scenario_is_refused(simulated: World, measured: Wo
 def test_a_replay_that_cannot_follow_says_where(simulated: World, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    from schedules.result import read_trace, write_parquet
+    from schedules.record.files import read_trace, write_parquet
 
     directory = simulated({}).save(tmp_path / "run")
     trace, info = read_trace(directory)

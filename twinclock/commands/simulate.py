@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from analysis.measures.explanation import explain_result
+from analysis.measures.explanation import explain_run
 from schedules.scenario import load
 from simulator.run import simulate as run
 from twinclock.options import PATH, Changes, changes_options, json_option, replay_option, scenario_argument
@@ -34,4 +34,4 @@ def simulate(scenario: Path, changes: Changes, out: Path | None, replay: Path | 
     resolved = load(scenario, changes.overrides())
     check_run_directory(out)
     result = run(resolved, replay=replay)
-    show(result, out and result.save(out), as_json=as_json, explanation=explain_result(result))
+    show(result, out and result.save(out), as_json=as_json, explanation=explain_run(result))

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.measures.critical_path import critical_path
 from analysis.measures.delays import delays
-from analysis.measures.explanation import explain_result
+from analysis.measures.explanation import explain_run
 from schedules.driving.coordinator import Coordinator
 from schedules.operations import Barrier, Compute, Payload, Receive, Send, Start
 from schedules.record.trace import Recorder
@@ -246,7 +246,7 @@ def test_messages_in_order_lead_to_the_one_that_blocked_them():
 
 def test_an_explanation_of_a_run_agrees_with_its_path():
     result = simulate(scenario(**PROGRAMS["d-psgd"], **NETWORKS["racks"]))
-    explanation = explain_result(result)
+    explanation = explain_run(result)
     assert explanation.path.length_ns == path_of(result).length_ns
     assert sum(part["share"] for part in explanation.parts) == pytest.approx(1)
     assert explanation.links[0]["link"].startswith(("host", "rack"))

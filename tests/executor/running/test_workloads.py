@@ -11,7 +11,7 @@ import torch
 from executor import Ranks
 from executor.calibration.calibrate import measure
 from executor.running.modules import FlatModule
-from schedules.result import read_trace
+from schedules.record.files import read_trace
 from schedules.scenario import ScenarioError, load
 from tests.executor.conftest import scenario
 

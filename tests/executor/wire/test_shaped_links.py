@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks._shaped_hosts import Hosts, Wires, why_not
 from benchmarks.shaped_links import fit_link, toml
-from schedules.result import read_trace
+from schedules.record.files import read_trace
 from simulator import simulate
 from tests.executor.wire.shared_uplink import ROUNDS
 

@@ -4,7 +4,19 @@ from math import inf, nan
 
 import pytest
 
-from schedules.record.quantities import number, percent, quantity, relative_error, resolved, with_unit
+from schedules.record.quantities import (
+    DETAILS,
+    QUANTITIES,
+    beside_words,
+    number,
+    percent,
+    quantity,
+    relative_error,
+    resolved,
+    unit_of,
+    with_unit,
+)
+from simulator import simulate
 
 
 @pytest.mark.parametrize(
@@ -76,3 +88,56 @@ def test_quantity_reads_the_unit_off_the_key(key, value, text):
 )
 def test_relative_error(simulated, measured, error):
     assert relative_error(simulated, measured) == (error if error is None else pytest.approx(error))
+
+
+RUNS = {
+    "numeric": {"workload.problem": "quadratic"},
+    "faults": {
+        "workload.parameters": 100,
+        "platform.faults": {"outages": [{"rank": 1, "at": "20 ms", "back": "40 ms"}]},
+    },
+    "precision": {"workload.parameters": 100, "run.until": "precision", "run.precision": 0.5},
+    "collectives": {"workload.parameters": 100, "schedule.program": "all-reduce"},
+}
+"""What each adds to a summary; measured runs are looked at in `tests/worlds/test_summaries.py`."""
+
+
+@pytest.mark.parametrize("overrides", RUNS.values(), ids=RUNS)
+def test_whatever_a_summary_says_has_words_and_a_unit(overrides):
+    tables = {
+        "schedule": {"program": "gossip", "gradients": 8},
+        "topology": {"graph": "ring", "workers": 3},
+        "platform": {"gradient": {"mean": "10 ms", "cv": 0.1, "distribution": "lognormal"}},
+    }
+    summary = simulate(tables, overrides=overrides).summary
+    assert set(summary) <= {*QUANTITIES, *DETAILS}
+    assert {key for key, value in summary.items() if not isinstance(value, int | float | None)} <= set(DETAILS)
+
+
+def test_the_units_of_the_table_are_those_that_the_keys_name(monkeypatch):
+    told = {key: unit_of(key) for key in QUANTITIES}
+    monkeypatch.setattr("schedules.record.quantities.QUANTITIES", {})
+    assert {key: unit_of(key) for key in told} == told
+
+
+def test_what_no_table_knows_is_read_off_its_name():
+    assert quantity("module_warm_up_s", 0.5) == "500 ms"
+    assert quantity("module_accuracy", 0.5) == "50.0 %"
+
+
+def test_beside_words_that_say_a_second_the_unit_is_left_out():
+    assert beside_words("gradients_per_s", 397.45) == "397.4"
+    assert beside_words("makespan_s", 0.4026) == "402.6 ms"
+
+
+@pytest.mark.parametrize(
+    ("key", "label", "of_a_run"),
+    [
+        ("gradients_per_s", "throughput (gradients/s)", "throughput"),
+        ("utilization_compute", "compute utilization (%)", "compute utilization"),
+        ("loss", "loss", "final loss"),
+        ("consensus_distance", "consensus distance $\\Vert \\pi X \\Vert_F^2$", "final consensus distance"),
+    ],
+)
+def test_what_figures_and_reports_call_a_number(key, label, of_a_run):
+    assert (QUANTITIES[key].label, QUANTITIES[key].of_a_run) == (label, of_a_run)

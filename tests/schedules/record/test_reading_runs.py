@@ -2,14 +2,24 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from analysis import load_run
+from schedules.record import files
 from schedules.record.trace import COLUMNS
+from simulator import simulate
 from tests.analysis.fake_runs import exchange, gossip_trace, gradient, series_of, trace_of, write_run
 from topologies import build
 from topologies.files import save
+
+SMALL = {
+    "schedule": {"program": "gossip", "gradients": 5},
+    "topology": {"graph": "ring", "workers": 3},
+    "platform": {"gradient": {"mean": "10 ms"}},
+    "workload": {"problem": "quadratic", "dtype": "float64", "options": {"dimension": 4}},
+}
 
 
 @pytest.fixture
@@ -22,7 +32,7 @@ def test_a_run_comes_back(tmp_path):
     run = load_run(write_run(tmp_path / "run", trace, series=series_of(trace)))
     assert run.world == "simulated"
     assert run.gradient_s == 0.01
-    assert run.scenario["topology"] == {"graph": "ring", "workers": 4}
+    assert run.tables["topology"] == {"graph": "ring", "workers": 4}
     assert run.summary["gradients"] == 12
     assert run.trace.columns.tolist() == list(COLUMNS)
     assert run.trace["end_ns"].tolist() == trace["end_ns"].tolist()
@@ -138,3 +148,76 @@ def test_a_trace_of_another_run_is_noticed(run_dir, tmp_path):
     (run_dir / "trace.parquet").write_bytes((other / "trace.parquet").read_bytes())
     with pytest.raises(ValueError, match=r"trace.parquet: expected seed 0 as in run.json, found 4"):
         _ = load_run(run_dir).trace
+
+
+def test_what_an_older_trace_lacks_has_what_stands_in_for_it(run_dir):
+    older = trace_of(gradient(0, 0, 100)).drop(columns=["read_ns", "steps_behind"])
+    older.to_parquet(run_dir / "trace.parquet")
+    trace = load_run(run_dir).trace
+    assert trace.columns.tolist() == list(COLUMNS)
+    assert trace[["read_ns", "steps_behind"]].to_numpy().tolist() == [[-1, -1]]
+
+
+def test_a_column_that_comes_later_is_one_line_here_and_one_there(run_dir, monkeypatch):
+    later = {**files.STANDS_IN, "trace": {"target": "x", "due_ns": -1}}
+    monkeypatch.setattr(files, "COLUMNS", (*COLUMNS, "target", "due_ns"))
+    monkeypatch.setattr(files, "STANDS_IN", later)
+    monkeypatch.setattr(files, "_TEXTS", {*files._TEXTS, "target"})
+    trace = load_run(run_dir).trace
+    assert trace.columns.tolist() == [*COLUMNS, "target", "due_ns"]
+    assert trace[["target", "due_ns"]].to_numpy().tolist() == [["x", -1]]
+
+
+def test_what_an_older_run_does_not_say_of_itself(run_dir):
+    content = json.loads((run_dir / "run.json").read_text())
+    for key in ("host", "versions", "started", "command"):
+        del content[key]
+    (run_dir / "run.json").write_text(json.dumps(content))
+    summary = json.loads((run_dir / "summary.json").read_text())
+    del summary["per_rank"]
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    run = load_run(run_dir)
+    assert [run.info[key] for key in ("host", "versions", "started", "command")] == [{}, {}, None, ""]
+    assert run.summary["per_rank"] == {}
+
+
+def test_whatever_stands_in_is_neither_essential_nor_unknown():
+    assert set(files.STANDS_IN["trace"]) <= set(COLUMNS)
+    assert not set(files.STANDS_IN["run.json"]) & set(files._KEYS["run.json"])
+
+
+def test_a_run_in_memory_and_the_same_on_disk_say_the_same(tmp_path):
+    made = simulate(SMALL)
+    read = load_run(made.save(tmp_path / "run"))
+    assert (read.directory, made.directory) == (tmp_path / "run", None)
+    assert (read.world, read.summary, read.info) == (made.world, made.summary, made.info)
+    assert (read.tables, read.seed, read.gradient_s) == (made.tables, 0, 0.01)
+    assert read.fingerprint == made.fingerprint == made.scenario.fingerprint()
+    assert read.scenario == made.scenario
+    for name in ("trace", "memory", "series", "links"):
+        pd.testing.assert_frame_equal(getattr(read, name), getattr(made, name))
+    assert np.array_equal(read.parameters, made.parameters)
+    assert sorted(read.network.edges) == sorted(made.network.edges)
+
+
+def test_a_run_that_was_read_can_be_written_again(tmp_path):
+    read = load_run(simulate(SMALL).save(tmp_path / "run"))
+    again = read.save(tmp_path / "again")
+    assert {each.name: each.read_bytes() for each in again.iterdir()} == {
+        each.name: each.read_bytes() for each in (tmp_path / "run").iterdir()
+    }
+
+
+def test_a_trace_that_nobody_kept_is_missed_where_there_must_be_one():
+    made = simulate({**SMALL, "run": {"trace": False}})
+    assert made.trace is None
+    with pytest.raises(ValueError, match="expected a run with its trace"):
+        _ = made.kept_trace
+
+
+def test_parameters_cut_short(tmp_path):
+    directory = simulate(SMALL).save(tmp_path / "run")
+    path = directory / "parameters.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"parameters.npy: expected a whole array"):
+        _ = load_run(directory).parameters

@@ -14,7 +14,8 @@ import pytest
 from schedules.clocks import Clocks
 from schedules.operations import Await, Cancel, Compute, Exchange, Payload, Program, Receive, Send, Start, Until
 from schedules.record.memory import in_flight
-from schedules.result import Result, summarise
+from schedules.record.summary import summarise
+from schedules.result import Result
 from schedules.scenario import communication_graph, load
 from schedules.setup import Setup
 from schedules.worker import Worker
@@ -268,7 +269,9 @@ def test_peaks_are_those_of_the_trace_however_often_it_is_folded(program: str, s
     for number in range(1, 200):
         world.alarm(number * (0.1 + 0.02 * seed), lambda _: fold(world.ledger, num_kept))
     world.run()
-    summary = summarise(setup.scenario, world.ledger, round(traced.summary["makespan_s"] * 1e9))
+    summary = summarise(
+        world.ledger, round(traced.summary["makespan_s"] * 1e9), batch_size=setup.scenario.workload.batch_size
+    )
     assert summary == {key: traced.summary[key] for key in summary}
     assert len(num_kept) == 199
     assert max(num_kept) <= 5 * 4 * 10  # five ranks, four kinds, few levels

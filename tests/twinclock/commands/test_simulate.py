@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.measures.explanation import explain_result
+from analysis.measures.explanation import explain_run
 from schedules.operations import Receive
 from simulator import simulate
 from twinclock.printing.tables import print_json
@@ -89,7 +89,7 @@ def test_json_is_the_summary(scenario, run):
         "seed": 0,
         "fingerprint": expected.scenario.fingerprint(),
         "summary": expected.summary,
-        "explanation": explain_result(expected).record(),
+        "explanation": explain_run(expected).record(),
         "out": None,
         "files": [],
     }

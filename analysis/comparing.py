@@ -7,9 +7,10 @@ from os import PathLike
 from pathlib import Path
 
 from analysis.comparison import Comparison, contrast, setting_differences
-from analysis.frames import WORLDS, Run, load_run
 from analysis.report.caveats import caveats
 from analysis.report.page import write_report
+from schedules.record.files import WORLDS
+from schedules.result import Result, load_run
 
 
 def compare(
@@ -38,13 +39,13 @@ def compare(
     return replace(comparison, files=write_report(comparison, Path(out_dir)))
 
 
-def _check(simulated: Run, measured: Run) -> None:
+def _check(simulated: Result, measured: Result) -> None:
     for run, world in zip((simulated, measured), WORLDS, strict=True):
         if run.world != world:
-            raise ValueError(f"{run.directory / 'run.json'}: expected a {world} run, found a {run.world} one")
-    ours, theirs = simulated.info["fingerprint"], measured.info["fingerprint"]
+            raise ValueError(f"{run.directory}/run.json: expected a {world} run, found a {run.world} one")
+    ours, theirs = simulated.fingerprint, measured.fingerprint
     if ours != theirs:
-        differences = setting_differences(simulated.scenario, measured.scenario).to_dict("records")
+        differences = setting_differences(simulated.tables, measured.tables).to_dict("records")
         listed = "; ".join(f"{row['setting']}: {row['simulated']} and {row['measured']}" for row in differences)
         raise ValueError(
             f"{simulated.directory} and {measured.directory}: expected two runs of one scenario, found fingerprints "

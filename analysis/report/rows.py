@@ -1,0 +1,141 @@
+"""Rows of a report's tables and the words in their cells."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+from typing import Any, Final, TypedDict
+
+from analysis.comparison import Comparison
+from analysis.measures.metrics import PARTS
+from schedules.record.kinds import COMPUTE
+from schedules.record.quantities import MISSING, QUANTITIES, number, percent, quantity, with_unit
+
+Record = dict[Any, Any]
+"""A row of one of the comparison's tables, by column."""
+
+Cells = dict[str, str]
+"""Texts to stand in a row, by the names that the template has for them."""
+
+
+class Group(TypedDict):
+    """The rows of one kind of operation."""
+
+    kind: str
+    rows: list[Cells]
+
+
+class Compared(TypedDict):
+    """A row with what both runs say, and whether that differs."""
+
+    name: str
+    simulated: str
+    measured: str
+    differs: bool
+
+
+_QUANTITIES: Final = {
+    "count": "count",
+    "duration_s": "duration",
+    "transfer_s": "transfer",
+    "waiting_s": "waiting",
+    "bytes": "bytes",
+}
+_QUANTITIES_OF_COMPUTE: Final = {"transfer_s": "running", "waiting_s": "queueing"}
+_TILES: Final = ("gradients_per_s", "makespan_s", "utilization_compute", "staleness_mean", "loss")
+_GOOD: Final = 0.02
+_BAD: Final = 0.10
+
+
+def _class(error: float | None) -> str:
+    if error is None or not isfinite(error):
+        return ""
+    return "good" if abs(error) <= _GOOD else "bad" if abs(error) > _BAD else "fair"
+
+
+def tiles(comparison: Comparison) -> list[Cells]:
+    """The errors that people look at first."""
+    rows = {row["key"]: row for row in comparison.summary.to_dict("records")}
+    return [
+        {"name": QUANTITIES[key].of_a_run, "error": percent(rows[key]["error"]), "class": _class(rows[key]["error"])}
+        for key in _TILES
+        if key in rows and isfinite(rows[key]["error"])
+    ]
+
+
+def summary_row(row: Record) -> Cells:
+    """A number of the summary in both worlds, and its error."""
+    return {
+        "key": row["key"],
+        "simulated": quantity(row["key"], row["simulated"]),
+        "measured": quantity(row["key"], row["measured"]),
+        "error": percent(row["error"]),
+        "class": _class(row["error"]),
+    }
+
+
+def operation_groups(comparison: Comparison) -> list[Group]:
+    """One group a kind, with a row for every quantity that says something new."""
+    groups: list[Group] = []
+    for kind, rows in comparison.operations.groupby("kind", sort=True):
+        names = _QUANTITIES | (_QUANTITIES_OF_COMPUTE if str(kind).startswith(COMPUTE) else {})
+        told = _told_apart(rows.to_dict("records"))
+        shown = [summary_row({**row, "key": row["quantity"]}) | {"name": names[row["quantity"]]} for row in told]
+        groups.append({"kind": str(kind), "rows": shown})
+    return groups
+
+
+def _told_apart(rows: list[Record]) -> list[Record]:
+    """Without transfer or waiting where it is the whole duration in both worlds."""
+    values = {row["quantity"]: (row["simulated"], row["measured"]) for row in rows}
+    whole = values.get("duration_s")
+    return [
+        row for row in rows if row["quantity"] in ("count", "duration_s", "bytes") or values[row["quantity"]] != whole
+    ]
+
+
+def distance_row(row: Record) -> Cells:
+    """How far two distributions of staleness lie apart."""
+    numbers = ("simulated_mean", "measured_mean", "wasserstein_1", "kolmogorov_smirnov")
+    return {"applied": row["applied"], **{name: number(row[name], 3) for name in numbers}}
+
+
+def shares_of_time(comparison: Comparison) -> list[Cells]:
+    """Shares of the makespan, mean over ranks."""
+    rows = []
+    for part in PARTS:
+        simulated, measured = (
+            float(table[f"{part}_ns"].sum() / table["makespan_ns"].sum()) for table in comparison.breakdowns.values()
+        )
+        difference = f"{100 * (simulated - measured):+.1f} points"
+        shares = {"simulated": percent(simulated, signed=False), "measured": percent(measured, signed=False)}
+        rows.append({"part": part, **shares, "difference": difference})
+    return rows
+
+
+def environment(comparison: Comparison) -> list[Compared]:
+    """Rows name, simulated, measured, and whether they differ."""
+    rows = [_environment_row(name, comparison) for name in ("seed", "fingerprint", "started")]
+    rows.append(_row("gradient time", *(with_unit(run.gradient_s, "s") for run in comparison.runs.values())))
+    for table in ("host", "versions"):
+        tables = [run.info[table] for run in comparison.runs.values()]
+        rows += [
+            _row(key, *(text(each.get(key)) for each in tables)) for key in dict.fromkeys([*tables[0], *tables[1]])
+        ]
+    return rows
+
+
+def _environment_row(name: str, comparison: Comparison) -> Compared:
+    return _row(name, *(text(run.info.get(name)) for run in comparison.runs.values()))
+
+
+def _row(name: str, simulated: str, measured: str) -> Compared:
+    differs = simulated != measured and name != "started"
+    return {"name": name, "simulated": simulated, "measured": measured, "differs": differs}
+
+
+def text(value: object) -> str:
+    """A value of a run's description, for people."""
+    if value is None:
+        return MISSING
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,184 @@
+"""The sections of a report and their figures: one table that the template loops over.
+
+A further figure is one entry here, with the function that draws it in a file of `analysis/figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from analysis.comparison import Comparison
+from analysis.figures.bars import breakdown_bars, curves, readable_window, staleness_bars, timeline
+from analysis.figures.graph import graph_figure
+from analysis.figures.memory import memory_curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from schedules.result import Result
+
+Build = Callable[[Comparison], "Figure | None"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the report.
+
+    Attributes:
+        name: of its files, `NAME.png` and `NAME.svg`.
+        build: draws it; returns None where the two runs have nothing to show.
+        caption: below it. Neighbours with the same caption share it.
+        world: whose it is, where every world has one of its own: it stands over the figure, in the world's colour.
+        css: class of the element in the page, for one that is not as wide as the page.
+    """
+
+    name: str
+    build: Build
+    caption: str
+    world: str = ""
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report under a heading of its own.
+
+    Attributes:
+        name: its anchor.
+        title: its heading.
+        drawings: its figures.
+        above, below: templates in `templates/tables` that stand above and below the figures; "": none.
+    """
+
+    name: str
+    title: str
+    drawings: tuple[Drawing, ...] = ()
+    above: str = ""
+    below: str = ""
+
+    def is_shown(self, figures: Collection[str]) -> bool:
+        """Whether there is anything to show: tables below figures only explain these."""
+        return bool(self.above) or any(each.name in figures for each in self.drawings)
+
+    def drawn(self, figures: Collection[str]) -> list[tuple[str, str, list[Drawing]]]:
+        """The figures that there are, those that share a caption together: caption, class, and the figures."""
+        there = (each for each in self.drawings if each.name in figures)
+        groups = groupby(there, key=lambda each: (each.caption, each.css))
+        return [(caption, css, list(group)) for (caption, css), group in groups]
+
+
+def _timeline(comparison: Comparison) -> Figure:
+    traces = {world: run.kept_trace for world, run in comparison.runs.items()}
+    return timeline(traces, readable_window(traces, comparison.simulated.gradient_s))
+
+
+def _network(comparison: Comparison) -> Figure | None:
+    """The network with its links coloured by utilisation, where the run knows them and they carried anything."""
+    run = comparison.simulated
+    if run.network is None or run.links is None or not (run.links["carried_bytes"] > 0).any():
+        return None
+    return graph_figure(run.network, run.links)
+
+
+def _memory(run: Result) -> Figure | None:
+    return None if run.memory is None else memory_curve(run.memory)
+
+
+def _curves(comparison: Comparison) -> Figure | None:
+    series = {world: run.series for world, run in comparison.runs.items()}
+    return curves({world: each for world, each in series.items() if each is not None})
+
+
+_MEMORY: Final = "What a program holds over time, by kind of buffer: of the rank that holds most."
+
+SECTIONS: Final = (
+    Section("summary", "Summary", above="summary"),
+    Section(
+        "timeline",
+        "Timeline",
+        (
+            Drawing(
+                "timeline",
+                _timeline,
+                "The beginning of both runs on one time axis. In every lane, computations are above and communications "
+                "below; sand is waiting for a participant, the other colours are data moving.",
+            ),
+        ),
+    ),
+    Section("operations", "Operations", above="operations"),
+    Section(
+        "breakdown",
+        "Where the time went",
+        (
+            Drawing(
+                "breakdown",
+                lambda comparison: breakdown_bars(comparison.breakdowns),
+                "A moment counts as compute while the rank computes, else as transfer while data moves to or from it, "
+                "else as waiting while it is blocked in a communication, else as idle. The parts add up to the "
+                "makespan exactly; transfers hidden behind computation do not show.",
+            ),
+        ),
+        above="breakdown",
+    ),
+    Section(
+        "why",
+        "Why it took that long",
+        (
+            Drawing(
+                "network",
+                _network,
+                "Utilisation of the links in the simulation: bytes carried over what the bandwidth allows in the "
+                "makespan. Where two lines join two nodes, traffic keeps to the right; thin grey links carried "
+                "nothing.",
+                css="drawing",
+            ),
+        ),
+        above="path",
+        below="busiest",
+    ),
+    Section(
+        "memory",
+        "Memory",
+        (
+            Drawing("memory", lambda comparison: _memory(comparison.simulated), _MEMORY, world="simulated"),
+            Drawing("memory_measured", lambda comparison: _memory(comparison.measured), _MEMORY, world="measured"),
+        ),
+    ),
+    Section(
+        "staleness",
+        "Staleness",
+        (
+            Drawing(
+                "staleness",
+                lambda comparison: staleness_bars(comparison.staleness),
+                "How many versions of its own parameters a worker wrote between reading them for a contribution and "
+                "applying that contribution.",
+            ),
+        ),
+        below="distances",
+    ),
+    Section(
+        "curves",
+        "Learning curves",
+        (
+            Drawing(
+                "curves",
+                _curves,
+                "Against the clock of each run. Consensus distance is the sum over workers of the squared distance to "
+                "their mean.",
+            ),
+        ),
+    ),
+    Section("calibration", "The calibration that would mend it", above="calibration"),
+    Section("environment", "Environment", above="environment"),
+    Section("reproduce", "To reproduce", above="reproduce"),
+)
+"""In the order of the page, after the claim and what to know before believing it."""
+
+
+def drawings() -> tuple[Drawing, ...]:
+    """All figures that a report may have."""
+    return tuple(each for section in SECTIONS for each in section.drawings)

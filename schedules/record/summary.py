@@ -1,0 +1,104 @@
+"""The numbers that are said of every run, in either world: flat, SI units in the names.
+
+What they are called, and in which unit they are printed, is in `schedules.record.quantities`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from schedules.record.ledger import Ledger
+from schedules.record.memory import KINDS, Integers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Summary = dict[str, Any]
+"""The content of `summary.json`: numbers by name; arrays a rank under `per_rank`, what the rank that holds most holds
+then under `peak_memory_by_kind`, a row a kind of collective under `collectives`."""
+
+Collective = dict[str, Any]
+"""A row of `collectives`: `kind`, `ranks`, `bytes`, `form`, `count`, `mean_s`, `algbw`, `busbw`."""
+
+Bandwidths = Callable[[str, int, int, float], dict[str, float]]
+"""`algbw` and `busbw` of a collective in bytes/s, from its kind, number of ranks, bytes and seconds."""
+
+_WITH_BYTES = ("AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll")
+
+
+def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int) -> Summary:
+    """The summary of a run from its ledger.
+
+    Args:
+        ledger: the facts of all ranks.
+        makespan_ns: when the last stream ended.
+        batch_size: samples of one gradient.
+    """
+    makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.applied_gradients()
+    peaks = ledger.peak_memory()
+    held = peaks.sum(axis=1)
+    whole = max(makespan_ns, 1) * ledger.num_ranks
+    num_gradients = len(applied.rank)
+    per_second = num_gradients / makespan if makespan else 0.0
+    return {
+        "makespan_s": makespan,
+        "gradients": num_gradients,
+        "gradients_per_s": per_second,
+        "samples_per_s": per_second * batch_size,
+        "utilization_compute": int(totals.compute_ns.sum()) / whole,
+        "utilization_communication": int(totals.transfer_ns.sum()) / whole,
+        "idle_fraction": 1 - int(totals.busy_ns.sum()) / whole,
+        "bytes_sent": int(totals.bytes_sent.sum()),
+        "exchanges": int(totals.num_exchanges.sum()) // 2,
+        **_staleness(applied.versions, applied.steps, applied.age_ns),
+        "peak_memory_bytes": int(held.max()),
+        "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
+        "per_rank": {
+            "gradients": np.bincount(applied.rank, minlength=ledger.num_ranks).tolist(),
+            "exchanges": totals.num_exchanges.tolist(),
+            "compute_s": (totals.compute_ns / 1e9).tolist(),
+            "transfer_s": (totals.transfer_ns / 1e9).tolist(),
+            "idle_s": ((makespan_ns - totals.busy_ns) / 1e9).tolist(),
+            "waiting_s": (totals.waiting_ns / 1e9).tolist(),
+            "bytes_sent": totals.bytes_sent.tolist(),
+            "peak_memory_bytes": held.tolist(),
+        },
+    }
+
+
+def _by_kind(peak: Integers) -> dict[str, int]:
+    """What makes up the peak of a rank, in bytes."""
+    return {kind: size for kind, size in zip(KINDS, peak.tolist(), strict=True) if size}
+
+
+def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Integers) -> dict[str, float]:
+    """Of the gradients that were applied: in versions, local steps and seconds."""
+    if not len(age_ns):
+        versions_behind = steps_behind = age_ns = np.zeros(1, dtype=np.int64)
+    return {
+        "staleness_mean": float(versions_behind.mean()),
+        "staleness_p95": float(np.percentile(versions_behind, 95)),
+        "staleness_max": int(versions_behind.max()),
+        "staleness_steps_mean": float(steps_behind.mean()),
+        "staleness_steps_max": int(steps_behind.max()),
+        "staleness_mean_s": float(age_ns.mean() / 1e9),
+        "staleness_max_s": float(age_ns.max() / 1e9),
+    }
+
+
+def collectives_of(trace: pd.DataFrame, num_ranks: int, bandwidths: Bandwidths) -> list[Collective]:
+    """What collectives took, from when their last member was there: as a simulation's summary has them, one row a kind,
+    number of ranks and bytes; times in seconds, `algbw` and `busbw` in bytes/s."""
+    rows = trace[trace["op"].isin(_WITH_BYTES)]
+    members = rows["group"].map(lambda group: num_ranks if group == "all" else len(group.split(",")))
+    took = rows.assign(ranks=members, took=(rows["end_ns"] - rows["ready_ns"]) / 1e9)
+    found = []
+    for key, each in took.groupby(["op", "ranks", "bytes"], sort=True)["took"]:
+        kind, n, size = cast(tuple[str, int, int], key)
+        mean = float(each.mean())
+        row = {"kind": kind, "ranks": int(n), "bytes": int(size), "form": "measured", "count": len(each) // int(n)}
+        found.append({**row, "mean_s": mean, **bandwidths(kind, int(n), int(size), mean)})
+    return found

@@ -1,0 +1,49 @@
+"""The figures of a report are a table: a further one is an entry."""
+
+import re
+
+import analysis.report.page
+import analysis.report.sections
+from analysis import compare
+from analysis.figures.style import new_figure
+from analysis.report.sections import SECTIONS, Drawing, Section, drawings
+from tests.analysis.fake_runs import write_pair
+
+
+def test_names_are_told_apart():
+    names = [each.name for each in drawings()]
+    assert len(names) == len(set(names))
+    anchors = [each.name for each in SECTIONS]
+    assert len(anchors) == len(set(anchors))
+
+
+def test_a_further_figure_is_one_entry(tmp_path, monkeypatch):
+    def claims(comparison):
+        figure, (axes,) = new_figure(4, 1)
+        axes.set_title(f"error {comparison.error:.3f}")
+        return figure
+
+    more = Section("error", "How far off", (Drawing("error", claims, "The error, large."),))
+    for module in (analysis.report.page, analysis.report.sections):
+        monkeypatch.setattr(module, "SECTIONS", (*SECTIONS, more))
+    comparison = compare(*write_pair(tmp_path), tmp_path / "out")
+    assert {"error.png", "error.svg"} <= {path.name for path in comparison.files}
+    page = comparison.files[0].read_text()
+    assert re.search(r'<section id="error">\s*<h2>How far off</h2>', page)
+    assert "The error, large." in page
+    assert page.index("To reproduce") < page.index("How far off")
+    nothing = Section("error", "How far off", (Drawing("error", lambda _: None, "The error, large."),))
+    for module in (analysis.report.page, analysis.report.sections):
+        monkeypatch.setattr(module, "SECTIONS", (*SECTIONS, nothing))
+    again = compare(tmp_path / "sim", tmp_path / "real", tmp_path / "out")
+    assert "How far off" not in again.files[0].read_text()
+    assert not (tmp_path / "out" / "error.png").exists()
+
+
+def test_neighbours_share_a_caption():
+    (memory,) = (each for each in SECTIONS if each.name == "memory")
+    ((caption, _, both),) = memory.drawn(["memory", "memory_measured"])
+    assert [each.world for each in both] == ["simulated", "measured"]
+    ((again, _, one),) = memory.drawn(["memory_measured"])
+    assert (again, [each.world for each in one]) == (caption, ["measured"])
+    assert not memory.is_shown(["timeline"])
