@@ -316,22 +316,9 @@ COLLECTIVES = (AllReduce, ReduceScatter, AllGather, Broadcast, AllToAll, Barrier
 OPERATIONS: dict[str, type[Operation]] = {
     each.__name__: each
     for each in (
-        Compute,
-        Send,
-        Receive,
-        Exchange,
-        Meet,
-        *COLLECTIVES,
-        Start,
-        Await,
-        Until,
-        Put,
-        Take,
-        Cancel,
-        Join,
-        Leave,
+        Compute, Send, Receive, Exchange, Meet, *COLLECTIVES, Start, Await, Until, Put, Take, Cancel, Join, Leave,
     )
-}
+}  # fmt: skip
 
 
 def parse(text: str) -> Operation:

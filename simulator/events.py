@@ -18,18 +18,18 @@ import simpy
 from simulator.network.calls import CallAt, Callback
 
 
-class Ending(Protocol):
+class Due(Protocol):
     """What may be queued as it is: an operation whose end is due, or anything else with such a method."""
 
     def ended(self) -> object:
         """It is due."""
 
 
-EndAt = Callable[[int, Ending], None]
-"""`end_at(tick, ending)`: have its `ended()` called at a tick, as `CallAt` has a call made."""
+EndAt = Callable[[int, Due], None]
+"""`end_at(tick, due)`: have its `ended()` called at a tick, as `CallAt` has a call made."""
 
 
-class _Due:
+class _Call:
     """A call in the shape of an operation, so that the loop need not tell them apart."""
 
     __slots__ = ("ended",)
@@ -46,7 +46,7 @@ class _Environment(simpy.Environment):
 
     def schedule(self, event: simpy.Event, priority: Any = _NORMAL, delay: float = 0) -> None:
         """Queue an event of SimPy's own."""
-        heappush(self._queue, (self._now + delay, priority, next(self._eid), _Due(partial(_happen, event))))  # type: ignore[misc]
+        heappush(self._queue, (self._now + delay, priority, next(self._eid), _Call(partial(_happen, event))))  # type: ignore[misc]
 
 
 def _happen(event: simpy.Event) -> None:
@@ -68,18 +68,18 @@ class Events:
 
     def __init__(self) -> None:
         self.environment = _Environment()
-        queue: list[tuple[int, int, int, Ending]] = self.environment._queue  # type: ignore[assignment]
+        queue: list[tuple[int, int, int, Due]] = self.environment._queue  # type: ignore[assignment]
         numbers = self.environment._eid
         self._queue, self._numbers = queue, numbers
         self._num_dropped = 0
 
         # Closures: they are called for every event, and look nothing up. An operation is queued as it is, since a bound
         # method of each would be one more object in a queue that has to stay in the processor's cache.
-        def end_at(tick: int, ending: Ending) -> None:
-            heappush(queue, (tick, _NORMAL, next(numbers), ending))
+        def end_at(tick: int, due: Due) -> None:
+            heappush(queue, (tick, _NORMAL, next(numbers), due))
 
         def call_at(tick: int, call: Callback) -> None:
-            heappush(queue, (tick, _NORMAL, next(numbers), _Due(call)))
+            heappush(queue, (tick, _NORMAL, next(numbers), _Call(call)))
 
         self.end_at: EndAt = end_at
         self.call_at: CallAt = call_at
@@ -98,10 +98,10 @@ class Events:
         """Make every call, in their order, those that they add too."""
         environment, queue = self.environment, self._queue
         while queue:  # SimPy's `run` with its `step` written out: a sixth of the time
-            environment._now, _, _, ending = heappop(queue)
-            ending.ended()
+            environment._now, _, _, due = heappop(queue)
+            due.ended()
 
-    def take_out(self, is_meant: Callable[[int, Ending], bool]) -> list[Ending]:
+    def take_out(self, is_meant: Callable[[int, Due], bool]) -> list[Due]:
         """Take some out, by their tick and what they are, and return them in their order."""
         taken = sorted(entry for entry in self._queue if is_meant(entry[0], entry[3]))
         kept = [entry for entry in self._queue if not is_meant(entry[0], entry[3])]

@@ -19,7 +19,7 @@ from typing import Any
 from schedules.driving.board import board
 from schedules.driving.driver import Running
 from schedules.errors import DeadlockError, DeadRankError
-from simulator.events import Ending
+from simulator.events import Due
 from simulator.lost_exchanges import LostExchanges
 from simulator.messages.exchanges import Flight
 from simulator.world import World
@@ -159,15 +159,15 @@ class Failures:
 
     def _put_off(self, rank: int, back: float) -> None:
         """Whatever would resume one of its programs does so when it is back; nothing does if it never is."""
-        late = self._world.events.take_out(lambda at, ending: at <= back and _is_of(ending, rank))
-        for ending in late if back < math.inf else ():
-            assert isinstance(ending, Running)
-            ending.end_ns = int(back)
-            self._world.events.end_at(int(back), ending)
+        late = self._world.events.take_out(lambda at, due: at <= back and _is_of(due, rank))
+        for due in late if back < math.inf else ():
+            assert isinstance(due, Running)
+            due.end_ns = int(back)
+            self._world.events.end_at(int(back), due)
 
 
-def _is_of(ending: Ending, rank: int) -> bool:
+def _is_of(due: Due, rank: int) -> bool:
     """Whether an operation of this rank ends; those of daemons do not count, as these only look."""
-    if not isinstance(ending, Running) or ending.worker.rank != rank:
+    if not isinstance(due, Running) or due.worker.rank != rank:
         return False
-    return not getattr(ending.stream, "is_daemon", False)
+    return not getattr(due.stream, "is_daemon", False)

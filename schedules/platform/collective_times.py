@@ -21,7 +21,7 @@ from schedules.operations import Operation
 from schedules.platform.volumes import cost, default_algorithm
 
 
-class Way(Protocol):
+class Hop(Protocol):
     """From one rank to another; a link of the platform is one."""
 
     @property
@@ -43,7 +43,7 @@ def seconds(
     *,
     algorithm: str | None = None,
     num_nodes: int | None = None,
-    inside: Way | None = None,
+    inside: Hop | None = None,
 ) -> float:
     """What a collective of `n` ranks with `size` bytes each takes.
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from schedules.operations import AllReduce, Operation
-from schedules.platform.collective_times import Way, seconds
+from schedules.platform.collective_times import Hop, seconds
 from schedules.platform.volumes import ALGORITHMS, default_algorithm
 
 
@@ -38,7 +38,7 @@ class CollectiveSeconds(Protocol):
         *,
         algorithm: str | None = None,
         num_nodes: int | None = None,
-        inside: Way | None = None,
+        inside: Hop | None = None,
     ) -> float:
         """Seconds that a collective of `n` ranks with `size` bytes each takes."""
 
@@ -104,7 +104,7 @@ def gloo_seconds(
     *,
     algorithm: str | None = None,
     num_nodes: int | None = None,
-    inside: Way | None = None,
+    inside: Hop | None = None,
 ) -> float:
     """`schedules.platform.collective_times.seconds` with gloo's protocol."""
     if kind is not AllReduce or n == 1 or algorithm not in (None, "ring"):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import topologies
 from schedules.platform.durations import durations
 from schedules.platform.tables import NetworkTable, PlatformTable
-from schedules.result import write_parquet
+from schedules.record.files import write_parquet
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.scenario.files import LARGEST_SAMPLE, measured
 from simulator import simulate
