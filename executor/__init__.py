@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.calibration.calibrate import calibrate as calibrate
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Ranks", "calibrate", "execute"]
 
+_WHERE = {
+    "Ranks": "executor.launching.launch",
+    "calibrate": "executor.calibration.calibrate",
+    "execute": "executor.launching.launch",
+}
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> object:
     """Import the public names where they are used."""
-    if name in ("execute", "Ranks"):
-        from executor.launching import launch
-
-        return getattr(launch, name)
-    if name == "calibrate":
-        from executor.calibration.calibrate import calibrate
-
-        return calibrate
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

@@ -62,8 +62,9 @@ class FlatModule:
 
     def gradient(self, x: torch.Tensor, rank: int, step: int) -> torch.Tensor:
         """Gradient of the loss of one mini-batch at the parameters x: [num_params]. x is not written to."""
-        leaf = x.detach().requires_grad_()
+        leaf = x.detach().requires_grad_()  # the same memory, as a leaf to take the gradient at
         inputs, targets = _moved(self.training.batch(step), self.device)
+        # Not by writing x into the module: another gradient may be under way on another engine's thread.
         loss = self.training.loss(functional_call(self.module, self._parts(leaf), (inputs,)), targets)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return gradient

@@ -75,6 +75,16 @@ class Ledger:
         self._num_folded = 0
         self._passes: dict[int, tuple[int, int]] = {}
 
+    def computed(self, rank: int, start: int, end: int) -> None:
+        """Enter a computation."""
+        self.computations += pack_computation(rank, start, end)
+
+    def transferred(
+        self, rank: int, issued: int, ready: int, end: int, *, sent: int = 0, is_exchange: bool = False, held: int = 0
+    ) -> None:
+        """Enter a transfer, with the bytes that the rank has sent and those that it held meanwhile."""
+        self.transfers += pack_transfer(rank, issued, ready, end, sent, is_exchange, held)
+
     def shorten(self, rank: int, start: int, end: int, now: int) -> None:
         """A computation that was entered to its end is abandoned now, and its activations with it."""
         at = self.computations.rfind(pack_computation(rank, start, end))
