@@ -8,24 +8,31 @@ import sys
 import time
 import traceback
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TypedDict
 
+import pandas as pd
 import torch
 
 from executor import rank_report as report
-from executor.agreement.clock import EXACT, Clock, Offset, machine, measure_offset
-from executor.agreement.control import Control, connect, tell
-from executor.agreement.meetings import Desk, Meetings
+from executor.agreement.clock import EXACT, Offset, RunClock, machine, measure_offset
+from executor.agreement.control import Control, tell
+from executor.agreement.desk import Desk
+from executor.agreement.meetings import Meetings
 from executor.agreement.news import FAILED, News
-from executor.running.computing import Draw, Engines
+from executor.agreement.store import connect
+from executor.events import Agenda
+from executor.running.computing import Computing, Draw
+from executor.running.modules import FlatModule, module_model
 from executor.running.waiting import sharpen
+from executor.seat import Order, Seat
+from executor.services import Services
 from executor.wire.collectives import Collectives
+from executor.wire.edges import Edges
+from executor.wire.exchanges import Exchanges
 from executor.wire.groups import Groups, Placement, place
-from executor.wire.messages import PointToPoint
+from executor.wire.sends import Sends
 from executor.world import Stopped, World
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.replay import Replay
@@ -35,51 +42,18 @@ from schedules.platform.stragglers import pace
 from schedules.record.trace import FileRecorder
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
+from schedules.training.kernels import Kernel, numeric_kernels
+from schedules.training.numeric import NumericModel
 from schedules.worker import Worker
 
 LEAD_NS = 20_000_000
 """How far ahead the common start lies when rank 0 sets it: longer than the news of it travels."""
 
 
-@dataclass(frozen=True)
-class Seat:
-    """Where a rank sits.
-
-    Attributes:
-        rank, num_workers: which one, of how many.
-        local_rank, local_size: the same, of those on this machine.
-        host, port, prefix: of the store, and of this run in it.
-        directory: where it keeps its files.
-    """
-
-    rank: int
-    num_workers: int
-    local_rank: int
-    local_size: int
-    host: str
-    port: int
-    prefix: str
-    directory: Path
-
-    @property
-    def is_local(self) -> bool:
-        """Whether all ranks are on this machine."""
-        return self.local_size == self.num_workers
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be run: the tables of a resolved scenario, and a file with the rows to follow and their gradient
-    time."""
-
-    scenario: dict[str, Any]
-    replay: str | None = None
-    replay_gradient_s: float = 1.0
-
-
 def run_rank(order: Order, seat: Seat) -> int:
     """Run one rank. Returns the exit status of its process: 0, or 1 where the run has failed."""
     sharpen()
+    # Ranks of one machine share its cores: with torch's own threads each would ask for all of them at every gradient.
     torch.set_num_threads(1)
     control = None
     try:
@@ -87,7 +61,7 @@ def run_rank(order: Order, seat: Seat) -> int:
         control = Control(
             lambda: connect(seat.host, seat.port, seat.prefix), seat.rank, seat.num_workers, scenario.execution.timeout
         )
-        Run(order, scenario, seat, control).run()
+        RankRun(order, scenario, seat, control).run()
     except Stopped:
         return 1
     except Exception as error:
@@ -113,26 +87,45 @@ def _place(trace: TracebackType | None) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}\n  " if frames else ""
 
 
-class Run:
-    """The parts of one rank, put together. (`executor.world.Services`)"""
+class Introduction(TypedDict):
+    """What a rank tells the others of itself at the set-up."""
+
+    machine: str
+    streams: list[str]
+    initial: int
+
+
+class RankRun:
+    """The parts of one rank, put together."""
 
     def __init__(self, order: Order, scenario: Scenario, seat: Seat, control: Control) -> None:
         self.scenario, self.seat, self.control = scenario, seat, control
-        self.clock = Clock()
+        self.clock = RunClock()
+        self.agenda = Agenda(self.clock)
+        # Before anything waits for another rank: if that one has failed, this one hears of it, and its process ends.
+        control.listen(self.agenda.hear, lambda: os._exit(1))
         self.placement = place(scenario, seat.local_rank, seat.local_size)
         self.recorder = FileRecorder(report.stem(seat.directory, seat.rank)) if scenario.run.trace else None
         self.replay = _replay(order, seat.rank)
+        self.setup = Setup(
+            scenario,
+            xp=torch if scenario.is_numeric else None,
+            device=self.placement.device,
+            is_recorded=self.recorder is not None,
+        )
+        self.module: FlatModule | None = None
+        self.worker = self._worker()
+        programs = self.setup.programs(self.worker)
+        self.services = self._services()
         self.world = World(
+            self.services,
+            self.agenda,
+            control,
             gradient_ns=scenario.gradient_s * 1e9,
-            clock=self.clock,
-            control=control,
             recorder=self.recorder,
             replay=self.replay,
         )
-        control.listen(self.world.hear, lambda: os._exit(1))
-        self.module: Any = None
-        self.worker = self._worker()
-        self._provide()
+        self.world.add(self.worker, programs, daemons=(OBSERVE,))
 
     def run(self) -> None:
         """Connect, start together, run, and write the report."""
@@ -141,44 +134,50 @@ class Run:
         cpu = time.process_time()
         self.world.run()
         cpu = time.process_time() - cpu
-        after = measure_offset(self.meetings.ask_time) if not self._is_clock_shared else EXACT
+        after = measure_offset(self.services.meetings.ask_time) if not self._is_clock_shared else EXACT
         self._report(before, after, cpu)
 
     # ------------------------------------------------------------------ set-up
 
     def _worker(self) -> Worker:
-        scenario, device = self.scenario, self.placement.device
-        namespace = torch if scenario.is_numeric else None
-        setup = Setup(scenario, xp=namespace, device=device, is_recorded=self.recorder is not None)
-        model = kernels = None
-        if scenario.workload.module is not None and scenario.run.numerics:
-            from executor.running.modules import module_kernels
+        scenario, rank = self.scenario, self.seat.rank
+        if scenario.workload.module is None or not scenario.run.numerics:
+            return self.setup.worker(rank)
+        self.module, model = module_model(self.setup, rank, self.placement.device)
+        return self.setup.worker(rank, model)
 
-            self.module, model, kernels = module_kernels(setup, self.seat.rank, device)
-        self.problem: Any = self.module or setup.problem
-        worker = setup.worker(self.seat.rank, model)
-        self.kernels = kernels if kernels is not None else setup.kernels(worker)
-        self.world.add(worker, setup.programs(worker), daemons=(OBSERVE,))
-        return worker
-
-    def _provide(self) -> None:
-        seat, world, store = self.seat, self.world, self.control.store
+    def _services(self) -> Services:
+        """What runs the operations. All hand in at the agenda what is over."""
+        seat, store, ends = self.seat, self.control.store, self.agenda
+        kernels = self.setup.kernels(self.worker)
+        if self.module is not None:
+            kernels = numeric_kernels(self.module, self.worker.model, seat.rank)
+        computing = Computing(
+            self.clock,
+            ends,
+            kernels=kernels,
+            draw=self._draw(kernels),
+            device=self.placement.device,
+            pace=pace(self.scenario.platform.stragglers, self.scenario.run.seed, seat.rank),
+        )
         groups = Groups(store, self.placement, is_local=seat.is_local)
-        rank_pace = pace(self.scenario.platform.stragglers, self.scenario.run.seed, seat.rank)
-        self.engines = Engines(self.clock, world, self._draw(), self.placement.device, rank_pace, self.kernels)
-        self.messages = PointToPoint(groups, seat.rank, seat.num_workers, world)
-        self.collectives = Collectives(groups, seat.rank, seat.num_workers, world)
+        self.edges = Edges(groups, seat.rank, seat.num_workers, ends)
         if seat.rank == 0:
             coordinator = Coordinator(seat.num_workers, self.scenario.run.seed)
             Desk(store, "127.0.0.1" if seat.is_local else seat.host, seat.num_workers, coordinator)
-        self.meetings = Meetings(store, seat.rank, world)
-        world.provide(self)
+        return Services(
+            computing,
+            Exchanges(self.edges, ends),
+            Sends(self.edges, ends),
+            Collectives(groups, seat.rank, seat.num_workers, ends),
+            Meetings(store, seat.rank, ends),
+        )
 
-    def _draw(self) -> Draw | None:
+    def _draw(self, kernels: Mapping[str, Kernel] | None) -> Draw | None:
         """Durations of paced kernels; a replay follows an order and does not wait."""
         compute = self.scenario.execution.compute
-        is_real = self.kernels is not None if compute == "auto" else compute == "real"
-        if self.replay is not None or (is_real and self.kernels):
+        is_real = kernels is not None if compute == "auto" else compute == "real"
+        if self.replay is not None or (is_real and kernels):
             return None
         if is_real:
             raise ScenarioError("scenario: execution.compute: expected 'paced' for a timing-only run, found 'real'")
@@ -191,17 +190,24 @@ class Run:
 
     def _warm_up(self) -> Offset:
         """Connect everything that will be used, so that nothing of it is measured. Returns the clock's offset."""
-        control, streams = self.control, [stream.name for stream in self.world.streams]
-        told = control.gather("set-up", {"machine": machine(), "streams": streams, "initial": self._fingerprint()})
+        streams = [stream.name for stream in self.world.streams]
+        mine = Introduction(machine=machine(), streams=streams, initial=self._fingerprint())
+        told = self.control.gather("set-up", mine)
         self._check_equal([each["initial"] for each in told])
-        self._is_clock_shared = told[0]["machine"] == machine()
-        self.messages.warm_up(list(self.worker.neighbours))
+        self._is_clock_shared = told[0]["machine"] == mine["machine"]
+        self.edges.warm_up(self.worker.neighbours)
+        # A stream that not all ranks have may make no collective of everybody: to wait for its lane here is in vain.
         common = [name for name in streams if name != OBSERVE and all(name in each["streams"] for each in told)]
-        self.collectives.warm_up(common)
-        if self.problem is not None:  # what a first gradient costs (data, kernels, caches) is no gradient's time
-            model: Any = self.worker.model
-            self.problem.gradient(model.snapshot(), self.seat.rank, 0)
-        return EXACT if self._is_clock_shared else measure_offset(self.meetings.ask_time)
+        self.services.collectives.warm_up(common)
+        self._take_a_gradient()
+        return EXACT if self._is_clock_shared else measure_offset(self.services.meetings.ask_time)
+
+    def _take_a_gradient(self) -> None:
+        """What a first gradient costs (data, kernels, caches) is no gradient's time."""
+        problem, model = self.module or self.setup.problem, self.worker.model
+        if problem is not None:
+            assert isinstance(model, NumericModel)
+            problem.gradient(model.snapshot(), self.seat.rank, 0)
 
     def _fingerprint(self) -> int:
         """Of the initial parameters of the user's module."""
@@ -216,12 +222,15 @@ class Run:
             )
 
     def _start(self, offset: Offset) -> None:
-        """Agree on the start: an instant of rank 0's clock, a little ahead."""
-        told = self.control.gather("ready", None)
-        del told
+        """Agree on the start: an instant of rank 0's clock, a little ahead.
+
+        Not the end of a barrier: its news reaches the ranks at times that differ by a round trip or more.
+        """
+        self.control.gather("ready", None)
+        store = self.control.store
         if self.seat.rank == 0:
-            self.control.store.set("t0", str(time.perf_counter_ns() + LEAD_NS))
-        self.clock.start(int(self.control.store.get("t0")), offset)
+            store.set("t0", str(time.perf_counter_ns() + LEAD_NS))
+        self.clock.start(int(store.get("t0")), offset)
 
     # ------------------------------------------------------------------ afterwards
 
@@ -234,31 +243,28 @@ class Run:
             rank=self.seat.rank,
             ledger=self.worker.account.ledger,
             end_ns=max(ends, default=0),
-            collectives=self.collectives.took(),
+            collectives=self.services.collectives.took(),
             info={**_describe(self.placement), "cpu_s": cpu_s},
             t0_ns=self.clock.t0_ns or 0,
             before=before,
             after=after,
             is_clock_shared=self._is_clock_shared,
         )
-        if model.is_numeric:
-            numeric: Any = model
-            told.parameters, told.observations = numeric.parameters(), numeric.observations
+        if isinstance(model, NumericModel):
+            told.parameters, told.observations = model.parameters(), model.observations
             if self.module is not None:
-                told.evaluation = self.module.evaluate(numeric.x)
+                told.evaluation = self.module.evaluate(model.x)
         report.write(told, self.seat.directory)
 
 
 def _replay(order: Order, rank: int) -> Replay | None:
     if order.replay is None:
         return None
-    import pandas as pd
-
     rows = pd.read_parquet(order.replay, filters=[("rank", "==", rank)])
     return Replay(rows, order.replay_gradient_s)
 
 
-def _describe(placement: Placement) -> dict[str, Any]:
+def _describe(placement: Placement) -> dict[str, object]:
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
+from executor.ends import Took
 from schedules.platform.volumes import bandwidths
 from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
@@ -20,22 +21,12 @@ from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
 from schedules.result import Result
 from schedules.scenario import Scenario
+from schedules.training.numeric import Observation, series
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ENTRIES = ("computations", "transfers", "gradients", "buffers")
-
-
-class Took(NamedTuple):
-    """One collective of a rank: its lane, when it was issued and over there, the bytes that the rank sent, and those
-    that it held meanwhile."""
-
-    lane: str
-    start_ns: int
-    end_ns: int
-    sent: int
-    held: int
 
 
 @dataclass
@@ -55,9 +46,9 @@ class Report:
     ledger: Ledger
     end_ns: int
     collectives: Sequence[Took] = ()
-    observations: Sequence[Any] = ()
-    parameters: NDArray[Any] | None = None
-    info: dict[str, Any] = field(default_factory=dict)
+    observations: Sequence[Observation] = ()
+    parameters: NDArray[np.floating] | None = None
+    info: Mapping[str, object] = field(default_factory=dict)
     t0_ns: int = 0
     before: Offset = EXACT
     after: Offset = EXACT
@@ -76,7 +67,7 @@ def write(report: Report, directory: Path) -> Path:
         "rank": report.rank,
         "end_ns": report.end_ns,
         "info": report.info,
-        "clock": [report.t0_ns, vars_of(report.before), vars_of(report.after), report.is_clock_shared],
+        "clock": [report.t0_ns, astuple(report.before), astuple(report.after), report.is_clock_shared],
         "lanes": [each.lane for each in report.collectives],
         "evaluation": report.evaluation,
     }
@@ -93,11 +84,6 @@ def write(report: Report, directory: Path) -> Path:
     return path
 
 
-def vars_of(offset: Offset) -> list[int]:
-    """The fields of an offset, for JSON."""
-    return [offset.offset_ns, offset.error_ns, offset.at_ns]
-
-
 def read(directory: Path, rank: int) -> Report:
     """Inverse of `write`."""
     with np.load(stem(directory, rank).with_suffix(".npz")) as found:
@@ -110,19 +96,15 @@ def read(directory: Path, rank: int) -> Report:
     t0_ns, before, after, is_shared = told["clock"]
     took = [Took(lane, *times) for lane, times in zip(told["lanes"], arrays["collectives"].tolist(), strict=True)]
     report = Report(rank, ledger, told["end_ns"], took, info=told["info"], evaluation=told["evaluation"])
-    report.t0_ns, report.before, report.after, report.is_clock_shared = (
-        t0_ns,
-        Offset(*before),
-        Offset(*after),
-        is_shared,
-    )
+    report.t0_ns, report.is_clock_shared = t0_ns, is_shared
+    report.before, report.after = Offset(*before), Offset(*after)
     if "parameters" in arrays:
         report.parameters = arrays["parameters"]
         report.observations = list(zip(arrays["index"].tolist(), arrays["time"].tolist(), arrays["x"], strict=True))
     return report
 
 
-def merge(scenario: Scenario, directory: Path, info: Mapping[str, Any]) -> Result:
+def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Result:
     """The run from what its ranks have left in the working directory."""
     ranks = range(scenario.topology.workers)
     reports = [read(directory, rank) for rank in ranks]
@@ -141,18 +123,20 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, Any]) -> Resul
     return result
 
 
-def _told(report: Report) -> dict[str, Any]:
+def _told(report: Report) -> dict[str, object]:
     clock = describe(report.before, report.after, is_shared=report.is_clock_shared)
     return {"rank": report.rank, "clock": clock, **report.info}
 
 
 def _readies(reports: Sequence[Report]) -> list[list[int]]:
     """For each rank and each of its collectives: when the last member was there, on the rank's clock."""
+    # The members of a lane make the same collectives in the same order, so the number is a name for all of them.
     starts: dict[tuple[str, int], int] = {}
     numbered = [_numbered(report.collectives) for report in reports]
     for keys, report in zip(numbered, reports, strict=True):
         for key, took in zip(keys, report.collectives, strict=True):
             starts[key] = max(starts.get(key, 0), took.start_ns)
+    # The last start is on another rank's clock, which may be ahead of this one: nothing is ready after its end.
     return [
         [min(starts[key], took.end_ns) for key, took in zip(keys, report.collectives, strict=True)]
         for keys, report in zip(numbered, reports, strict=True)
@@ -188,6 +172,7 @@ def _trace(
     stems = [stem(directory, report.rank) for report in reports]
     trace = read_rank_files(stems, run=scenario.fingerprint(), world=MEASURED)
     ready_ns, start_ns, end_ns = (trace[name].to_numpy(copy=True) for name in ("ready_ns", "start_ns", "end_ns"))
+    # A row has no number of its lane; but of one rank no two collectives begin and end in the same nanoseconds.
     found = {
         (report.rank, took.start_ns, took.end_ns): ready
         for report, all_ready in zip(reports, readies, strict=True)
@@ -215,8 +200,6 @@ def _on_one_clock(table: pd.DataFrame, reports: Sequence[Report], times: Sequenc
 def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time."""
     import pandas as pd
-
-    from schedules.training.numeric import series
 
     result.parameters = np.stack([np.asarray(report.parameters, dtype=np.float64) for report in reports])
     problem = result.scenario.problem

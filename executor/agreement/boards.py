@@ -39,6 +39,7 @@ def _awaits(stream: Stream) -> list[list[str]]:
 
 def draw(ranks: Sequence[Sequence[Waiting]], now: int) -> str:
     """The board, with a remark where two ranks wait for each other in vain."""
+    # The picture is the driver's, which draws streams: these have what it asks of them.
     streams: Any = [_stream(Waiting(*each)) for rank in ranks for each in rank]
     return board(streams, now)
 

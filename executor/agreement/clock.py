@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +52,7 @@ def measure_offset(
         answer = ask()
         received = now()
         pings.append((received - sent, answer - (sent + received) // 2, received))
+    # The quickest, not the mean: what delays an answer delays one way more than the other, and only ever adds.
     round_trip, offset, at = min(pings)
     return Offset(offset, (round_trip + 1) // 2, at)
 
@@ -75,13 +75,19 @@ def align(times_ns: NDArray[np.int64], before: Offset, after: Offset, t0_ns: int
 
 
 def machine() -> str:
-    """What tells whether two processes share a clock: the boot of the machine."""
+    """What tells whether two processes share a clock: the boot of the machine.
+
+    Host names do not: containers of one machine have several, and two machines may have one.
+    """
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else ""
 
 
-class Clock:
-    """Nanoseconds since the common start; 0 until it has been set."""
+class RunClock:
+    """Nanoseconds since the common start; 0 until it has been set.
+
+    It may be read on any thread, and before the start: what is connected and warmed up then happens at time 0.
+    """
 
     __slots__ = ("t0_ns",)
 
@@ -95,10 +101,11 @@ class Clock:
     @property
     def now(self) -> int:
         """Nanoseconds since the start."""
+        # The start lies a little ahead when it is agreed on; until then it is 0, too.
         return 0 if self.t0_ns is None else max(0, time.perf_counter_ns() - self.t0_ns)
 
 
-def describe(before: Offset, after: Offset, *, is_shared: bool) -> dict[str, Any]:
+def describe(before: Offset, after: Offset, *, is_shared: bool) -> dict[str, object]:
     """What a run says about a rank's clock."""
     if is_shared:
         return {"is_shared": True, "residual_s": 0.0}

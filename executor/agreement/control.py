@@ -15,41 +15,30 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
-from torch.distributed import DistError, PrefixStore, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import DistError
 
 from executor.agreement import boards
 from executor.agreement.boards import Waiting
 from executor.agreement.news import DEAD, FINISHED, STUCK, News, decode
+from executor.agreement.store import A_DAY, SharedStore
 
-_A_DAY = timedelta(days=1)
+T = TypeVar("T")
 
 GRACE_S = 3.0
 """How long a rank may take to end after bad news; then its process is ended."""
 
 
-def connect(host: str, port: int, prefix: str) -> Any:
-    """A store client of one's own: a client that waits is of no use to anybody else."""
-    client = TCPStore(host, port, None, False, wait_for_workers=False)
-    return PrefixStore(prefix, client)
-
-
-def keep_store(host: str, port: int) -> Any:
-    """A store that lives as long as what is returned; port 0: any, see its attribute `port`."""
-    return TCPStore(host, port, None, True, wait_for_workers=False)
-
-
-def tell(store: Any, news: News) -> None:
-    """Tell the news, unless there are some already."""
+def tell(store: SharedStore, news: News) -> None:
+    """Tell the news, unless there are some already: a rank that is stopped fails in its own way, which is no news."""
     store.compare_set("news", "", news.encode())
 
 
 class Control:
     """One rank's part in the agreement."""
 
-    def __init__(self, connect: Callable[[], Any], rank: int, num_workers: int, timeout_s: float) -> None:
+    def __init__(self, connect: Callable[[], SharedStore], rank: int, num_workers: int, timeout_s: float) -> None:
         self.store = connect()
         self.rank, self.num_workers = rank, num_workers
         self.timeout_s = timeout_s
@@ -61,26 +50,27 @@ class Control:
         """Call `hear(news)` on another thread; after bad news, `end()` once the time of grace is over."""
 
         def wait() -> None:
-            store = self._connect()
+            store = self._connect()  # of its own: while it waits, a client answers nobody else
             while True:
                 try:
-                    store.wait(["news"], _A_DAY)
+                    store.wait(["news"], A_DAY)
                     break
                 except DistError:  # a day without news
                     continue
             news = decode(store.get("news"))
             hear(news)
             if news.kind != FINISHED:
+                # The loop ends by itself, unless it is in a call that never returns: a gloo wait, a kernel, a connect.
                 time.sleep(GRACE_S)
                 end()
 
         threading.Thread(target=wait, name="news", daemon=True).start()
 
-    def gather(self, name: str, value: Any) -> list[Any]:
-        """Everybody's value, in the order of the ranks; a barrier, too."""
+    def gather(self, name: str, value: T) -> list[T]:
+        """Everybody's value, in the order of the ranks; a barrier, too. It goes through JSON."""
         self.store.set(f"{name}/{self.rank}", json.dumps(value))
         keys = [f"{name}/{rank}" for rank in range(self.num_workers)]
-        self.store.wait(keys, _A_DAY)
+        self.store.wait(keys, A_DAY)
         return [json.loads(each) for each in self.store.multi_get(keys)]
 
     def finish(self) -> None:
@@ -115,6 +105,7 @@ class Control:
 
     def _is_silent(self, rank: int) -> bool:
         """Whether a rank has not beaten since we saw it last, a time limit ago or longer."""
+        # Beats are numbers and the time is this rank's own: a time told by another machine could not be compared.
         beat, now = self._told(f"beat/{rank}"), time.monotonic()
         seen = self._seen.get(rank)
         if seen is None or seen[0] != beat:

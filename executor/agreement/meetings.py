@@ -1,123 +1,74 @@
-"""`Meet`, and the time of day: what rank 0's process answers for all ranks over plain connections.
-
-A thread there runs the rule of `schedules.driving.coordinator`; a rank that waits for a partner is answered when there
-is one. The same connections tell the other ranks rank 0's time, by which their clocks are aligned.
-"""
+"""Meetings: `Meet`, `Leave` and `Join`, which a rank asks of the desk in rank 0's process."""
 
 from __future__ import annotations
 
-import secrets
 import threading
-import time
 from collections import deque
-from multiprocessing.connection import Client, Connection, Listener, wait
+from multiprocessing.connection import Client
 from queue import SimpleQueue
-from typing import Any
 
-from executor.wire.messages import Ends
-from schedules.driving.coordinator import Coordinator
-from schedules.driving.driver import Running
+from executor.agreement.desk import ADDRESS
+from executor.agreement.questions import Answer, Line, Question, answered, ask, introduce
+from executor.agreement.store import SharedStore
+from executor.ends import Ends, enter_transfer
+from schedules.driving.driver import Handler, Running
 from schedules.driving.replay import note_partner
-from schedules.operations import Leave, Partner
-
-_ADDRESS = "desk"
-_LOOPBACK, _EVERYWHERE = "127.0.0.1", ""
-
-
-class Desk:
-    """The coordinator's thread, in rank 0's process; `store` tells the others where it is and the key to it.
-
-    `host` is how the other ranks reach rank 0's machine: where the store is. (Its own name would not do: on many
-    machines that is the loopback to themselves.)
-    """
-
-    def __init__(self, store: Any, host: str, num_workers: int, coordinator: Coordinator) -> None:
-        key = secrets.token_bytes(32)
-        inside = host if host == _LOOPBACK else _EVERYWHERE
-        self._listener = Listener((inside, 0), backlog=num_workers, authkey=key)
-        self._num_workers = num_workers
-        self._coordinator = coordinator
-        self._issued: dict[int, int] = {}
-        self._ranks: dict[Connection, int] = {}
-        address: Any = self._listener.address
-        store.set(_ADDRESS, f"{host} {address[1]} {key.hex()}")
-        threading.Thread(target=self._work, name="desk", daemon=True).start()
-
-    def _work(self) -> None:
-        for _ in range(self._num_workers):
-            connection: Any = self._listener.accept()
-            self._ranks[connection] = connection.recv()
-        self._listener.close()
-        while self._ranks:
-            for connection in wait(list(self._ranks)):
-                self._serve(connection)
-
-    def _serve(self, connection: Any) -> None:
-        try:
-            question = connection.recv()
-            if question is None:
-                connection.send(time.perf_counter_ns())
-            else:
-                self._pair(self._ranks[connection], *question)
-        except (EOFError, OSError):
-            del self._ranks[connection]
-
-    def _pair(self, rank: int, what: str, candidates: tuple[int, ...], now: int) -> None:
-        if what == "Meet":
-            self._issued[rank] = now
-            answers = self._coordinator.arrive(rank, candidates)
-        else:
-            answers = self._coordinator.leave(rank) if what == "Leave" else self._coordinator.join(rank)
-        connections = {rank: connection for connection, rank in self._ranks.items()}
-        for each, partner in answers:
-            connections[each].send((partner, now))
+from schedules.operations import Join, Leave, Meet, Operation
 
 
 class Meetings:
-    """`Meet`, `Leave` and `Join` of one rank."""
+    """The meetings of one rank."""
 
-    def __init__(self, store: Any, rank: int, ends: Ends) -> None:
-        host, port, key = store.get(_ADDRESS).decode().split(" ")
-        self._connection: Any = Client((host, int(port)), authkey=bytes.fromhex(key))
-        self._connection.send(rank)
+    def __init__(self, store: SharedStore, rank: int, ends: Ends) -> None:
+        host, port, key = store.get(ADDRESS).decode().split(" ")
+        self._line: Line = Client((host, int(port)), authkey=bytes.fromhex(key))
+        introduce(self._line, rank)
         self._ends = ends
+        # The loop asks and a thread hears: answers to meetings come in the order of asking, those to times beside them.
         self._waiting: deque[Running] = deque()
         self._times: SimpleQueue[int] = SimpleQueue()
         threading.Thread(target=self._listen, name="meetings", daemon=True).start()
 
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """Which operations it answers, and how."""
+        return {Meet: self._meet, Leave: self._announce, Join: self._announce}
+
+    def withdraw(self, running: Running, now: int) -> None:
+        """Nothing is freed: the rank may be met yet, and its answer arrives and is dropped."""
+
     def ask_time(self) -> int:
         """Rank 0's `time.perf_counter_ns()`."""
-        self._connection.send(None)
+        ask(self._line, None)
         return self._times.get()
 
-    def issue(self, running: Running) -> bool:
-        """Handler of `Meet`."""
+    def _meet(self, running: Running) -> bool:
+        self._ends.issued(running)
+        running.hook = enter_transfer
         self._waiting.append(running)
-        self._connection.send(("Meet", running.operation.candidates, running.start_ns))
+        ask(self._line, Question("Meet", running.operation.candidates, running.start_ns))
         return False
 
-    def announce(self, running: Running) -> bool:
-        """Handler of `Leave` and `Join`."""
+    def _announce(self, running: Running) -> bool:
+        """Over at once: nobody waits for what a rank says of itself."""
         running.result = None
-        name = "Leave" if isinstance(running.operation, Leave) else "Join"
-        self._connection.send((name, (), running.start_ns))
+        ask(self._line, Question(type(running.operation).__name__, (), running.start_ns))
         return True
 
     def _listen(self) -> None:
         try:
             while True:
-                told = self._connection.recv()
+                told = answered(self._line)
                 if isinstance(told, int):
                     self._times.put(told)
                 else:
-                    self._met(*told)
+                    self._met(told)
         except (EOFError, OSError) as error:
             for running in list(self._waiting):
                 self._ends.failed(running, error)
 
-    def _met(self, partner: Partner | None, ready_ns: int) -> None:
+    def _met(self, told: Answer) -> None:
         running = self._waiting.popleft()
-        running.result, running.note = partner, note_partner(partner)
+        running.result, running.note = told.partner, note_partner(told.partner)
         running.end_ns = self._ends.now
-        running.ready_ns = min(max(running.start_ns, ready_ns), running.end_ns)
+        running.ready_ns = min(max(running.start_ns, told.ready_ns), running.end_ns)
         self._ends.done(running)

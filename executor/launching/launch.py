@@ -15,17 +15,21 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from executor import rank_report as report
 from executor.agreement.news import DEAD, FINISHED, News, decode
+from executor.launching.lines import OrderTables, RankEvent, RunOrder
 from schedules.errors import DeadRankError, ScheduleError
 from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
 from schedules.result import Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, load
 
-Source = str | Path | Mapping[str, Any] | Scenario
+if TYPE_CHECKING:
+    pass
+
+Source = str | Path | Mapping[str, object] | Scenario
 
 
 def execute(
@@ -33,7 +37,7 @@ def execute(
     *,
     out: str | Path | None = None,
     replay: str | Path | Result | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
     ranks: Ranks | None = None,
 ) -> Result:
     """Run a scenario for real, on this machine: one process a rank.
@@ -58,7 +62,7 @@ def execute(
         return started.execute(resolved, out=out, replay=replay)
 
 
-def executable(scenario: Source, overrides: Mapping[str, Any] | None = None) -> Scenario:
+def executable(scenario: Source, overrides: Mapping[str, object] | None = None) -> Scenario:
     """The scenario, resolved, as the ranks can run it.
 
     Raises:
@@ -97,8 +101,8 @@ class Ranks:
         *,
         out: str | Path | None = None,
         replay: str | Path | Result | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        watch: Callable[[dict[str, Any]], None] | None = None,
+        overrides: Mapping[str, object] | None = None,
+        watch: Callable[[RankEvent], None] | None = None,
     ) -> Result:
         """Run a scenario: see `executor.execute`. `watch` is told of processes that begin and end."""
         resolved = executable(scenario, overrides)
@@ -122,6 +126,7 @@ class Ranks:
     def close(self) -> None:
         """End all processes."""
         process, self._process = self._process, None
+        # Its input ends, and so does it; that is also what happens when this process is killed.
         if process is not None:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -131,13 +136,14 @@ class Ranks:
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
+            # Libraries read it when they are loaded, which is before the ranks are forked: too late to say it there.
             single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "executor.launching.nursery"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, **single, "PYTHONPATH": os.pathsep.join(_path())},
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C is for this process, which then ends them
             )
         return self._process
 
@@ -146,12 +152,12 @@ class Ranks:
         scenario: Scenario,
         directory: Path,
         replay: str | Path | Result | None,
-        watch: Callable[[dict[str, Any]], None] | None,
+        watch: Callable[[RankEvent], None] | None,
     ) -> News:
         process, run = self._start(), next(self._runs)
         assert process.stdin is not None
         assert process.stdout is not None
-        order = {
+        order: RunOrder = {
             "run": run,
             "workers": scenario.topology.workers,
             "directory": str(directory),
@@ -163,7 +169,7 @@ class Ranks:
             process.stdin.write((json.dumps(order) + "\n").encode())
             process.stdin.flush()
             for line in process.stdout:
-                event = json.loads(line)
+                event: RankEvent = json.loads(line)
                 if watch is not None:
                     watch(event)
                 if "news" in event:
@@ -175,6 +181,7 @@ class Ranks:
         except BaseException:  # Ctrl-C: no process is left behind
             self.close()
             raise
+        # Here its output has ended, or it took no order: it is dead, and its ranks with it.
         raise DeadRankError("the process that starts the ranks has ended (python -m executor.launching.nursery)")
 
 
@@ -182,8 +189,8 @@ def _path() -> list[str]:
     return [str(Path(each).resolve()) for each in sys.path]
 
 
-def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | None) -> dict[str, Any]:
-    order: dict[str, Any] = {"scenario": scenario.tables()}
+def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | None) -> OrderTables:
+    order: OrderTables = {"scenario": scenario.tables()}
     if replay is not None:
         trace, gradient_s = read_replay(replay, scenario)
         order["replay"], order["replay_gradient_s"] = str(directory / "replay.parquet"), gradient_s

@@ -18,18 +18,17 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import array_api_compat.torch  # noqa: F401 - loaded here, once, for all ranks
-import pandas as pd  # noqa: F401
 import torch
 
-import executor.running.modules  # noqa: F401
-import schedules.training.problems  # noqa: F401
-from executor.agreement.control import GRACE_S, connect, keep_store, tell
+from executor.agreement.control import GRACE_S, tell
 from executor.agreement.news import DEAD, News
-from executor.rank import Order, Seat, run_rank
+from executor.agreement.store import connect, keep_store
+from executor.launching.lines import RankEvent, RunOrder
+from executor.rank import run_rank
 from executor.running.waiting import die_with_parent
+from executor.seat import Order, Seat
 from schedules.scenario import load
 from schedules.setup import Setup
 
@@ -67,12 +66,12 @@ class Nursery:
     def _take_orders(self) -> bool:
         found = os.read(0, 1 << 16)
         self._input += found
-        *lines, self._input = self._input.split(b"\n")
+        *lines, self._input = self._input.split(b"\n")  # a pipe cuts where it likes: the rest of a line comes next
         for line in lines:
             self._start(json.loads(line))
         return bool(found)
 
-    def _start(self, order: dict[str, Any]) -> None:
+    def _start(self, order: RunOrder) -> None:
         run, workers = order["run"], order["workers"]
         self._left[run] = {}
         for rank in range(workers):
@@ -82,19 +81,21 @@ class Nursery:
             if pid == 0:
                 self._be_rank(order, rank)
             self._left[run][rank] = pid
+            # A descriptor that can be read when the process has ended: no signal handler, no polling.
             self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (run, rank, pid, order["directory"]))
             self._tell({"run": run, "rank": rank, "pid": pid})
 
-    def _be_rank(self, order: dict[str, Any], rank: int) -> None:
+    def _be_rank(self, order: RunOrder, rank: int) -> None:
         """In the child: never returns."""
         status = 1
         try:
             die_with_parent(signal.SIGKILL)
             directory = Path(order["directory"])
             log = os.open(directory / f"rank{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            # A file, not a pipe: nobody need read it for the rank to go on, and its end is there when the rank is not.
             os.dup2(log, 1)
             os.dup2(log, 2)
-            os.close(0)
+            os.close(0)  # the orders are not for a rank
             os.chdir(order["cwd"])
             sys.path[:] = order["path"]
             seat = Seat(
@@ -104,6 +105,7 @@ class Nursery:
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
+            # Not by `sys.exit`: threads may wait for a rank that is gone, and the parent's clean-up is not this one's.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
@@ -116,6 +118,7 @@ class Nursery:
         store = connect(HOST, self._port, f"run/{run}")
         if status != 0:
             tell(store, News(DEAD, rank, _died(rank, status, Path(directory))))
+            # A second after the ranks have ended themselves: who is left by then is stopped, or stuck in the kernel.
             self._deadlines.setdefault(run, time.monotonic() + GRACE_S + 1)
         self._tell({"run": run, "rank": rank, "status": status})
         if not self._left[run]:
@@ -131,7 +134,7 @@ class Nursery:
                 for pid in self._left[run].values():
                     os.kill(pid, signal.SIGKILL)
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def _tell(self, event: RankEvent) -> None:
         os.write(self._events, (json.dumps(event) + "\n").encode())
 
 
@@ -143,7 +146,11 @@ def _died(rank: int, status: int, directory: Path) -> str:
 
 
 def _keep_store() -> int:
-    """Fork the process that keeps the store. Returns its port."""
+    """Fork the process that keeps the store. Returns its port.
+
+    Not this process, as the store has threads and this one forks; and not a rank, as the news of a dead rank must
+    outlive every rank. One store serves all runs, each under a prefix of its own.
+    """
     reading, writing = os.pipe()
     if os.fork() == 0:
         die_with_parent(signal.SIGKILL)
@@ -158,7 +165,10 @@ def _keep_store() -> int:
 
 
 def _warm_up() -> None:
-    """Load and cache what a run needs before its ranks are forked: units, graphs, programs, data."""
+    """Load and cache what a run needs before its ranks are forked: units, graphs, programs, data.
+
+    No thread may begin here: a child has only the thread that forked, and a lock that another held stays locked there.
+    """
     example = {
         "schedule": {"program": "gossip", "gradients": 1},
         "topology": {"graph": "ring", "workers": 2},
@@ -172,11 +182,11 @@ def _warm_up() -> None:
 def main() -> None:
     """Fork ranks until the standard input ends."""
     events = os.dup(1)
-    os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)  # what anybody prints is no event
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's: it ends the run in its own way
     _warm_up()
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # else the first collection of every rank writes to all objects, and copies the pages that it shares
     nursery = Nursery(events, _keep_store())
     try:
         nursery.serve()

@@ -18,7 +18,6 @@ from torch.func import functional_call
 from schedules.record.ledger import Account
 from schedules.scenario import Scenario, ScenarioError
 from schedules.setup import Setup, build_optimizer
-from schedules.training.kernels import Kernel, numeric_kernels
 from schedules.training.numeric import NumericModel
 from schedules.training.state import LAST_OBSERVATION
 
@@ -62,8 +61,9 @@ class FlatModule:
 
     def gradient(self, x: torch.Tensor, rank: int, step: int) -> torch.Tensor:
         """Gradient of the loss of one mini-batch at the parameters x: [num_params]. x is not written to."""
-        leaf = x.detach().requires_grad_()
+        leaf = x.detach().requires_grad_()  # the same memory, as a leaf to take the gradient at
         inputs, targets = _moved(self.training.batch(step), self.device)
+        # Not by writing x into the module: another gradient may be under way on another engine's thread.
         loss = self.training.loss(functional_call(self.module, self._parts(leaf), (inputs,)), targets)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return gradient
@@ -115,10 +115,8 @@ def load_training(scenario: Scenario, rank: int) -> Training:
     return found_training
 
 
-def module_kernels(
-    setup: Setup, rank: int, device: torch.device
-) -> tuple[FlatModule, NumericModel, Mapping[str, Kernel]]:
-    """The user's module, its parameters as a model, and the kernels that compute its gradients."""
+def module_model(setup: Setup, rank: int, device: torch.device) -> tuple[FlatModule, NumericModel]:
+    """The user's module, and its parameters as a model."""
     scenario = setup.scenario
     flat = FlatModule(load_training(scenario, rank), getattr(torch, scenario.workload.dtype), device)
     model = ModuleModel(
@@ -130,7 +128,7 @@ def module_kernels(
         alpha_tilde=setup.alpha_tilde,
         has_tilde=setup.schedule.has_tilde,
     )
-    return flat, model, numeric_kernels(flat, model, rank)
+    return flat, model
 
 
 def _moved(value: Any, device: torch.device) -> Any:

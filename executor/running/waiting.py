@@ -24,7 +24,10 @@ def sharpen() -> None:
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Have this process killed when its parent ends."""
+    """Have this process killed when its parent ends.
+
+    For Linux the parent is the *thread* that forked: it must be one that lives as long as its process.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
@@ -35,6 +38,7 @@ def _prctl(option: int, value: int) -> None:
 
 def sleep_until(deadline_ns: int) -> None:
     """Sleep until `time.perf_counter_ns()` has reached the deadline."""
+    # An instant, not a time: what passed before the call, and by how much the last sleep was late, do not add up.
     while (left := deadline_ns - time.perf_counter_ns()) > 0:
         time.sleep(left / 1e9)
 
@@ -44,6 +48,7 @@ class Waiters:
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        # How many threads wait for a call: the queue's length says how many calls wait, not whether somebody is there.
         self._idle = threading.Semaphore(0)
         self._num_threads = 0
 
@@ -73,6 +78,7 @@ class Lane:
     def post(self, call: Callable[[], None], *, is_long: bool) -> None:
         """Make the call; a long one is not made on the thread that asks."""
         with self._lock:
+            # A short call behind a long one must wait for it: posted first it would be first on the wire, too.
             is_inline = not is_long and self._num_waiting == 0
             self._num_waiting += not is_inline
         if is_inline:

@@ -1,1 +1,1 @@
-"""What goes over the wire: process groups, messages, collectives."""
+"""What goes over the wire: process groups, edges, exchanges, sends, collectives."""

@@ -5,26 +5,26 @@ issue. So two streams of a worker do not have to agree about order with the othe
 take part in one collective must have the same name on all its ranks.
 
 When the last rank was there (`ready_ns`) no rank knows while it runs, and asking would disturb the run: it is worked
-out afterwards from the starts that all ranks have kept (`executor.rank_report`).
+out afterwards from the starts that all ranks have kept (`executor.rank_report`), and entered then.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import assert_never
 
 import torch
 from torch import distributed
 
-from executor.rank_report import Took
-from executor.wire.groups import Groups
-from executor.wire.messages import Ends
+from executor.ends import Ends, Took
+from executor.wire.groups import Group, Groups
 from schedules.driving import answers
-from schedules.driving.driver import Running
+from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError
 from schedules.operations import (
+    COLLECTIVES,
     AllGather,
     AllReduce,
     AllToAll,
@@ -37,7 +37,15 @@ from schedules.operations import (
 from schedules.platform.volumes import bytes_sent
 from schedules.record.memory import in_flight
 
-_SUM = {"sum": distributed.ReduceOp.SUM, "mean": distributed.ReduceOp.SUM, "max": distributed.ReduceOp.MAX}
+Moving = AllReduce | ReduceScatter | AllGather | Broadcast | AllToAll
+"""A collective that moves a payload: all but the barrier."""
+
+_SUM = {
+    "sum": distributed.ReduceOp(distributed.ReduceOp.SUM),
+    "mean": distributed.ReduceOp(distributed.ReduceOp.SUM),
+    "max": distributed.ReduceOp(distributed.ReduceOp.MAX),
+}
+"""gloo has no mean: it is the sum, divided here."""
 
 
 class Collectives:
@@ -48,51 +56,59 @@ class Collectives:
         self._rank = rank
         self._everybody = tuple(range(num_workers))
         self._ends = ends
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _GroupLane] = {}
+
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """Which operations it answers, and how."""
+        return dict.fromkeys(COLLECTIVES, self._issue)
+
+    def withdraw(self, running: Running, now: int) -> None:
+        """Nothing is freed: the others take part, so this rank does, too, and what comes of it is dropped."""
 
     def warm_up(self, streams: Sequence[str]) -> None:
         """Connect everybody for the streams of these names, which all ranks have, and make one barrier each."""
         for stream in streams:
             self._lane(self._everybody, stream).warm_up()
 
-    def issue(self, running: Running) -> bool:
-        """Handler of every collective."""
+    def took(self) -> list[Took]:
+        """All collectives that are over, each lane in the order of issue."""
+        return [took for lane in self._lanes.values() for took in lane.took]
+
+    def _issue(self, running: Running) -> bool:
+        self._ends.issued(running)
         members = self._everybody if running.operation.group is None else running.operation.group
         if self._rank not in members or not set(members) <= set(self._everybody):
             raise ProgramError(f"rank {self._rank}: expected to be a member of {running.operation}")
         self._lane(members, running.stream.name).queue.put(running)
         return False
 
-    def took(self) -> list[Took]:
-        """All collectives that are over, each lane in the order of issue."""
-        return [Took(name, *times) for name, lane in self._lanes.items() for times in lane.took]
-
-    def _lane(self, members: tuple[int, ...], stream: str) -> _Lane:
+    def _lane(self, members: tuple[int, ...], stream: str) -> _GroupLane:
         name = f"group/{'all' if members == self._everybody else ','.join(map(str, members))}/{stream}"
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = _Lane(self._groups, name, members.index(self._rank), members, self._ends)
+            lane = self._lanes[name] = _GroupLane(self._groups, name, self._rank, members, self._ends)
         return lane
 
 
-class _Lane:
+class _GroupLane:
     """Collectives of one stream on one group, one after the other on a thread of their own."""
 
-    def __init__(self, groups: Groups, name: str, index: int, members: tuple[int, ...], ends: Ends) -> None:
-        self.took: list[tuple[int, int, int, int]] = []
+    def __init__(self, groups: Groups, name: str, rank: int, members: tuple[int, ...], ends: Ends) -> None:
+        self.took: list[Took] = []
         self.queue: SimpleQueue[Running] = SimpleQueue()
         self._groups, self._name, self._ends = groups, name, ends
-        self._index, self._members = index, members
-        self._group: Any = None
+        self._index, self._members = members.index(rank), members
+        self._group: Group | None = None
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def warm_up(self) -> None:
         """Connect, and wait for one another."""
         self._connect()
-        if len(self._members) > 1:
+        if self._group is not None:
             self._group.barrier().wait()
 
     def _connect(self) -> None:
+        """On the lane's thread where it can be: it waits for all members. A group of one has nobody to talk to."""
         if self._group is None and len(self._members) > 1:
             make = self._groups.nccl if self._groups.placement.backend == "nccl" else self._groups.gloo
             self._group = make(self._name, self._index, len(self._members))
@@ -111,22 +127,23 @@ class _Lane:
         running.result = self._answer(operation)
         end_ns = running.end_ns = self._ends.now
         volume = type(operation).__name__, len(self._members), operation.size
-        self.took.append((start_ns, end_ns, bytes_sent(*volume), in_flight(*volume)))
+        self.took.append(Took(self._name, start_ns, end_ns, bytes_sent(*volume), in_flight(*volume)))
         self._ends.done(running)
 
-    def _answer(self, operation: Any) -> Payload | None:
+    def _answer(self, operation: Moving | Barrier) -> Payload | None:
         if isinstance(operation, Barrier):
             if self._group is not None:
                 self._group.barrier().wait()
             return None
-        array, n = self._wire(operation.payload), len(self._members)
-        result = ANSWERS[type(operation)](self._group, array, operation, _Place(self._index, self._members))
-        if self._groups.placement.device.type == "cuda" and self._groups.placement.backend == "nccl":
+        array, n, placement = self._wire(operation.payload), len(self._members), self._groups.placement
+        if self._group is not None:
+            array = _moved(self._group, operation, array, self._members)
+        if placement.device.type == "cuda" and placement.backend == "nccl":  # NCCL's wait is the GPU's, not the host's
             torch.cuda.current_stream().synchronize()
         size = operation.size * n if isinstance(operation, AllGather) else operation.size
         size = operation.size // n if isinstance(operation, ReduceScatter) else size
         is_numeric = operation.payload.array is not None
-        return answers.of_collective(operation.payload, size, self._handed_over(result) if is_numeric else None)
+        return answers.of_collective(operation.payload, size, array.to(placement.device) if is_numeric else None)
 
     def _wire(self, payload: Payload) -> torch.Tensor:
         """A copy to work on: the payload itself may be read by others. A timing-only payload sends as many zeros."""
@@ -135,78 +152,61 @@ class _Lane:
         if payload.array is not None:
             copied: torch.Tensor = payload.array.detach().to(device, copy=True)
             return copied
+        # Floats, as most that they stand for, so that adding them takes as long; bytes where parts would not be equal.
         dtype = torch.uint8 if payload.size % (4 * len(self._members)) else torch.float32
         return torch.zeros(payload.size // dtype.itemsize, dtype=dtype, device=device)
 
-    def _handed_over(self, array: torch.Tensor) -> torch.Tensor:
-        return array.to(self._groups.placement.device)
+
+def _moved(group: Group, operation: Moving, array: torch.Tensor, members: tuple[int, ...]) -> torch.Tensor:
+    """What a member has afterwards; the array is its own, and may be written to."""
+    n = len(members)
+    match operation:
+        case AllReduce():
+            return _all_reduced(group, array, operation.reduction, n)
+        case ReduceScatter():
+            part = torch.empty(_part(operation, array, n), dtype=array.dtype, device=array.device)
+            return _reduce_scattered(group, array, part, operation.reduction, n)
+        case AllGather():
+            whole = torch.empty(len(array) * n, dtype=array.dtype, device=array.device)
+            group.allgather([list(whole.chunk(n))], [array]).wait()
+            return whole
+        case Broadcast():
+            return _broadcast(group, array, members.index(operation.root))
+        case AllToAll():
+            _part(operation, array, n)
+            answer = torch.empty_like(array)
+            group.alltoall_base(answer, array, [], []).wait()
+            return answer
+    assert_never(operation)
 
 
-class _Place(NamedTuple):
-    """Which member of which group."""
-
-    number: int
-    members: tuple[int, ...]
-
-
-def _all_reduce(group: Any, array: torch.Tensor, operation: Any, place: _Place) -> torch.Tensor:
-    if group is not None:
-        options: Any = distributed.AllreduceOptions()
-        options.reduceOp = _SUM[operation.reduction]
-        group.allreduce([array], options).wait()
-    return _mean(array, operation, place)
+def _all_reduced(group: Group, array: torch.Tensor, reduction: str, n: int) -> torch.Tensor:
+    options = distributed.AllreduceOptions()
+    options.reduceOp = _SUM[reduction]
+    group.allreduce([array], options).wait()
+    return _mean(array, reduction, n)
 
 
-def _reduce_scatter(group: Any, array: torch.Tensor, operation: Any, place: _Place) -> torch.Tensor:
-    if group is None:
-        return array
-    part = torch.empty(_part(array, operation, place), dtype=array.dtype, device=array.device)
-    options: Any = distributed.ReduceScatterOptions()
-    options.reduceOp = _SUM[operation.reduction]
+def _reduce_scattered(group: Group, array: torch.Tensor, part: torch.Tensor, reduction: str, n: int) -> torch.Tensor:
+    options = distributed.ReduceScatterOptions()
+    options.reduceOp = _SUM[reduction]
     group._reduce_scatter_base(part, array, options).wait()
-    return _mean(part, operation, place)
+    return _mean(part, reduction, n)
 
 
-def _all_gather(group: Any, array: torch.Tensor, operation: Any, place: _Place) -> torch.Tensor:
-    if group is None:
-        return array
-    whole = torch.empty(len(array) * len(place.members), dtype=array.dtype, device=array.device)
-    group.allgather([list(whole.chunk(len(place.members)))], [array]).wait()
-    return whole
-
-
-def _broadcast(group: Any, array: torch.Tensor, operation: Any, place: _Place) -> torch.Tensor:
-    if group is not None:
-        options: Any = distributed.BroadcastOptions()
-        options.rootRank, options.rootTensor = place.members.index(operation.root), 0
-        group.broadcast([array], options).wait()
+def _broadcast(group: Group, array: torch.Tensor, root: int) -> torch.Tensor:
+    options = distributed.BroadcastOptions()
+    options.rootRank, options.rootTensor = root, 0
+    group.broadcast([array], options).wait()
     return array
 
 
-def _all_to_all(group: Any, array: torch.Tensor, operation: Any, place: _Place) -> torch.Tensor:
-    if group is None:
-        return array
-    _part(array, operation, place)
-    answer = torch.empty_like(array)
-    group.alltoall_base(answer, array, [], []).wait()
-    return answer
+def _mean(array: torch.Tensor, reduction: str, n: int) -> torch.Tensor:
+    return array / n if reduction == "mean" and array.is_floating_point() else array
 
 
-def _mean(array: torch.Tensor, operation: Any, place: _Place) -> torch.Tensor:
-    return array / len(place.members) if operation.reduction == "mean" and array.is_floating_point() else array
-
-
-def _part(array: torch.Tensor, operation: Any, place: _Place) -> int:
-    part, rest = divmod(len(array), len(place.members))
+def _part(operation: Moving, array: torch.Tensor, n: int) -> int:
+    part, rest = divmod(len(array), n)
     if rest:
-        raise ProgramError(f"{operation}: expected a length that {len(place.members)} ranks divide, found {len(array)}")
+        raise ProgramError(f"{operation}: expected a length that {n} ranks divide, found {len(array)}")
     return part
-
-
-ANSWERS: dict[type[Operation], Callable[[Any, torch.Tensor, Any, _Place], torch.Tensor]] = {
-    AllReduce: _all_reduce,
-    ReduceScatter: _reduce_scatter,
-    AllGather: _all_gather,
-    Broadcast: _broadcast,
-    AllToAll: _all_to_all,
-}

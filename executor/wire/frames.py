@@ -11,13 +11,15 @@ import struct
 import threading
 import zlib
 from collections import defaultdict
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
 from schedules.errors import ProgramError
-from schedules.operations import Payload
+from schedules.operations import Array, Payload
 
+# Their places in this table go over the wire: append, never sort.
 DTYPES = (
     torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64,
     torch.int8, torch.int16, torch.int32, torch.int64,
@@ -74,7 +76,7 @@ def write(buffer: torch.Tensor, payload: Payload, issue_ns: int, tag: int) -> No
     _header.pack_into(_memory(buffer), 0, *header)
 
 
-def read(buffer: torch.Tensor, device: Any) -> tuple[Header, Payload]:
+def read(buffer: torch.Tensor, device: torch.device | None) -> tuple[Header, Payload]:
     """The header, and the payload, whose array is a view of the buffer (a copy on another device)."""
     header = Header(*_header.unpack_from(_memory(buffer), 0))
     if header.format != FORMAT or header.size != len(buffer) - HEADER:
@@ -87,22 +89,26 @@ def read(buffer: torch.Tensor, device: Any) -> tuple[Header, Payload]:
     return header, Payload(header.size, array, header.version, header.step, header.read_ns)
 
 
-def _memory(buffer: torch.Tensor) -> Any:
-    return buffer.numpy()
+def _memory(buffer: torch.Tensor) -> memoryview:
+    return buffer.numpy().data
 
 
-def _as_bytes(array: Any) -> torch.Tensor:
+def _as_bytes(array: Array) -> torch.Tensor:
     if not isinstance(array, torch.Tensor):
         raise ProgramError(f"expected a payload with a torch tensor, found {type(array).__name__}")
     return array.detach().contiguous().reshape(-1).view(torch.uint8)
 
 
-class Buffers:
-    """Buffers by size, used again when nobody looks at them any more: making 100 MB anew costs 25 ms of page faults."""
+class BufferShelves:
+    """Buffers by size, used again when nobody looks at them any more: making 100 MB anew costs 25 ms of page faults.
+
+    An array that a program has received is a view of its buffer, and the program may keep it as long as it likes. So
+    a buffer that was given back lies on its shelf until no view of it is left: nobody has to say so.
+    """
 
     def __init__(self, *, is_pinned: bool = False) -> None:
         self._is_pinned = is_pinned
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # taken on the loop, given back by the threads that wait
         self._shelves: dict[int, list[torch.Tensor]] = defaultdict(list)
 
     def take(self, size: int) -> torch.Tensor:
@@ -121,6 +127,9 @@ class Buffers:
 
 
 def _is_unseen(buffer: torch.Tensor) -> bool:
-    """Whether no other tensor shares the buffer's memory: one reference is the tensor's, one this look's own."""
-    count: Any = getattr(torch._C, "_storage_Use_Count", None)
+    """Whether no other tensor shares the buffer's memory: one reference is the tensor's, one this look's own.
+
+    A torch that does not tell (the function is its own) has no buffer used twice: slower, never wrong.
+    """
+    count: Callable[[int], int] | None = getattr(torch._C, "_storage_Use_Count", None)
     return count is not None and count(buffer.untyped_storage()._cdata) <= 2

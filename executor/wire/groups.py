@@ -10,15 +10,16 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import distributed
-from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
+from executor.agreement.store import SharedStore, part_of
 from schedules.scenario import Scenario, ScenarioError
 
-# Never time out a wait in gloo: it would close the connections of the whole context. The world has its own timeout.
+# Never time out a wait in gloo: that closes all connections of its context ("Application timeout caused pair closure"),
+# and cuts off ranks that had nothing to do with it (real-hardware.md, section 6). The world has its own time limit.
 _FOREVER = timedelta(days=10)
 
 
@@ -66,6 +67,47 @@ def place(scenario: Scenario, local_rank: int, local_size: int) -> Placement:
     return Placement(device, "nccl" if has_own_gpu and wanted.backend != "gloo" else "gloo")
 
 
+class Work(Protocol):
+    """What was posted to a group."""
+
+    def wait(self) -> object:
+        """Wait until it is done, without holding up Python's other threads.
+
+        Raises:
+            RuntimeError: if the connection is gone.
+        """
+
+
+class Group(Protocol):
+    """What is used of torch's process groups; members are told by their number in the group."""
+
+    def send(self, tensors: list[torch.Tensor], member: int, tag: int) -> Work:
+        """Offer a tensor to a member."""
+
+    def recv(self, tensors: list[torch.Tensor], member: int, tag: int) -> Work:
+        """Announce a tensor to be received into."""
+
+    def barrier(self) -> Work:
+        """Wait for one another."""
+
+    def allreduce(self, tensors: list[torch.Tensor], options: object) -> Work:
+        """Reduce in place."""
+
+    def _reduce_scatter_base(self, part: torch.Tensor, whole: torch.Tensor, options: object) -> Work:
+        """Reduce, and keep this member's part."""
+
+    def allgather(self, parts: list[list[torch.Tensor]], mine: list[torch.Tensor]) -> Work:
+        """Receive every member's part."""
+
+    def broadcast(self, tensors: list[torch.Tensor], options: object) -> Work:
+        """Receive the root's in place."""
+
+    def alltoall_base(
+        self, received: torch.Tensor, sent: torch.Tensor, received_sizes: list[int], sent_sizes: list[int]
+    ) -> Work:
+        """Send a part to every member; no sizes: equal parts."""
+
+
 class Groups:
     """Makes process groups of one rank.
 
@@ -75,32 +117,35 @@ class Groups:
         is_local: whether all ranks are on this machine: then they talk over the loopback.
     """
 
-    def __init__(self, store: Any, placement: Placement, *, is_local: bool) -> None:
+    def __init__(self, store: SharedStore, placement: Placement, *, is_local: bool) -> None:
         self._store = store
         self.placement = placement
         interface = os.environ.get("GLOO_SOCKET_IFNAME", "").split(",")[0]
         create = distributed.ProcessGroupGloo.create_device
+        # One device for all groups of the rank: it has the thread that serves their connections.
         if interface:
             self._device = create(interface=interface)
         else:
             self._device = create(hostname="127.0.0.1" if is_local else socket.gethostname())
 
-    def gloo(self, name: str, index: int, size: int) -> Any:
+    def gloo(self, name: str, index: int, size: int) -> Group:
         """A gloo group, in which this rank is number `index`; returns when all are connected.
 
         Raises:
             RuntimeError: if a member cannot be reached.
         """
-        kind: Any = distributed.ProcessGroupGloo
+        kind: Any = distributed.ProcessGroupGloo  # its options are in no stub
         options = kind._Options()
         options._devices = [self._device]
-        options._threads = 1
+        options._threads = 1  # for collectives: a lane makes one after the other, an edge none
         options._timeout = _FOREVER
-        return kind(PrefixStore(name, self._store), index, size, options)
+        group: Group = kind(part_of(self._store, name), index, size, options)
+        return group
 
-    def nccl(self, name: str, index: int, size: int) -> Any:
+    def nccl(self, name: str, index: int, size: int) -> Group:
         """An NCCL group, made at its first operation. Not measured yet."""
         kind: Any = distributed.ProcessGroupNCCL
         options = kind.Options()
         options._timeout = _FOREVER
-        return kind(PrefixStore(name, self._store), index, size, options)
+        group: Group = kind(part_of(self._store, name), index, size, options)
+        return group

@@ -1,0 +1,116 @@
+"""One rank of a cluster, from its place to the run directory.
+
+Every rank keeps its records on its own machine while it runs; afterwards they go through the store to rank 0, which
+writes the run directory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from executor import rank_report as report
+from executor.agreement.news import DEAD, News, decode
+from executor.agreement.store import KeptStore, SharedStore, connect, keep_store
+from executor.launching.cluster import Place
+from executor.rank import run_rank
+from executor.seat import Order, Seat
+from schedules.result import read_replay
+from schedules.scenario import Scenario, ScenarioError
+
+CHUNK = 1 << 22
+"""Bytes of a file that go through the store at once."""
+
+
+def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | None) -> int:
+    """Run one rank; rank 0 collects what all have recorded and writes the run directory. Returns the exit status."""
+    if place.num_workers != scenario.topology.workers:
+        found = f"{place.num_workers} processes"
+        raise ScenarioError(
+            f"scenario: topology.workers = {scenario.topology.workers}: expected as many, found {found}"
+        )
+    kept = _keep_store(place)
+    directory = Path(tempfile.mkdtemp(prefix=f"twinclock-rank{place.rank}-"))
+    order = Order(scenario.tables(), *_replay(scenario, replay, directory))
+    seat = Seat(*place[:6], prefix=f"twinclock/{place.run}", directory=directory)
+    status = run_rank(order, seat)
+    store = connect(seat.host, seat.port, seat.prefix)
+    if status == 0:
+        _collect(store, scenario, seat, out, is_replay=replay is not None)
+        shutil.rmtree(directory)
+    else:
+        _complain(seat, _news(store, seat))
+        print(f"rank {seat.rank}: what was recorded until then is in {directory}", file=sys.stderr)
+    _leave(store, seat)
+    del kept  # it has been kept until here
+    return status
+
+
+def _keep_store(place: Place) -> KeptStore | None:
+    """Rank 0 keeps the store, unless torchrun does."""
+    return keep_store(place.host, place.port) if place.rank == 0 and not place.is_store_kept else None
+
+
+def _replay(scenario: Scenario, replay: str | None, directory: Path) -> tuple[str | None, float]:
+    if replay is None:
+        return None, 1.0
+    trace, gradient_s = read_replay(replay, scenario)
+    path = directory / "replay.parquet"
+    trace.to_parquet(path)
+    return str(path), gradient_s
+
+
+def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, *, is_replay: bool) -> None:
+    suffixes = (".npz", ".rows", ".names") if scenario.run.trace else (".npz",)
+    if seat.rank != 0:
+        for suffix in suffixes:
+            hand_in(store, report.stem(seat.directory, seat.rank).with_suffix(suffix))
+        return
+    for rank in range(1, seat.num_workers):
+        for suffix in suffixes:
+            fetch(store, report.stem(seat.directory, rank).with_suffix(suffix))
+    result = report.merge(scenario, seat.directory, {"launcher": "executor", "is_replay": is_replay})
+    result.save(out)
+    makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
+    print(f"{seat.num_workers} ranks: {makespan:.3f} s, {speed:.1f} gradients/s; written to {out}")
+
+
+def hand_in(store: SharedStore, path: Path) -> None:
+    """Put a file into the store, a chunk a key."""
+    data = path.read_bytes()
+    chunks = [data[begin : begin + CHUNK] for begin in range(0, len(data), CHUNK)]
+    for number, chunk in enumerate(chunks):
+        store.set(f"file/{path.name}/{number}", chunk)
+    # Last: who fetches waits for this key, and then finds all chunks.
+    store.set(f"file/{path.name}", str(len(chunks)))
+
+
+def fetch(store: SharedStore, path: Path) -> None:
+    """Inverse of `hand_in`; the chunks are removed, as the store keeps them in memory."""
+    with path.open("wb") as file:
+        for number in range(int(store.get(f"file/{path.name}"))):
+            key = f"file/{path.name}/{number}"
+            file.write(store.get(key))
+            store.delete_key(key)
+
+
+def _news(store: SharedStore, seat: Seat) -> News:
+    return decode(store.get("news")) if store.check(["news"]) else News(DEAD, seat.rank, "the run ended without news")
+
+
+def _complain(seat: Seat, news: News) -> None:
+    if seat.rank == 0 or news.rank == seat.rank:
+        print(f"executor: {news.message}{news.detail and chr(10) + news.detail}", file=sys.stderr)
+
+
+def _leave(store: SharedStore, seat: Seat) -> None:
+    """Who keeps the store waits until nobody needs it any more."""
+    store.set(f"left/{seat.rank}", "")
+    if seat.rank == 0:
+        try:
+            store.wait([f"left/{rank}" for rank in range(seat.num_workers)], timedelta(seconds=10))
+        except Exception as error:  # somebody died: there is nobody to wait for
+            print(f"executor: {error}", file=sys.stderr)

@@ -1,0 +1,43 @@
+"""What a rank is told before it runs: where it sits, and what is to be run. Known without torch, for the launchers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a rank sits.
+
+    Attributes:
+        rank, num_workers: which one, of how many.
+        local_rank, local_size: the same, of those on this machine.
+        host, port, prefix: of the store, and of this run in it.
+        directory: where it keeps its files.
+    """
+
+    rank: int
+    num_workers: int
+    local_rank: int
+    local_size: int
+    host: str
+    port: int
+    prefix: str
+    directory: Path
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all ranks are on this machine."""
+        return self.local_size == self.num_workers
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be run: the tables of a resolved scenario, and a file with the rows to follow and their gradient
+    time."""
+
+    scenario: Mapping[str, object]
+    replay: str | None = None
+    replay_gradient_s: float = 1.0

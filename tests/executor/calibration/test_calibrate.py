@@ -1,0 +1,23 @@
+"""What a calibration writes, without processes."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor.calibration.calibrate import kept
+from schedules.platform.tables import PlatformTable
+from schedules.platform.toml import write_platform
+
+
+@pytest.mark.parametrize("way", [{"flops": 1e12, "cv": 0.2, "distribution": "gamma"}, {"samples": [0.1, 0.3]}])
+def test_a_gradient_that_is_not_measured_is_written_in_seconds(tmp_path: Path, way: dict[str, Any]) -> None:
+    """Without the device, and what is left out is not written."""
+    gradient = {"distribution": "empirical", **way}
+    device = {"flops": 1e13, "memory_bandwidth": 1e12}
+    platform = PlatformTable.model_validate({"gradient": gradient, "device": device})
+    file = write_platform({"gradient": kept(platform.gradient)}, tmp_path / "platform.toml")
+    again = PlatformTable.model_validate(tomllib.loads(file.read_text())["platform"]).gradient
+    told = ("distribution", "mean", "cv", "samples")
+    assert [getattr(again, key) for key in told] == [getattr(platform.gradient, key) for key in told]
