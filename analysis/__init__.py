@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Run", "compare", "export", "load_run"]
 
+# No module here may have one of these names: importing it would put the module in the place of the function.
 _PLACES = {
     "Comparison": ("analysis.comparison", "Comparison"),
     "Run": ("schedules.result", "Result"),

@@ -112,6 +112,7 @@ def _value(summary: Summary, key: str) -> float | None:
 
 
 def _headline(measured: Summary) -> str:
+    # A run that only communicates makes no gradients, and is judged by its length.
     return THROUGHPUT if (_value(measured, THROUGHPUT) or 0) > 0 else "makespan_s"
 
 

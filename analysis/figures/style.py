@@ -107,7 +107,7 @@ def styled() -> Iterator[None]:
     """Figures made or written here have the look."""
     import matplotlib as mpl
 
-    settings: Any = _SETTINGS
+    settings: Any = _SETTINGS  # matplotlib types its settings as a literal of all their names
     with mpl.rc_context(settings):
         yield
 

@@ -59,6 +59,7 @@ def write_report(comparison: Comparison, out_dir: Path) -> tuple[Path, ...]:
 
 def _remove_former(out_dir: Path, written: list[str]) -> None:
     """Figures and tables of a former report that this one does not have."""
+    # By name, not by suffix: the directory may hold what its owner has put there.
     names = [each.name + suffix for each in drawings() for suffix in (".png", ".svg")]
     for name in (*names, f"{_LINKS}.csv"):
         if name not in written:

@@ -130,6 +130,7 @@ def _environment_row(name: str, comparison: Comparison) -> Compared:
 
 
 def _row(name: str, simulated: str, measured: str) -> Compared:
+    # When they were started always differs, and says nothing.
     differs = simulated != measured and name != "started"
     return {"name": name, "simulated": simulated, "measured": measured, "differs": differs}
 

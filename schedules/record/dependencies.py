@@ -297,15 +297,13 @@ def _before(op: Texts, rank: IntArray, peer: IntArray, end: IntArray) -> IntArra
 # ---------------------------------------------------------------------- hand-overs within a worker
 
 
-def _wakers(
-    op: Texts, lanes: tuple[IntArray, ...], answers: pd.Series[str], start: IntArray, end: IntArray
-) -> IntArray:
+def _wakers(op: Texts, lanes: tuple[IntArray, ...], told: pd.Series[str], start: IntArray, end: IntArray) -> IntArray:
     found = np.full(len(op), NOTHING)
     for waiting, waking in _HANDING_OVER.items():
         rows = np.flatnonzero((op == waiting) & (end > start))
         others = np.flatnonzero(op == waking)
         found[rows] = _by_another_stream(others, rows, lanes, start, end)
-    lonely = np.flatnonzero((op == Meet.__name__) & (end > start) & (answers == NOBODY).to_numpy())
+    lonely = np.flatnonzero((op == Meet.__name__) & (end > start) & (told == NOBODY).to_numpy())
     everywhere = np.zeros(len(op), dtype=np.int64)
     leaving = _latest(np.flatnonzero(op == Leave.__name__), everywhere, start, everywhere[lonely], end[lonely])
     found[lonely] = np.where(start[leaving] >= start[lonely], leaving, NOTHING)

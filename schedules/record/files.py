@@ -142,6 +142,7 @@ class RunFiles:
         if not path.exists():
             return None
         try:
+            # Nothing is unpickled: run directories come from other people's machines.
             return cast(NDArray[np.float64], np.load(path, allow_pickle=False))
         except (OSError, EOFError, ValueError) as error:
             raise ValueError(f"{path}: expected a whole array, found: {error}") from error
@@ -183,6 +184,7 @@ def read_trace(directory: str | PathLike[str], columns: tuple[str, ...] = COLUMN
         table = _arrow_table(path)
         info = json.loads((table.schema.metadata or {})[_DESCRIPTION])
     except (KeyError, ValueError) as error:
+        # The cause alone, since this sentence says already what was expected.
         reason = error.__cause__ or error
         raise ScenarioError(f"{path}: expected a whole Parquet trace, found an unreadable one ({reason})") from None
     try:
