@@ -18,6 +18,18 @@ class ProgramError(ScheduleError):
     """A program yielded something that is not an operation, or an operation that makes no sense where it stands."""
 
 
+class UnknownKernelError(LookupError):
+    """There is no kernel of that name; worlds tell it of the program that asks for it, as a `ProgramError`.
+
+    Attributes:
+        known: the names that there are.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self.known = tuple(known)
+        super().__init__(f"expected one of the kernels {', '.join(self.known)}")
+
+
 class DeadlockError(ScheduleError):
     """No worker can move. The message is the whole board."""
 

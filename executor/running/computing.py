@@ -17,9 +17,9 @@ from executor.agreement.clock import RunClock
 from executor.ends import Ends
 from executor.running.waiting import sleep_until
 from schedules.driving import answers
-from schedules.driving.board import where
+from schedules.driving.board import not_a_kernel
 from schedules.driving.driver import Handler, Running
-from schedules.errors import ProgramError
+from schedules.errors import ProgramError, UnknownKernelError
 from schedules.operations import Array, Compute, Operation
 from schedules.platform.stragglers import Pace
 from schedules.training.kernels import Kernel
@@ -95,7 +95,7 @@ class Computing:
         # Made before its array: the versions that it tells are those of the parameters that are read now.
         size = operation.inputs[1][operation.stage] if operation.kernel == "backward" else model.size
         running.result = answers.of_kernel(model, size, running.start_ns)
-        job = Job(running, self._prepared(running), self._duration(operation.kernel))
+        job = Job(running, self._prepared(running), self._duration(running))
         engine = self._engines.get(operation.engine)
         if engine is None:
             engine = self._engines[operation.engine] = _Engine(operation.engine, self)
@@ -107,18 +107,20 @@ class Computing:
         if not self._kernels:
             return None
         if kernel not in self._kernels:
-            known = ", ".join(self._kernels)
-            place = where(running.stream.program, running.worker.rank, running.stream.name)
-            raise ProgramError(f"{place}: expected one of the kernels {known}; found {kernel!r}")
+            raise ProgramError(not_a_kernel(running, self._kernels))
         return self._kernels[kernel](running.operation)
 
-    def _duration(self, kernel: str) -> int:
+    def _duration(self, running: Running) -> int:
         """Drawn at issue, in the order of the program: the simulator draws the same for the same kernel."""
         if self._draw is None:
             return 0
+        kernel = running.operation.kernel
         durations = self._durations.get(kernel)
         if durations is None:
-            durations = self._durations[kernel] = self._draw(kernel)
+            try:
+                durations = self._durations[kernel] = self._draw(kernel)
+            except UnknownKernelError as error:
+                raise ProgramError(not_a_kernel(running, error.known)) from None
         return next(durations)
 
     def failed(self, running: Running, error: BaseException) -> None:

@@ -18,6 +18,17 @@ class Ranked(Protocol):
         """Which worker."""
 
 
+class Asking(Protocol):
+    """An operation under way, and the program that asked for it."""
+
+    operation: Any
+    stream: Any
+
+    @property
+    def worker(self) -> Ranked:
+        """Whose it is."""
+
+
 class Shown(Protocol):
     """A stream as a board shows it: one that runs here, or what another rank has told of one of its own."""
 
@@ -52,6 +63,15 @@ def not_an_operation(program: Any, rank: int, name: str, found: object) -> str:
     return (
         f"{where(program, rank, name)}\n  rank {rank}, stream {name}: "
         f"expected one of the operations {names}; found {found!r} ({type(found).__name__})"
+    )
+
+
+def not_a_kernel(running: Asking, known: Iterable[str]) -> str:
+    """The message of a program that asks for a kernel that there is not."""
+    stream = running.stream
+    return (
+        f"{where(stream.program, running.worker.rank, stream.name)}: "
+        f"expected one of the kernels {', '.join(known)}; found {running.operation.kernel!r}"
     )
 
 

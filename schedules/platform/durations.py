@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules.clocks import StreamKey, stream
-from schedules.errors import ScenarioError
+from schedules.errors import UnknownKernelError
 from schedules.platform.computing import Duration
 from schedules.platform.tables import PlatformTable
 
@@ -31,7 +31,7 @@ def durations(platform: PlatformTable, seed: int, rank: int, kernel: str, *, num
         seed: of the run.
         num_buckets: how many the schedule cuts a gradient into.
     Raises:
-        ScenarioError: if the platform does not know the kernel.
+        UnknownKernelError: if the platform does not know the kernel.
     """
     spec, factor = _spec(platform, kernel, num_buckets)
     speed = platform.speed_of(rank)
@@ -67,8 +67,7 @@ def _spec(platform: PlatformTable, kernel: str, num_buckets: int) -> tuple[Durat
         return platform.kernels[kernel], 1.0
     share = {"gradient": 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets}
     if kernel not in share:
-        known = ", ".join(sorted({*share, *platform.kernels}))
-        raise ScenarioError(f"scenario: platform.kernels.{kernel}: expected the kernel's duration, found only {known}")
+        raise UnknownKernelError(sorted({*share, *platform.kernels}))
     if platform.gradient.samples is not None or share[kernel] == 1:
         return platform.gradient, share[kernel]
     return platform.gradient.model_copy(update={"mean": platform.gradient.mean * share[kernel]}), 1.0

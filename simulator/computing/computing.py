@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from schedules.driving import answers
+from schedules.driving.board import not_a_kernel
 from schedules.driving.driver import Handler, Running
+from schedules.errors import ProgramError
 from schedules.operations import Compute, Operation
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
 from schedules.training.kernels import Kernel
-from simulator.computing.engines import Draw, Engine
+from simulator.computing.engines import Draw, Engine, draw
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 
@@ -61,7 +63,10 @@ class Computing:
         result = running.result = answers.of_kernel(worker.model, worker.model.size, now)
         kernels = self.kernels[worker.rank]
         if kernels is not None:
-            result.array = kernels[operation.kernel](operation)()
+            kernel = kernels.get(operation.kernel)
+            if kernel is None:
+                raise ProgramError(not_a_kernel(running, kernels))
+            result.array = kernel(operation)()
             result.size = result.array.nbytes
         elif operation.kernel == "backward":
             result.size = operation.inputs[1][operation.stage]
@@ -90,7 +95,7 @@ class Computing:
         operation, rank = running.operation, running.worker.rank
         engine.current = running
         running.ready_ns = now
-        engine.free_ns = running.end_ns = end = now + self.durations[rank][operation.kernel]()
+        engine.free_ns = running.end_ns = end = now + draw(self.durations[rank], running)
         self._computed(rank, now, end, operation)
         self._end_at(end, running)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from schedules.driving.board import not_a_kernel
 from schedules.driving.driver import Running
+from schedules.errors import ProgramError, UnknownKernelError
 
 Draw = Callable[[], int]
 """How long a kernel takes at full speed, in nanoseconds: the next draw."""
@@ -20,3 +22,15 @@ class Engine:
     def __init__(self) -> None:
         self.free_ns = 0
         self.waiting: deque[Running] = deque()
+
+
+def draw(durations: Mapping[str, Draw], running: Running) -> int:
+    """How long a kernel takes on a rank.
+
+    Raises:
+        ProgramError: if the platform does not know it; the program's line is named.
+    """
+    try:
+        return durations[running.operation.kernel]()
+    except UnknownKernelError as error:
+        raise ProgramError(not_a_kernel(running, error.known)) from None

@@ -1,0 +1,35 @@
+"""A program's mistake is told alike in both worlds, by the program's own line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schedules.errors import ProgramError
+from tests.worlds.conftest import World
+
+HERE = Path(__file__).parent
+TIMING = {"run.numerics": False}
+
+
+@pytest.mark.parametrize("numbers", [{}, TIMING], ids=["numeric", "timing"])
+def test_an_unknown_kernel_is_a_mistake_of_the_program(numbers: dict[str, Any], world: World) -> None:
+    case = {"schedule.program": str(HERE / "programs" / "kernels.py"), **numbers}
+    expected = r"kernels\.py:\d+: yield Compute\(worker\.settings\.kernel\): expected one of the kernels .*gradient.*; "
+    with pytest.raises(ProgramError, match=expected + "found 'gradeint'"):
+        world({**case, "schedule.kernel": "gradeint"})
+    world({**case, "schedule.kernel": "gradient"})
+
+
+def test_both_worlds_name_the_same_kernels(simulated: World, measured: World) -> None:
+    case = {"schedule.program": str(HERE / "programs" / "kernels.py"), "schedule.kernel": "nothing"}
+    for numbers in ({}, TIMING):
+        told = []
+        for world in (simulated, measured):
+            with pytest.raises(ProgramError) as error:
+                world({**case, **numbers})
+            told.append(re.sub(r"^rank \d+: ", "", str(error.value)))  # a measured run says which rank it was
+        assert told[0] == told[1]
