@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from schedules.driving.board import not_an_operation
+from schedules.driving.board import not_an_operation, where
+from schedules.driving.checks import refusal
 from schedules.errors import ProgramError
 from schedules.operations import Operation, Program
 from schedules.payload import Arrivals, Handle
@@ -226,6 +227,9 @@ class Stream(Running):
                 except KeyError:
                     told = not_an_operation(self.program, self.worker.rank, self.name, operation)
                     raise ProgramError(told) from None
+                payload = operation.payload
+                if payload is not None and payload.array is not None:
+                    self.check(operation)
                 if self.replay is not None:
                     return self.replay.issue(self, handler)
                 if not handler(self):
@@ -233,6 +237,16 @@ class Stream(Running):
                 answer = (self.result, now / self.gradient_ns)
         except StopIteration:
             self._finish()
+
+    def check(self, operation: Operation) -> None:
+        """Refuse an operation whose array is not what it says.
+
+        Raises:
+            ProgramError: naming the program's line.
+        """
+        told = refusal(operation)
+        if told is not None:
+            raise ProgramError(f"{where(self.program, self.worker.rank, self.name)}\n  {told}")
 
     def _record(self) -> None:
         """The segment that consumed the last answer is over: record the operation with what was applied."""

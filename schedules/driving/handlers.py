@@ -46,6 +46,8 @@ def _start(running: Running) -> bool:
     handler = running.world.handlers.get(operation.__class__)
     if handler is None or operation.__class__ in (Start, Await, Cancel):
         raise ProgramError(not_an_operation(stream.program, running.worker.rank, stream.name, operation))
+    if operation.payload is not None and operation.payload.array is not None:
+        stream.check(operation)
     if not stream.free_lanes:
         stream.num_lanes += 1
         stream.free_lanes.append(f"{stream.name}+{stream.num_lanes}")

@@ -33,3 +33,24 @@ def test_both_worlds_name_the_same_kernels(simulated: World, measured: World) ->
                 world({**case, **numbers})
             told.append(re.sub(r"^rank \d+: ", "", str(error.value)))  # a measured run says which rank it was
         assert told[0] == told[1]
+
+
+PAYLOADS = {"schedule.program": str(HERE / "programs" / "payloads.py")}
+CARRYING = ("exchange", "send", "all-reduce", "reduce-scatter", "all-gather", "all-to-all", "broadcast")
+
+
+@pytest.mark.parametrize("case", [*CARRYING, "exchange started", "all-reduce started"])
+def test_an_array_of_other_bytes_than_its_payload_says_is_refused(case: str, world: World) -> None:
+    expected = r"payloads\.py:\d+: .*\n.*: expected an array of 64 bytes, as its payload says, found 32"
+    with pytest.raises(ProgramError, match=expected):
+        world({**PAYLOADS, "schedule.case": case})
+
+
+@pytest.mark.parametrize("case", ["mean", "mean-parts", "mean started"])
+def test_integers_have_no_mean(case: str, world: World) -> None:
+    with pytest.raises(ProgramError, match=r"expected floating-point numbers for a mean, found .*int64"):
+        world({**PAYLOADS, "schedule.case": case})
+
+
+def test_integers_have_a_sum(world: World) -> None:
+    world({**PAYLOADS, "schedule.case": "sum"})
