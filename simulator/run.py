@@ -20,7 +20,7 @@ from schedules.record.files import LINK_COLUMNS, SIMULATED
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
 from schedules.result import Result, read_replay
-from schedules.scenario import Scenario, ScenarioError, load
+from schedules.scenario import Scenario, ScenarioError, Source, load
 from schedules.setup import OBSERVE, Setup
 from schedules.worker import Worker
 from simulator.faults import Failures
@@ -32,7 +32,7 @@ from simulator.world import World
 
 
 def simulate(
-    scenario: str | Path | Mapping[str, Any] | Scenario,
+    scenario: Source,
     *,
     replay: str | Path | Result | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -47,7 +47,7 @@ def simulate(
         ScenarioError: if the scenario is wrong, or the trace is unreadable or of another scenario.
         ScheduleError: if the run cannot go on (deadlock, replay divergence, a program's mistake).
     """
-    resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    resolved = load(scenario, overrides)
     is_steady = resolved.run.until == "precision"
     if is_steady and replay is not None:
         raise ScenarioError("scenario: run.until: expected 'end' for a replay, found 'precision'")

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from executor.launching.launch import Ranks, Source, execute
+from executor.launching.launch import Ranks, execute
 from schedules.errors import ScheduleError
 from schedules.operations import Compute
 from schedules.platform.fits import duration_table, kernel_fits, link_table
 from schedules.platform.link_fits import LARGEST_FACTOR, LinkEstimate, link_estimate
 from schedules.platform.transports import TRANSPORTS
 from schedules.result import Result
-from schedules.scenario import Duration, Scenario, load, resolve
+from schedules.scenario import Duration, Scenario, Source, load, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def measure(
         ScenarioError: if the scenario is wrong.
         ScheduleError: if the run fails, or the machine is too busy: the bandwidth could not be told in three attempts.
     """
-    resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    resolved = load(scenario, overrides)
     result, link, attempts = _measured(resolved, sizes, ranks)
     assert result.trace is not None
     has_gradient = resolved.is_numeric or resolved.workload.module is not None

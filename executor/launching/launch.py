@@ -24,12 +24,10 @@ from schedules.errors import DeadRankError, ScheduleError
 from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
 from schedules.result import Result, read_replay
-from schedules.scenario import Scenario, ScenarioError, load
+from schedules.scenario import Scenario, ScenarioError, Source, load
 
 if TYPE_CHECKING:
     pass
-
-Source = str | Path | Mapping[str, object] | Scenario
 
 
 def execute(
@@ -68,7 +66,7 @@ def executable(scenario: Source, overrides: Mapping[str, object] | None = None) 
     Raises:
         ScenarioError: if it is wrong, or ends as only a simulation can.
     """
-    resolved = scenario if isinstance(scenario, Scenario) else load(scenario, overrides)
+    resolved = load(scenario, overrides)
     if resolved.run.until != "end":
         raise ScenarioError(f"scenario: run.until: expected 'end' for an execution, found {resolved.run.until!r}")
     return resolved

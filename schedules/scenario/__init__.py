@@ -3,7 +3,7 @@
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
 from schedules.scenario.files import read, read_value, set_key
-from schedules.scenario.resolve import load, resolve
+from schedules.scenario.resolve import Source, load, resolve
 from schedules.scenario.resolved import Scenario, build_problem, communication_graph, physical_network
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
@@ -19,6 +19,7 @@ __all__ = [
     "RunTable",
     "Scenario",
     "ScenarioError",
+    "Source",
     "Table",
     "build_problem",
     "communication_graph",

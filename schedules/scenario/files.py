@@ -106,7 +106,7 @@ def measured(directory: str | Path, kernel: str) -> list[float]:
     Raises:
         ValueError: if the trace is unreadable, or the kernel did not run.
     """
-    trace, _ = read_trace(directory)
+    trace, _ = read_trace(directory, ("op", "kernel", "ready_ns", "end_ns"))
     computations = trace[trace["op"] == "Compute"]
     rows = computations[computations["kernel"] == kernel]
     if not len(rows):

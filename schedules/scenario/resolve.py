@@ -16,17 +16,24 @@ from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
 from schedules.settings import Tables
 
+Source = str | Path | Mapping[str, object] | Scenario
+"""A scenario's file, tables of the same shape, or one that is resolved already."""
 
-def load(source: str | Path | Mapping[str, object], overrides: Mapping[str, object] | None = None) -> Scenario:
+
+def load(source: Source, overrides: Mapping[str, object] | None = None) -> Scenario:
     """Read a scenario from a file, or from tables of the same shape; a [sweep] is left out.
 
     Args:
-        source: the file, or the tables.
+        source: the file, the tables, or a resolved scenario, which is handed back unless something is to be changed.
         overrides: values by dotted key, such as `{"schedule.rate": 2}`.
 
     Raises:
         ScenarioError: naming the file and the key, what was expected, and what was found.
     """
+    if isinstance(source, Scenario):
+        if not overrides:
+            return source
+        source = source.tables()
     tables, where = read(source)
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)

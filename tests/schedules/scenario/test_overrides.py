@@ -1,0 +1,50 @@
+"""Overrides are applied to whatever is given: a file, tables, or a scenario that is resolved already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from executor.calibration.calibrate import measure
+from executor.launching.launch import executable
+from schedules.scenario import Scenario, ScenarioError, load
+from simulator import simulate
+
+TABLES = {
+    "schedule": {"program": "gossip", "gradients": 7},
+    "topology": {"graph": "ring", "workers": 4},
+    "platform": {"device": {"flops": 1e12, "memory_bandwidth": 1e9}, "gradient": {"flops": "10 GFLOP"}},
+    "workload": {"problem": "quadratic", "dtype": "float64"},
+}
+
+
+@pytest.fixture
+def resolved() -> Scenario:
+    return load(TABLES)
+
+
+def test_a_resolved_scenario_is_handed_back_as_it_is(resolved: Scenario) -> None:
+    assert load(resolved) is resolved
+    assert load(resolved, {}) is resolved
+
+
+def test_overrides_give_what_they_give_on_tables(resolved: Scenario) -> None:
+    for overrides in ({"schedule.gradients": 3, "topology.graph": "complete"}, {"platform.gradient": {"mean": "2 s"}}):
+        assert load(resolved, overrides).tables() == load(TABLES, overrides).tables() != resolved.tables()
+    assert resolved.schedule.gradients == 7
+
+
+def test_a_simulation_applies_them(resolved: Scenario) -> None:
+    assert simulate(resolved, overrides={"schedule.gradients": 3}).summary["gradients"] == 12
+    assert simulate(resolved).summary["gradients"] == 28
+
+
+def test_an_execution_applies_them(resolved: Scenario) -> None:
+    assert executable(resolved, {"run.seed": 5}).run.seed == 5
+
+
+def test_wrong_ones_are_refused(resolved: Scenario, tmp_path: Path) -> None:
+    for run in (simulate, measure):
+        with pytest.raises(ScenarioError, match=r"topology\.graph: .*found 'rong'|topology: graph: .*found 'rong'"):
+            run(resolved, overrides={"topology.graph": "rong"})
