@@ -133,10 +133,8 @@ class World:
         Raises:
             DeadlockError: if no worker can move; the message is the whole board.
         """
-        with (
-            without_collector(),
-            np.errstate(over="ignore", invalid="ignore"),
-        ):  # a run that diverges shows it in its loss
+        # A run that diverges shows it in its loss, not in warnings.
+        with without_collector(), np.errstate(over="ignore", invalid="ignore"):
             for stream in self.streams:
                 stream.begin()
             self.course.keep_house(self.ledger, self.gradient_ns)

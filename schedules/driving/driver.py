@@ -60,6 +60,9 @@ class Follower(Protocol):
     def issue(self, stream: Stream, handler: Handler) -> None:
         """A stream asks for an operation."""
 
+    def start(self, started: Running, handler: Handler) -> bool:
+        """A stream starts an operation; True if it is over at once."""
+
     def hold(self, stream: Stream) -> None:
         """A stream's operation is over: it is resumed when it is its turn."""
 

@@ -54,7 +54,8 @@ def _start(running: Running) -> bool:
     started = Running(running.world, running.worker, stream.free_lanes.pop(), operation, stream)
     stream.crew.num_started += 1
     running.result = Handle(stream.crew.num_started, started)
-    if handler(started):
+    replay = running.world.replay
+    if handler(started) if replay is None else replay.start(started, handler):
         started.end_ns = started.start_ns
         started.ended()
     return True

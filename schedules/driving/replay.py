@@ -6,6 +6,7 @@ as the original. Times, peers and arrivals are delivered as recorded; payloads a
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,7 @@ class Row(NamedTuple):
     peer: int
     tag: int
     size: int
+    start_ns: int
     end_ns: int
     answer: str
 
@@ -38,6 +40,10 @@ class Row(NamedTuple):
         words = {"kernel": kernel, "stage": stage, "micro_batch": micro_batch, "group": group}
         words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}
         return f"{name}({', '.join(f'{key}={value}' for key, value in words.items() if value not in (-1, ''))})"
+
+
+Asked = tuple[int, str, tuple[str, str, int, int, str], int, int, int]
+"""Of a started operation: rank, program, and what `Row` has from `op` to `size`."""
 
 
 class Replay:
@@ -55,7 +61,8 @@ class Replay:
         self._next: dict[int, int] = defaultdict(int)
         self._held: dict[int, dict[str, Stream]] = defaultdict(dict)
         self._draining: set[int] = set()
-        resumed = trace[(trace["op"] != "Apply") & ~trace["stream"].str.contains("+", regex=False)]
+        self._started: dict[Asked, list[Row]] = defaultdict(list)
+        operations = trace[trace["op"] != "Apply"]
         columns = [
             "rank",
             "stream",
@@ -67,15 +74,22 @@ class Replay:
             "peer",
             "tag",
             "bytes",
+            "start_ns",
             "end_ns",
             "answer",
         ]
-        for rank, stream, op, kernel, stage, micro, group, peer, tag, size, end, answer in zip(
-            *(resumed[column].tolist() for column in columns), strict=True
+        for rank, stream, op, kernel, stage, micro, group, peer, tag, size, start, end, answer in zip(
+            *(operations[column].tolist() for column in columns), strict=True
         ):
-            row = Row(stream, (op, kernel, stage, micro, group), peer, tag, size, end, answer)
-            self._order[rank].append(row)
-            self._rows[rank, stream].append(row)
+            row = Row(stream, (op, kernel, stage, micro, group), peer, tag, size, start, end, answer)
+            program, _, lane = stream.partition("+")
+            if lane:
+                self._started[rank, program, row.op, peer, tag, size].append(row)
+            else:
+                self._order[rank].append(row)
+                self._rows[rank, stream].append(row)
+        for rows in self._started.values():
+            rows.sort(key=lambda row: row.start_ns)  # they were recorded when they were over
 
     def handlers(self) -> dict[type[Operation], Handler]:
         """What a replay answers itself: clocks do not make it wait, and whom to meet is recorded."""
@@ -99,6 +113,22 @@ class Replay:
             stream.note = LOST
         if row.answer == LOST or handler(stream):
             self.hold(stream)
+
+    def start(self, started: Running, handler: Handler) -> bool:
+        """An operation is started: it has its recorded answer, if it has one that a world would choose.
+
+        One that was cancelled, or not over by the end, is in no trace: nobody answers it.
+        """
+        row = self._started_row(started)
+        if row is not None and row.answer == LOST:
+            started.note = LOST
+            return True
+        if not isinstance(started.operation, Meet):
+            return handler(started)
+        if row is None:
+            return False
+        _answer_meeting(started, row)
+        return True
 
     def hold(self, stream: Stream) -> None:
         """A stream's operation is over: resume what is next in the recorded order, as far as it is there."""
@@ -139,13 +169,32 @@ class Replay:
     def _meet(self, running: Running) -> bool:
         row = self._row(running.stream)
         assert row is not None, "issue() has checked it"
-        running.note = row.answer
-        running.result = read_partner(row.answer)
+        _answer_meeting(running, row)
         return True
+
+    def _started_row(self, started: Running) -> Row | None:
+        """The row of a started operation: the first of its kind that was issued from its `Start` on, and before what
+        its program did next was over: then it may have started another of this kind."""
+        stream, operation = started.stream, started.operation
+        rank = stream.worker.rank
+        found = (describe(operation), operation.peer, operation.tag, operation.size)
+        rows = self._rows[rank, stream.name]
+        begin = rows[stream.index].start_ns
+        end = rows[stream.index + 1].end_ns if stream.index + 1 < len(rows) else math.inf
+        candidates = self._started[rank, stream.name, *found]
+        row = next((each for each in candidates if begin <= each.start_ns <= end), None)
+        if row is not None:
+            candidates.remove(row)
+        return row
 
     def _row(self, stream: Stream) -> Row | None:
         rows = self._rows[stream.worker.rank, stream.name]
         return rows[stream.index] if stream.index < len(rows) else None
+
+
+def _answer_meeting(running: Running, row: Row) -> None:
+    running.note = row.answer
+    running.result = read_partner(row.answer)
 
 
 def note_partner(partner: Partner | None) -> str:

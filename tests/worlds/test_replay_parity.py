@@ -88,3 +88,41 @@ def test_a_replay_that_cannot_follow_says_where(simulated: World, tmp_path: Path
     index = trace.loc[position, "index"]
     with pytest.raises(DivergenceError, match=rf"rank 2, gossip #{index}: the program yields Exchange"):
         simulated({}, replay=directory)
+
+
+STARTED = {"schedule.program": str(Path(__file__).parent / "programs" / "started.py"), "topology.graph": "complete"}
+
+
+def meetings(result: Result) -> list[list[str]]:
+    """What each rank was told of its meetings, in the order of their issue."""
+    assert result.trace is not None
+    rows = result.trace[result.trace["op"] == "Meet"].sort_values("start_ns", kind="stable")
+    return [rows[rows["rank"] == rank]["answer"].tolist() for rank in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("original", "follower", "is_cancelling"),
+    [("simulated", "measured", True), ("measured", "simulated", False), ("simulated", "simulated", True)],
+)
+def test_recorded_answers_of_started_meetings_are_given(
+    original: str, follower: str, is_cancelling: bool, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    case = {**STARTED, "schedule.is_cancelling": is_cancelling}
+    one = request.getfixturevalue(original)(case)
+    other = request.getfixturevalue(follower)(case, replay=one.save(tmp_path / "one"))
+    assert meetings(one) == meetings(other)
+    assert sum(map(len, meetings(one))) > 10
+    assert difference(one, other) <= 1e-12
+
+
+def test_started_exchanges_that_were_lost_are_lost_again(simulated: World, tmp_path: Path) -> None:
+    faults = {"outages": [{"rank": 1, "at": f"{at} ms", "back": f"{at + 3} ms"} for at in (3, 11, 19)]}
+    case = {**STARTED, "platform.link": {"bandwidth": 1e5, "latency": "1 ms"}}
+    one = simulated({**case, "platform.faults": faults})
+    assert one.trace is not None
+    lost = one.trace[(one.trace["answer"] == "lost") & one.trace["stream"].str.contains("+", regex=False)]
+    assert len(lost) > 1
+    other = simulated(case, replay=one.save(tmp_path / "one"))
+    assert other.trace is not None
+    assert (other.trace["answer"] == "lost").sum() == (one.trace["answer"] == "lost").sum()
+    assert difference(one, other) <= 1e-12

@@ -18,7 +18,7 @@ from schedules.platform.transports import TRANSPORTS, transport_of
 from schedules.scenario import load
 from simulator import simulate
 from simulator.run import is_in_order
-from twinclock.printing.setting_docs import setting_docs, tables
+from twinclock.printing.setting_docs import scenario_tables, setting_docs
 
 COPY = "copied"
 
@@ -83,7 +83,7 @@ def test_a_copy_is_accepted_named_and_in_the_same_order(name: str) -> None:
     refusal = r"expected 'ideal', 'gloo' or 'copied', found 'copid' \(did you mean copied\?"
     with pytest.raises(ScenarioError, match=refusal):
         load(scenario("copid"))
-    docs = {doc.name: doc for doc in setting_docs(tables()["platform"])}
+    docs = {doc.name: doc for doc in setting_docs(scenario_tables()["platform"])}
     assert docs["transport"].type == '"ideal" | "gloo" | "copied"'
 
 
