@@ -37,8 +37,8 @@ from schedules.operations import (
 from schedules.platform.volumes import bytes_sent
 from schedules.record.memory import in_flight
 
-Moving = AllReduce | ReduceScatter | AllGather | Broadcast | AllToAll
-"""A collective that moves a payload: all but the barrier."""
+Combining = AllReduce | ReduceScatter | AllGather | AllToAll
+"""A collective to whose answer every member contributes."""
 
 _SUM = {
     "sum": distributed.ReduceOp(distributed.ReduceOp.SUM),
@@ -130,20 +130,23 @@ class _GroupLane:
         self.took.append(Took(self._name, start_ns, end_ns, bytes_sent(*volume), in_flight(*volume)))
         self._ends.done(running)
 
-    def _answer(self, operation: Moving | Barrier) -> Payload | None:
+    def _answer(self, operation: Combining | Broadcast | Barrier) -> Payload | None:
         if isinstance(operation, Barrier):
             if self._group is not None:
                 self._group.barrier().wait()
             return None
-        array, n, placement = self._wire(operation.payload), len(self._members), self._groups.placement
-        if self._group is not None:
-            array = _moved(self._group, operation, array, self._members)
+        given, n, placement = operation.payload, len(self._members), self._groups.placement
+        array = self._wire(given)
+        if self._group is not None and isinstance(operation, Broadcast):
+            given, array = _broadcast(self._group, given, array, self._members.index(operation.root))
+        elif self._group is not None and not isinstance(operation, Broadcast):
+            array = _combined(self._group, operation, array, n)
         if placement.device.type == "cuda" and placement.backend == "nccl":  # NCCL's wait is the GPU's, not the host's
             torch.cuda.current_stream().synchronize()
         size = operation.size * n if isinstance(operation, AllGather) else operation.size
         size = operation.size // n if isinstance(operation, ReduceScatter) else size
         is_numeric = operation.payload.array is not None
-        return answers.of_collective(operation.payload, size, array.to(placement.device) if is_numeric else None)
+        return answers.of_collective(given, size, array.to(placement.device) if is_numeric else None)
 
     def _wire(self, payload: Payload) -> torch.Tensor:
         """A copy to work on: the payload itself may be read by others. A timing-only payload sends as many zeros."""
@@ -157,9 +160,8 @@ class _GroupLane:
         return torch.zeros(payload.size // dtype.itemsize, dtype=dtype, device=device)
 
 
-def _moved(group: Group, operation: Moving, array: torch.Tensor, members: tuple[int, ...]) -> torch.Tensor:
+def _combined(group: Group, operation: Combining, array: torch.Tensor, n: int) -> torch.Tensor:
     """What a member has afterwards; the array is its own, and may be written to."""
-    n = len(members)
     match operation:
         case AllReduce():
             return _all_reduced(group, array, operation.reduction, n)
@@ -170,8 +172,6 @@ def _moved(group: Group, operation: Moving, array: torch.Tensor, members: tuple[
             whole = torch.empty(len(array) * n, dtype=array.dtype, device=array.device)
             group.allgather([list(whole.chunk(n))], [array]).wait()
             return whole
-        case Broadcast():
-            return _broadcast(group, array, members.index(operation.root))
         case AllToAll():
             _part(operation, array, n)
             answer = torch.empty_like(array)
@@ -194,18 +194,25 @@ def _reduce_scattered(group: Group, array: torch.Tensor, part: torch.Tensor, red
     return _mean(part, reduction, n)
 
 
-def _broadcast(group: Group, array: torch.Tensor, root: int) -> torch.Tensor:
+def _broadcast(group: Group, given: Payload, array: torch.Tensor, root: int) -> tuple[Payload, torch.Tensor]:
+    """The root's facts and array; `root` is its place in the group.
+
+    The facts lie before the array: in a message of their own they would cost a latency.
+    """
+    facts = torch.tensor((given.version, given.step, given.read_ns), dtype=torch.int64, device=array.device)
+    wire = torch.cat((facts.view(torch.uint8), array.view(torch.uint8)))
     options = distributed.BroadcastOptions()
     options.rootRank, options.rootTensor = root, 0
-    group.broadcast([array], options).wait()
-    return array
+    group.broadcast([wire], options).wait()
+    split = facts.nbytes
+    return Payload(given.size, None, *wire[:split].view(torch.int64).tolist()), wire[split:].view(array.dtype)
 
 
 def _mean(array: torch.Tensor, reduction: str, n: int) -> torch.Tensor:
     return array / n if reduction == "mean" and array.is_floating_point() else array
 
 
-def _part(operation: Moving, array: torch.Tensor, n: int) -> int:
+def _part(operation: Combining, array: torch.Tensor, n: int) -> int:
     part, rest = divmod(len(array), n)
     if rest:
         raise ProgramError(f"{operation}: expected a length that {n} ranks divide, found {len(array)}")

@@ -4,7 +4,8 @@
 |---|---|
 | `Compute` | the version and step at which it was issued, read then |
 | `Receive`, `Exchange` | those of the sender's payload, as sent |
-| collectives | the version and step of the rank's own payload |
+| `Broadcast` | those of the root's payload, as sent |
+| other collectives | those of the rank's own payload |
 """
 
 from __future__ import annotations
@@ -18,6 +19,6 @@ def of_kernel(model: Model, size: int, now: int, array: Array = None) -> Payload
     return Payload(size, array, model.version, model.steps, now)
 
 
-def of_collective(mine: Payload, size: int, array: Array = None) -> Payload:
-    """A member's answer of a collective to which it has given `mine`."""
-    return Payload(size, array, mine.version, mine.step)
+def of_collective(given: Payload, size: int, array: Array = None) -> Payload:
+    """A member's answer of a collective; `given` is what it gave itself or, of a broadcast, what the root gave."""
+    return Payload(size, array, given.version, given.step, given.read_ns)

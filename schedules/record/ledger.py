@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from schedules.operations import Compute
+    from schedules.payload import Payload
 
 _pack_computation = struct.Struct("<3q").pack
 _pack_transfer = struct.Struct("<7q").pack
@@ -26,6 +27,10 @@ _pack_exchange = struct.Struct("<7q").pack
 _pack_applied = struct.Struct("<5q").pack
 _pack_buffer = struct.Struct("<5q").pack
 
+
+UNKNOWN = -(2**63)
+"""Staleness of a gradient that does not say what it was read from. Not -1: a gradient from another rank may be ahead of
+the parameters that it is applied to."""
 
 Intervals = tuple[Integers, Integers, Integers]
 """Rank, start and end of each: int64 [num_intervals]."""
@@ -72,9 +77,9 @@ class AppliedGradients(NamedTuple):
 
     Attributes:
         rank: who applied it.
-        versions: versions written between the gradient's read and its apply.
-        steps: gradient steps of the worker between them.
-        age_ns: nanoseconds between them.
+        versions: versions written between the gradient's read and its apply, or `UNKNOWN`.
+        steps: gradient steps of the worker between them, or `UNKNOWN`.
+        age_ns: nanoseconds between them, or `UNKNOWN`.
         at_ns: when it was applied.
     """
 
@@ -139,10 +144,16 @@ class Ledger:
         """Enter both ends of an exchange; `rank` came last, at `ready`, its peer at `issued`."""
         self.exchanges += _pack_exchange(rank, peer, issued, ready, end, peer_end, size)
 
-    def applied(self, rank: int, versions: int, steps: int, read_ns: int) -> None:
-        """Enter a gradient that is applied now."""
+    def applied(self, rank: int, version: int, step: int, gradient: Payload) -> None:
+        """Enter a gradient that is applied now to the parameters of this version and step."""
         now = self.now
-        self.gradients += _pack_applied(rank, versions, steps, now - read_ns, now)
+        self.gradients += _pack_applied(
+            rank,
+            version - gradient.version if gradient.version >= 0 else UNKNOWN,
+            step - gradient.step if gradient.step >= 0 else UNKNOWN,
+            now - gradient.read_ns if gradient.read_ns >= 0 else UNKNOWN,
+            now,
+        )
 
     def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
         """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""
@@ -165,7 +176,8 @@ class Ledger:
         since that was issued or since the `backward` before it."""
         if operation.kernel == "backward":
             read, until = operation.inputs[0].read_ns, self._passes.get(rank, (-1, -1))
-            start = until[1] if until[0] == read else read
+            if read >= 0:
+                start = until[1] if until[0] == read else read
             self._passes[rank] = read, end
         elif operation.kernel != "gradient":
             return
@@ -213,7 +225,7 @@ class Ledger:
         rank, _, _, age, applied_at = _entries(self.gradients[40 * self._num_folded :], 5)
         self._num_folded += len(rank)
         size = memory.always[rank, KIND["parameters"]]
-        memory.enter(rank, applied_at - age, applied_at, KIND["gradients"], size)
+        memory.enter(rank, applied_at - np.where(age == UNKNOWN, 0, age), applied_at, KIND["gradients"], size)
         rank, issued, _, end, _, _, size = transfers
         memory.enter(rank, issued, end, KIND["in-flight"], size)
         rank, kind, since, end, size = held

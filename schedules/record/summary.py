@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.record.ledger import Ledger
+from schedules.record.ledger import UNKNOWN, Ledger
 from schedules.record.memory import KINDS, Integers
 
 if TYPE_CHECKING:
@@ -75,9 +75,8 @@ def _by_kind(peak: Integers) -> dict[str, int]:
 
 
 def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Integers) -> dict[str, float]:
-    """Of the gradients that were applied: in versions, local steps and seconds."""
-    if not len(age_ns):
-        versions_behind = steps_behind = age_ns = np.zeros(1, dtype=np.int64)
+    """Of the gradients that were applied and whose reading is known: in versions, local steps and seconds."""
+    versions_behind, steps_behind, age_ns = (_known(each) for each in (versions_behind, steps_behind, age_ns))
     return {
         "staleness_mean": float(versions_behind.mean()),
         "staleness_p95": float(np.percentile(versions_behind, 95)),
@@ -87,6 +86,11 @@ def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Intege
         "staleness_mean_s": float(age_ns.mean() / 1e9),
         "staleness_max_s": float(age_ns.max() / 1e9),
     }
+
+
+def _known(values: Integers) -> Integers:
+    known = values[values != UNKNOWN]
+    return known if len(known) else np.zeros(1, dtype=np.int64)
 
 
 def collectives_of(trace: pd.DataFrame, num_ranks: int, bandwidths: Bandwidths) -> list[Collective]:

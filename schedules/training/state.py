@@ -47,12 +47,12 @@ class Model:
 
     def step(self, gradient: Payload) -> None:
         """One optimizer step."""
-        account, version, steps = self.account, self.version, self.steps
-        account.ledger.applied(account.rank, version - gradient.version, steps - gradient.step, gradient.read_ns)
+        account = self.account
+        account.ledger.applied(account.rank, self.version, self.steps, gradient)
         if self.log is not None:
             self._log(APPLIED_GRADIENT, gradient)
-        self.version = version + 1
-        self.steps = steps + 1
+        self.version += 1
+        self.steps += 1
 
     def average(self, mine: Payload, theirs: Payload) -> None:
         """Pairwise averaging: half the difference of the two values that were sent is taken off the parameters."""
@@ -65,8 +65,8 @@ class Model:
 
     def mix_neighbours(self, gradient: Payload, models: Sequence[Payload], weights: Sequence[float]) -> None:
         """D-PSGD's update: x <- sum_j W_ij x_j - gamma g. `models[0]` is the worker's own."""
-        account, version, steps = self.account, self.version, self.steps
-        account.ledger.applied(account.rank, version - gradient.version, steps - gradient.step, gradient.read_ns)
+        account = self.account
+        account.ledger.applied(account.rank, self.version, self.steps, gradient)
         if self.log is not None:
             self._log(APPLIED_GRADIENT, gradient)
             self._log(APPLIED_AVERAGE, models[0])
@@ -96,4 +96,5 @@ class Model:
 
     def _log(self, kind: str, read: Payload) -> None:
         assert self.log is not None
-        self.log.append((kind, read.version, self.version + 1, self.steps - read.step, read.read_ns))
+        steps_behind = self.steps - read.step if read.step >= 0 else -1
+        self.log.append((kind, read.version, self.version + 1, steps_behind, read.read_ns))

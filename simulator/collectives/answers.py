@@ -17,6 +17,7 @@ from schedules.operations import (
     AllReduce,
     AllToAll,
     Barrier,
+    Broadcast,
     Operation,
     Payload,
     ReduceScatter,
@@ -31,18 +32,21 @@ REDUCERS: Mapping[str, Callable[[Numbers], Numbers]] = {
 }
 
 
-def combine(operations: Sequence[Any]) -> list[Payload | None]:
-    """The answers of a collective, one a member, from the members' operations in rank order."""
-    first = operations[0]
+def combine(operations: Mapping[int, Any]) -> list[Payload | None]:
+    """The answers of a collective, one a member, from the members' operations by rank, ascending."""
+    first = next(iter(operations.values()))
     if isinstance(first, Barrier):
         return [None] * len(operations)
-    payloads = [each.payload for each in operations]
+    if isinstance(first, Broadcast):
+        root = operations[first.root].payload
+        return [answers.of_collective(root, root.size, root.array)] * len(operations)
+    payloads = [each.payload for each in operations.values()]
     reduction = first.reduction if isinstance(first, AllReduce | ReduceScatter) else ""
     return _ANSWERS[type(first)](payloads, reduction)
 
 
 def _answers(payloads: Sequence[Payload], size: int, arrays: Sequence[Numbers | None]) -> list[Payload | None]:
-    """One answer a member: it says of which version the member's own contribution was."""
+    """One answer a member, with the facts of what it has brought itself."""
     return [answers.of_collective(mine, size, array) for mine, array in zip(payloads, arrays, strict=True)]
 
 

@@ -76,11 +76,7 @@ class Gathering:
         operations = self.operations
         members = self.members if not self.gone else sorted(operations)
         if self._answers is None:
-            operation = operations[rank]
-            if isinstance(operation, Broadcast):
-                self._answers = [operations[operation.root].payload] * len(members)
-            else:
-                self._answers = answers.combine([operations[each] for each in members])
+            self._answers = answers.combine({each: operations[each] for each in members})
         return self._answers[members.index(rank)]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules.operations import Compute, Payload
-from schedules.record.ledger import Account, Ledger, merged
+from schedules.record.ledger import UNKNOWN, Account, Ledger, merged
 from schedules.record.memory import KIND
 
 GRADIENT = Compute("gradient")
@@ -103,7 +103,7 @@ def test_a_gradient_is_held_from_its_read_until_it_is_applied() -> None:
     account = Account(1, ledger)
     ledger.memory.owns(1, {"parameters": 40, "x-tilde": 40, "optimizer": 0})
     ledger.now = 9
-    ledger.applied(1, versions=2, steps=1, read_ns=4)
+    ledger.applied(1, version=7, step=3, gradient=Payload(8, version=5, step=2, read_ns=4))
     account.held("stashes", 7, since_ns=3)
     account.held("received", 8, since_ns=3, until_ns=11)
     assert ledger.num_applied == 1
@@ -123,3 +123,12 @@ def held(ledger: Ledger, kind: str) -> list[tuple[int, int, int]]:
     """Since when, until when and how many bytes of a kind rank 0 has held, as entered so far."""
     numbers = np.frombuffer(bytes(ledger.buffers), dtype="<i8").reshape(-1, 5).tolist()
     return [(since, until, size) for rank, number, since, until, size in numbers if (rank, number) == (0, KIND[kind])]
+
+
+def test_a_gradient_whose_reading_is_unknown_has_no_staleness_and_no_past() -> None:
+    ledger = Ledger(1, keeps_curve=True)
+    ledger.memory.owns(0, {"parameters": 40})
+    ledger.now = 9
+    ledger.applied(0, version=7, step=3, gradient=Payload(8))
+    assert [column.tolist() for column in ledger.applied_gradients()] == [[0], [UNKNOWN], [UNKNOWN], [UNKNOWN], [9]]
+    assert "gradients" not in set(ledger.memory_table().query("bytes > 0")["kind"])
