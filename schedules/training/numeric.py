@@ -36,7 +36,6 @@ class NumericModel(Model):
         eta: rate of the mixing of x and x-tilde, in 1/gradient time; needs `has_tilde`.
         alpha_tilde: step of x-tilde at an exchange, without unit. That of x is 1/2.
         has_tilde: whether x-tilde is kept. Starts as x; without, `x_tilde` is None.
-        size: bytes of the parameters on the wire; None: those of x. (A small problem may stand in for a large model.)
     Attributes:
         x, x_tilde: the parameters as they are now.
         xp: the array API namespace of x.
@@ -60,11 +59,10 @@ class NumericModel(Model):
         eta: float = 0.0,
         alpha_tilde: float = 0.5,
         has_tilde: bool = False,
-        size: int | None = None,
     ) -> None:
         if x.ndim != 1:
             raise ValueError(f"x: expected a one-dimensional array, found the shape {tuple(x.shape)}")
-        super().__init__(int(x.nbytes) if size is None else size, account, is_recorded=is_recorded)
+        super().__init__(int(x.nbytes), account, is_recorded=is_recorded)
         self.xp = array_namespace(x)
         self.x: Array = self.xp.asarray(x, copy=True)
         self.x_tilde: Array = self.x if has_tilde else None

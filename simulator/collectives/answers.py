@@ -32,15 +32,18 @@ REDUCERS: Mapping[str, Callable[[Numbers], Numbers]] = {
 }
 
 
-def combine(operations: Mapping[int, Any]) -> list[Payload | None]:
-    """The answers of a collective, one a member, from the members' operations by rank, ascending."""
+def combine(members: Sequence[int], operations: Mapping[int, Any]) -> list[Payload | None]:
+    """The answers of a collective, one a member, from the operations that have been issued, by rank.
+
+    Those of all members; of a broadcast, the root's will do: whoever is near it has the answer before the last has come.
+    """
     first = next(iter(operations.values()))
     if isinstance(first, Barrier):
-        return [None] * len(operations)
+        return [None] * len(members)
     if isinstance(first, Broadcast):
         root = operations[first.root].payload
-        return [answers.of_collective(root, root.size, root.array)] * len(operations)
-    payloads = [each.payload for each in operations.values()]
+        return [answers.of_collective(root, root.size, root.array)] * len(members)
+    payloads = [operations[each].payload for each in members]
     reduction = first.reduction if isinstance(first, AllReduce | ReduceScatter) else ""
     return _ANSWERS[type(first)](payloads, reduction)
 

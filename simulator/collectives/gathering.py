@@ -76,7 +76,7 @@ class Gathering:
         operations = self.operations
         members = self.members if not self.gone else sorted(operations)
         if self._answers is None:
-            self._answers = answers.combine({each: operations[each] for each in members})
+            self._answers = answers.combine(members, operations)
         return self._answers[members.index(rank)]
 
 

@@ -90,7 +90,7 @@ def gossip(
     world = build_world(setup)
     for worker, x in zip(world.workers, start, strict=True):
         model: Any = worker.model
-        model.x = x.copy()
+        model.x, model.size = x.copy(), x.nbytes
         model.x_tilde = None if model.x_tilde is None else x.copy()
         world.computing.kernels[worker.rank] = {"gradient": lambda _, rank=worker.rank: functools.partial(drift, rank)}
     world.run()

@@ -153,7 +153,7 @@ def test_gloo_message_leaves_when_the_announcement_is_there(sent: float, asked: 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_what_is_exchanged_is_the_other_ends(transport: str) -> None:
-    payloads = [Payload(SIZE, np.array([rank])) for rank in range(2)]
+    payloads = [Payload(SIZE, np.full(SIZE // 8, rank)) for rank in range(2)]
     answers = run(transport, [Exchange(1, payloads[0])], [Exchange(0, payloads[1])])
     assert [answer[0][0] for answer in answers] == [payloads[1], payloads[0]]
     assert [int(answer[0][0].array[0]) for answer in answers] == [1, 0]
