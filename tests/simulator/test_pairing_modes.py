@@ -16,6 +16,7 @@ import pytest
 
 from schedules.clocks import StreamKey, stream
 from schedules.driving.coordinator import Coordinator
+from schedules.training.numeric import NumericModel
 from schedules.worker import Worker
 from simulator.run import simulate
 
@@ -254,3 +255,28 @@ def _ticks(rank: int) -> Iterator[float]:
     generator = stream(0, StreamKey.GRADIENT_CLOCK, rank)
     times = np.cumsum(generator.exponential(1.0, 200))
     return iter(times[times <= 12].tolist())
+
+
+@pytest.mark.parametrize("pairing", ["edge-clock", "first-come"])
+def test_a_gradient_at_a_tick_is_read_from_parameters_mixed_up_to_then(
+    pairing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gossip.md, 2.3, step 2: mix, then the gradient. Without it they lag by what has passed since the last event."""
+    lags: list[float] = []
+
+    def snapshot(model: NumericModel) -> Any:
+        lags.append(model.account.ledger.now / 10_000_000 - model.tau)
+        return model.x
+
+    monkeypatch.setattr(NumericModel, "snapshot", snapshot)
+    result = simulate(
+        {
+            "schedule": {"program": "a2cid2", "gradients": 30, "pairing": pairing, "gradient_clock": "poisson"},
+            "topology": {"graph": "ring", "workers": 6},
+            "platform": {"gradient": {"mean": 0.01}, "link": {"bandwidth": 1e9, "latency": 1e-3}},
+            "workload": {"problem": "quadratic"},
+            "optimizer": {"learning_rate": 0.01},
+        }
+    )
+    assert len(lags) == result.summary["gradients"] > 100
+    assert max(map(abs, lags)) < 1e-6

@@ -51,7 +51,7 @@ def streams(worker: Worker, step: Step, exchange: Exchange) -> Mapping[str, Prog
 def _gradients(worker: Worker, step: Step) -> Program:
     for start in _gradient_starts(worker):
         if start is not None:
-            yield Until(start)
+            yield from _tick(worker, start)
         gradient, time = yield GRADIENT
         step(worker, gradient, time)
     yield Take("averaged")
@@ -70,7 +70,7 @@ def _gradients_with_quota(worker: Worker, step: Step) -> Program:
     number, due = 0, 1
     for number, (start, following) in enumerate(pairwise(chain(_gradient_starts(worker), (NONE_LEFT,))), 1):
         if start is not None:
-            yield Until(start)
+            yield from _tick(worker, start)
         gradient, time = yield GRADIENT
         step(worker, gradient, time)
         is_last = following == NONE_LEFT
@@ -104,6 +104,15 @@ def _gradient_starts(worker: Worker) -> Iterable[float | None]:
     if worker.settings.gradient_clock == "poisson":
         return (time for time, _, _ in worker.clock("gradient"))
     return (None for _ in range(worker.settings.gradients))
+
+
+def _tick(worker: Worker, start: float) -> Program:
+    """A gradient that starts at a tick is read from parameters that are mixed up to then (gossip.md, 2.3, step 2).
+
+    Not so with free clocks: the official code reads what the last event has left, and mixes before it applies.
+    """
+    _, time = yield Until(start)
+    worker.model.mix(time)
 
 
 def _finish(worker: Worker) -> Program:
