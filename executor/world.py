@@ -14,8 +14,8 @@ from executor.agreement.control import Control, tell
 from executor.agreement.news import DEAD, FINISHED, News
 from executor.agreement.watch import Watch
 from executor.events import Agenda, Event, Failure
-from executor.services import Service, Services
-from schedules.driving.driver import Crew, Handler, Running, Stream
+from executor.services import Services
+from schedules.driving.driver import Crew, Handler, Running, Service, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
 from schedules.operations import Compute, Operation, Program, Until

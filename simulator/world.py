@@ -9,7 +9,7 @@ import numpy as np
 
 from schedules.driving.board import board
 from schedules.driving.coordinator import Coordinator
-from schedules.driving.driver import Crew, Handler, Running, Stream
+from schedules.driving.driver import Crew, Handler, Running, Service, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
 from schedules.errors import DeadlockError
@@ -32,7 +32,7 @@ from simulator.messages.formulas import Formulas
 from simulator.messages.sends import Sends
 from simulator.messages.traffic import Traffic
 from simulator.network.calls import CallAt
-from simulator.services import Outages, Service
+from simulator.services import Outages
 
 
 class World:

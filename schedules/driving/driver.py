@@ -66,6 +66,16 @@ class Follower(Protocol):
         """The positions of the handles that had arrived when the recorded `Await` ended."""
 
 
+class Service(Protocol):
+    """What a world joins: it carries out some of the operations. Both worlds have the same five."""
+
+    def handlers(self) -> dict[type[Operation], Handler]:
+        """Which operations, and how."""
+
+    def withdraw(self, running: Running, now: int) -> None:
+        """The program has cancelled one of them: free what it holds."""
+
+
 class Queue:
     """A bounded queue between streams of one worker: items, and the operations that wait for some or for room."""
 

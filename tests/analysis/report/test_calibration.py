@@ -83,7 +83,7 @@ def test_the_command_line_takes_the_table_from_a_file(tmp_path):
     assert result.exit_code == 0, result.output
     again = load_run(tmp_path / "again")
     assert again.summary["gradients_per_s"] == pytest.approx(measured.summary["gradients_per_s"], rel=0.01)
-    assert again.scenario["platform"]["transport"] == "gloo"
+    assert again.tables["platform"]["transport"] == "gloo"
 
 
 SCENARIO = """\
