@@ -98,14 +98,15 @@ QUANTITIES: dict[object, str] = {
     units.Flop: 'FLOP, or text like "4.1 TFLOP"',
     units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
     computing.Speeds: "table by rank | list",
-    tables.TransportName: " | ".join(json.dumps(name) for name in transports.TRANSPORTS),
 }
 """The words for a quantity, or another type that is told by how it is read."""
 
 
 def _known(metadata: Sequence[object]) -> str | None:
     # pydantic takes an Annotated type apart, so a quantity is recognised by its reader, the first of its metadata.
-    return next((words for kind, words in QUANTITIES.items() if get_args(kind)[1] in metadata), None)
+    # The transports are those of the table as it is now: a test, or a user's module, may have added one.
+    words = QUANTITIES | {tables.TransportName: " | ".join(json.dumps(name) for name in transports.TRANSPORTS)}
+    return next((each for kind, each in words.items() if get_args(kind)[1] in metadata), None)
 
 
 def _words(annotation: object) -> str:
