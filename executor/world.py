@@ -15,9 +15,10 @@ from executor.agreement.news import DEAD, FINISHED, News, Stopped
 from executor.agreement.watch import Watch
 from executor.events import Agenda, Event, Failure
 from executor.services import Services
-from schedules.driving.driver import Crew, Handler, Running, Service, Stream
+from schedules.driving.driver import Crew, Handler, Running, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
+from schedules.driving.services import Service
 from schedules.operations import Compute, Operation, Program, Until
 from schedules.record.trace import Recorder
 from schedules.worker import Worker
@@ -181,7 +182,6 @@ class World:
     def _until(self, running: Running) -> bool:
         at = int(running.operation.time * self.gradient_ns + 0.5)
         if at <= running.start_ns:
-            running.result = None
             return True
         running.start_ns = running.ready_ns = self.now
 

@@ -10,7 +10,7 @@ A handler is called when an operation is issued. It returns True if the operatio
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,16 +66,6 @@ class Follower(Protocol):
         """The positions of the handles that had arrived when the recorded `Await` ended."""
 
 
-class Service(Protocol):
-    """What a world joins: it carries out some of the operations. Both worlds have the same five."""
-
-    def handlers(self) -> dict[type[Operation], Handler]:
-        """Which operations, and how."""
-
-    def withdraw(self, running: Running, now: int) -> None:
-        """The program has cancelled one of them: free what it holds."""
-
-
 class Queue:
     """A bounded queue between streams of one worker: items, and the operations that wait for some or for room."""
 
@@ -102,15 +92,8 @@ class Crew:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.streams: list[Stream] = []
-        self.queues: dict[str, Queue] = {}
+        self.queues: defaultdict[str, Queue] = defaultdict(Queue)
         self.num_started = 0
-
-    def queue(self, name: str) -> Queue:
-        """The queue of that name."""
-        found = self.queues.get(name)
-        if found is None:
-            found = self.queues[name] = Queue()
-        return found
 
     def leave(self, stream: Stream) -> None:
         """A program has ended. When only daemons are left, they are closed."""

@@ -104,9 +104,9 @@ QUANTITIES: dict[object, str] = {
 
 def _known(metadata: Sequence[object]) -> str | None:
     # pydantic takes an Annotated type apart, so a quantity is recognised by its reader, the first of its metadata.
-    # The transports are those of the table as it is now: a test, or a user's module, may have added one.
-    words = QUANTITIES | {tables.TransportName: " | ".join(json.dumps(name) for name in transports.TRANSPORTS)}
-    return next((each for kind, each in words.items() if get_args(kind)[1] in metadata), None)
+    # Transports are asked for here, not in the table: one may have been added since.
+    known = QUANTITIES | {tables.TransportName: " | ".join(json.dumps(name) for name in transports.TRANSPORTS)}
+    return next((words for kind, words in known.items() if get_args(kind)[1] in metadata), None)
 
 
 def _words(annotation: object) -> str:

@@ -1,4 +1,4 @@
-"""What the world asks of what interrupts its services."""
+"""What the world asks of ranks that fail: a declared interruption, which `simulator.faults` is."""
 
 from __future__ import annotations
 
