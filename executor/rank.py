@@ -20,7 +20,7 @@ from executor.agreement.clock import EXACT, Offset, RunClock, machine, measure_o
 from executor.agreement.control import Control, tell
 from executor.agreement.desk import Desk
 from executor.agreement.meetings import Meetings
-from executor.agreement.news import FAILED, News
+from executor.agreement.news import FAILED, News, Stopped
 from executor.agreement.store import connect
 from executor.events import Agenda
 from executor.running.computing import Computing, Draw
@@ -33,7 +33,7 @@ from executor.wire.edges import Edges
 from executor.wire.exchanges import Exchanges
 from executor.wire.groups import Groups, Placement, place
 from executor.wire.sends import Sends
-from executor.world import Stopped, World
+from executor.world import World
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.replay import Replay
 from schedules.errors import ScheduleError

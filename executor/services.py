@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from executor.agreement.meetings import Meetings
 from executor.running.computing import Computing
 from executor.wire.collectives import Collectives
 from executor.wire.exchanges import Exchanges
 from executor.wire.sends import Sends
-from schedules.driving.driver import Handler, Running
-from schedules.operations import Operation
-
-
-class Service(Protocol):
-    """What runs some of the operations."""
-
-    def handlers(self) -> dict[type[Operation], Handler]:
-        """Which operations it answers, and how."""
-
-    def withdraw(self, running: Running, now: int) -> None:
-        """The program has cancelled this operation: free what it holds."""
 
 
 class Services(NamedTuple):

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 
 from executor.agreement import boards
 from executor.agreement.control import Control, tell
-from executor.agreement.news import DEAD, FINISHED, News
+from executor.agreement.news import DEAD, FINISHED, News, Stopped
 from executor.agreement.watch import Watch
 from executor.events import Agenda, Event, Failure
-from executor.services import Service, Services
+from executor.services import Services
 from schedules.driving.driver import Crew, Handler, Running, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
+from schedules.driving.services import Service
 from schedules.operations import Compute, Operation, Program, Until
 from schedules.record.trace import Recorder
 from schedules.worker import Worker
@@ -27,10 +28,6 @@ PATIENCE_S = 1.0
 
 DRAIN_S = 0.2
 """How long, when everybody is done, is waited for what was started and never awaited."""
-
-
-class Stopped(Exception):
-    """Some rank has told bad news: this one stops, too."""
 
 
 class World:
@@ -171,13 +168,11 @@ class World:
         if self._news is not None:  # the run is over: ranks that have ended close their connections
             return
         # gloo tells within 10 to 20 ms that a connection is gone; which process has died only its launcher knows.
-        news = self._agenda.wait_for_news(PATIENCE_S)
-        if news is not None:
-            self._heard(news)
-            return
-        message = f"rank {running.worker.rank} has lost its connection in {running.operation}: {error}"
-        tell(self._control.store, News(DEAD, running.worker.rank, message))
-        raise Stopped(message)
+        if (news := self._agenda.wait_for_news(PATIENCE_S)) is None:
+            message = f"rank {running.worker.rank} has lost its connection in {running.operation}: {error}"
+            tell(self._control.store, News(DEAD, running.worker.rank, message))
+            raise Stopped(message)
+        self._heard(news)
 
     def _heard(self, news: News) -> None:
         self._news = news
@@ -187,7 +182,6 @@ class World:
     def _until(self, running: Running) -> bool:
         at = int(running.operation.time * self.gradient_ns + 0.5)
         if at <= running.start_ns:
-            running.result = None
             return True
         running.start_ns = running.ready_ns = self.now
 

@@ -18,6 +18,7 @@ gave, and when it took effect, in gradient times since the start of the run.
 
 Operations are frozen, slotted dataclasses. They print short, `Exchange(<->4 #17 44.7 MB)`, and `parse` reads that back.
 """
+# The file is long because the vocabulary is one: each operation stands once, with how it prints and how that is read.
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ class Result:
         directory: where it was read from; None of a run in memory.
     """
 
+    # One method more than our classes have, because a file of the run directory is a property here, with its type.
+
     def __init__(self, scenario: Scenario, world: str, summary: Summary, *, info: Info | None = None) -> None:
         self.world, self.summary = world, summary
         self.directory: Path | None = None

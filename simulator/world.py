@@ -12,6 +12,7 @@ from schedules.driving.coordinator import Coordinator
 from schedules.driving.driver import Crew, Handler, Running, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
+from schedules.driving.services import Service
 from schedules.errors import DeadlockError
 from schedules.operations import Operation, Program, Until
 from schedules.platform.stragglers import Pace
@@ -32,7 +33,7 @@ from simulator.messages.formulas import Formulas
 from simulator.messages.sends import Sends
 from simulator.messages.traffic import Traffic
 from simulator.network.calls import CallAt
-from simulator.services import Outages, Service
+from simulator.outages import Outages
 
 
 class World:

@@ -37,8 +37,8 @@ def gpu_nodes(
             NIC's port, in bytes/s in each direction; the latencies, in seconds, are of one link each.
     Raises:
         ValueError: if the nodes are not full, the NICs do not divide the GPUs, or a link is impossible.
-    Source: NVIDIA DGX SuperPOD reference architecture (rail-optimised). Defaults: NVLink and 100 Gbit/s network of the
-        A100 nodes in papers/low-communication.md; PCIe 4.0 x16; latencies are an illustration.
+    Source: NVIDIA DGX SuperPOD reference architecture (rail-optimised). Defaults: NVLink of an
+        A100 (600 GB/s both ways together), a NIC of 100 Gbit/s, PCIe 4.0 x16; latencies are an illustration.
     """
     nodes, nics = _counts(workers, gpus_per_node, nics_per_node)
     nvlink = wire(nvlink_bandwidth, nvlink_latency, prefix="nvlink_")

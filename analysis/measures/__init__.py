@@ -1,1 +1,1 @@
-"""What traces say: operations, waits, critical paths, fits."""
+"""What traces say: operations, waits, critical paths, intervals."""

@@ -18,7 +18,7 @@ Cells = dict[str, str]
 """Texts to stand in a row, by the names that the template has for them."""
 
 
-class Group(TypedDict):
+class OperationGroup(TypedDict):
     """The rows of one kind of operation."""
 
     kind: str
@@ -74,9 +74,9 @@ def summary_row(row: Record) -> Cells:
     }
 
 
-def operation_groups(comparison: Comparison) -> list[Group]:
+def operation_groups(comparison: Comparison) -> list[OperationGroup]:
     """One group a kind, with a row for every quantity that says something new."""
-    groups: list[Group] = []
+    groups: list[OperationGroup] = []
     for kind, rows in comparison.operations.groupby("kind", sort=True):
         names = _QUANTITIES | (_QUANTITIES_OF_COMPUTE if str(kind).startswith(COMPUTE) else {})
         told = _told_apart(rows.to_dict("records"))

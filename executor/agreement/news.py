@@ -19,6 +19,10 @@ _ERRORS: dict[str, type[Exception]] = {
 }
 
 
+class Stopped(Exception):
+    """Some rank has told bad news: this one stops, too."""
+
+
 @dataclass(frozen=True)
 class News:
     """How a run ended.

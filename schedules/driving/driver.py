@@ -10,7 +10,7 @@ A handler is called when an operation is issued. It returns True if the operatio
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,15 +96,8 @@ class Crew:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.streams: list[Stream] = []
-        self.queues: dict[str, Queue] = {}
+        self.queues: defaultdict[str, Queue] = defaultdict(Queue)
         self.num_started = 0
-
-    def queue(self, name: str) -> Queue:
-        """The queue of that name."""
-        found = self.queues.get(name)
-        if found is None:
-            found = self.queues[name] = Queue()
-        return found
 
     def leave(self, stream: Stream) -> None:
         """A program has ended. When only daemons are left, they are closed."""

@@ -10,7 +10,7 @@ from schedules.payload import Handle
 
 
 def _queue(running: Running) -> Queue:
-    found: Queue = running.stream.crew.queue(running.operation.queue)
+    found: Queue = running.stream.crew.queues[running.operation.queue]
     return found
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from schedules.clocks import StreamKey, stream
@@ -18,6 +17,9 @@ Rank = Annotated[int, Field(ge=0)]
 Mean = Annotated[Seconds, Field(gt=0)]
 
 NEVER = math.inf
+
+Interval = tuple[float, float]
+"""Away from one time until another, in seconds."""
 
 
 class Outage(Table):
@@ -57,14 +59,13 @@ class Faults(Table):
         return mean
 
 
-def outages(table: Faults, seed: int, rank: int) -> Iterator[tuple[float, float]]:
+def outages(table: Faults, seed: int, rank: int) -> Iterator[Interval]:
     """When a rank is away, as disjoint intervals (from, until) in seconds, ascending; until `NEVER`: for good.
 
-    Given and random outages together; random ones may have no end.
+    What all `CAUSES` say together; random outages may have no end.
     """
-    given = sorted((each.at, NEVER if each.back is None else each.back) for each in table.outages if each.rank == rank)
     begin, until = -1.0, -1.0
-    for start, end in merge(given, _random(table, stream(seed, StreamKey.FAILURE, rank))):
+    for start, end in merge(*(cause(table, seed, rank) for cause in CAUSES)):
         if start > until:
             if until >= 0:
                 yield begin, until
@@ -77,8 +78,16 @@ def outages(table: Faults, seed: int, rank: int) -> Iterator[tuple[float, float]
         yield begin, until
 
 
-def _random(table: Faults, generator: np.random.Generator) -> Iterator[tuple[float, float]]:
-    """Up for an exponential time, away for another, and so on."""
+def given(table: Faults, seed: int, rank: int) -> Iterator[Interval]:
+    """At given times."""
+    yield from sorted(
+        (each.at, NEVER if each.back is None else each.back) for each in table.outages if each.rank == rank
+    )
+
+
+def drawn(table: Faults, seed: int, rank: int) -> Iterator[Interval]:
+    """At random: up for an exponential time, away for another, and so on."""
+    generator = stream(seed, StreamKey.FAILURE, rank)
     now = 0.0
     while table.mean_time_to_failure is not None:
         begin = now + generator.exponential(table.mean_time_to_failure)
@@ -87,3 +96,11 @@ def _random(table: Faults, generator: np.random.Generator) -> Iterator[tuple[flo
             return
         now = begin + generator.exponential(table.mean_time_to_repair)
         yield begin, now
+
+
+CAUSES: tuple[Callable[[Faults, int, int], Iterator[Interval]], ...] = (
+    given,
+    drawn,
+)
+"""What takes a rank away: (table, seed, rank) -> intervals, ascending. A further one is a row here and its keys in
+`Faults`."""

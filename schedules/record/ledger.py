@@ -185,28 +185,13 @@ class Ledger:
 
     # ------------------------------------------------------------------ folding
 
-    def fold(self) -> None:
-        """Turn what is over into unions, totals and peaks: the ledger stays small however long the run.
+    def fold(self, until: int | None = None) -> None:
+        """Turn what is over by a time, or by now, into unions, totals and peaks: the ledger stays small however long
+        the run.
 
-        What worlds enter afterwards ends now or later. The totals below fold everything: ask for them after the run.
+        What worlds enter afterwards ends then or later. The totals below fold everything: ask for them after the run.
         """
-        self._fold(self.now)
-
-    def stop(self, now: int) -> None:
-        """The run ends now, in the middle of things. The time of what is under way counts up to now; it is not done."""
-        self._fold(now)
-        for packed, width, times in (
-            (self.computations, 3, (2,)),
-            (self.transfers, 7, (2, 3)),
-            (self.buffers, 5, (3,)),
-        ):
-            entries = np.frombuffer(packed, dtype="<i8").reshape(-1, width)
-            for column in times:
-                entries[:, column] = np.minimum(entries[:, column], now)
-            if width == 7:
-                entries[:, 4:6] = 0  # neither bytes nor an exchange
-
-    def _fold(self, until: int = LATEST) -> None:
+        until = self.now if until is None else until
         self.transfers += _transfers_of(self.exchanges)
         self.exchanges = bytearray()
         computations, self.computations = _split(self.computations, 3, 2, until)
@@ -219,6 +204,20 @@ class Ledger:
         np.add.at(self._sent, rank, size)
         np.add.at(self._exchanges, rank, is_exchange)
         self._fold_memory(transfers, held)
+
+    def stop(self, now: int) -> None:
+        """The run ends now, in the middle of things. The time of what is under way counts up to now; it is not done."""
+        self.fold(now)
+        for packed, width, times in (
+            (self.computations, 3, (2,)),
+            (self.transfers, 7, (2, 3)),
+            (self.buffers, 5, (3,)),
+        ):
+            entries = np.frombuffer(packed, dtype="<i8").reshape(-1, width)
+            for column in times:
+                entries[:, column] = np.minimum(entries[:, column], now)
+            if width == 7:
+                entries[:, 4:6] = 0  # neither bytes nor an exchange
 
     def _fold_memory(self, transfers: Integers, held: Integers) -> None:
         memory = self.memory
@@ -236,11 +235,11 @@ class Ledger:
 
     def totals(self) -> Totals:
         """Of everything that was entered."""
-        self._fold()
+        self.fold(LATEST)
         return Totals(
-            compute_ns=self._lengths(self._computing),
-            transfer_ns=self._lengths(self._transferring),
-            busy_ns=self._lengths(_union(self._computing, self._transferring)),
+            compute_ns=_lengths(self._computing, self.num_ranks),
+            transfer_ns=_lengths(self._transferring, self.num_ranks),
+            busy_ns=_lengths(_union(self._computing, self._transferring), self.num_ranks),
             waiting_ns=self._waited,
             bytes_sent=self._sent,
             num_exchanges=self._exchanges,
@@ -248,13 +247,13 @@ class Ledger:
 
     def peak_memory(self) -> Integers:
         """What each rank holds when it holds most, by kind (`memory.KINDS`): int64 [num_ranks, len(KINDS)]."""
-        self._fold()
+        self.fold(LATEST)
         return self.memory.peak()
 
     def memory_table(self) -> pd.DataFrame:
         """What every rank holds over time: columns rank, time_ns, kind, bytes; needs `keeps_curve`."""
         assert self.memory.keeps_curve, "the curve was folded away"
-        self._fold()
+        self.fold(LATEST)
         return self.memory.table()
 
     @property
@@ -265,12 +264,6 @@ class Ledger:
     def applied_gradients(self) -> AppliedGradients:
         """Every applied gradient."""
         return AppliedGradients(*_entries(bytes(self.gradients), 5))
-
-    def _lengths(self, intervals: Intervals) -> Integers:
-        rank, start, end = intervals
-        lengths = np.zeros(self.num_ranks, dtype=np.int64)
-        np.add.at(lengths, rank, end - start)
-        return lengths
 
 
 class Account:
@@ -324,3 +317,11 @@ def _no_intervals() -> Intervals:
 
 def _union(intervals: Intervals, more: Iterable[Integers]) -> Intervals:
     return merged(*(np.concatenate((old, new)) for old, new in zip(intervals, more, strict=True)))
+
+
+def _lengths(intervals: Intervals, num_ranks: int) -> Integers:
+    """How long the intervals of each rank are together."""
+    rank, start, end = intervals
+    lengths = np.zeros(num_ranks, dtype=np.int64)
+    np.add.at(lengths, rank, end - start)
+    return lengths

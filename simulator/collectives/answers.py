@@ -35,7 +35,7 @@ REDUCERS: Mapping[str, Callable[[Numbers], Numbers]] = {
 def combine(members: Sequence[int], operations: Mapping[int, Any]) -> list[Payload | None]:
     """The answers of a collective, one a member, from the operations that have been issued, by rank.
 
-    Those of all members; of a broadcast, the root's will do: whoever is near it has the answer before the last has come.
+    Those of all members; of a broadcast, the root's will do: whoever is near it has its answer before the last comes.
     """
     first = next(iter(operations.values()))
     if isinstance(first, Barrier):

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from executor.agreement.clock import EXACT, RunClock
-from executor.agreement.news import DEAD, FINISHED, STUCK, News
+from executor.agreement.news import DEAD, FINISHED, STUCK, News, Stopped
 from executor.events import Agenda
 from executor.services import Services
-from executor.world import Stopped, World
+from executor.world import World
 from schedules.operations import Cancel, Compute, Exchange, Operation, Payload, Program, Start, Until
 from schedules.scenario import load
 from schedules.setup import Setup

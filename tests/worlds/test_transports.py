@@ -80,14 +80,16 @@ def test_transports_are_told_apart(tmp_path: Path) -> None:
 def test_a_copy_is_accepted_named_and_in_the_same_order(name: str) -> None:
     assert is_in_order(load(scenario(COPY)).platform) == is_in_order(load(scenario(name)).platform)
     assert transport_of({"transport": COPY}) is transport_of({"transport": name})
-    refusal = r"expected 'ideal', 'gloo' or 'copied', found 'copid' \(did you mean copied\?"
+    others = [each for each in TRANSPORTS if each != COPY]
+    refusal = rf"expected {', '.join(map(repr, others))} or 'copied', found 'copid' \(did you mean copied\?"
     with pytest.raises(ScenarioError, match=refusal):
         load(scenario("copid"))
     docs = {doc.name: doc for doc in setting_docs(scenario_tables()["platform"])}
-    assert docs["transport"].type == '"ideal" | "gloo" | "copied"'
+    assert docs["transport"].type == " | ".join(f'"{each}"' for each in [*others, "copied"])
 
 
 def test_a_table_without_a_transport_has_the_default() -> None:
     assert transport_of({}) is TRANSPORTS["ideal"]
-    with pytest.raises(ValueError, match=r"platform\.transport: expected 'ideal' or 'gloo', found 'tcp'"):
+    *others, last = map(repr, TRANSPORTS)
+    with pytest.raises(ValueError, match=rf"platform\.transport: expected {', '.join(others)} or {last}, found 'tcp'"):
         transport_of({"transport": "tcp"})

@@ -1,22 +1,11 @@
-"""What the world asks of the services that it joins, and of what interrupts them."""
+"""What the world asks of ranks that fail: a declared interruption, which `simulator.faults` is."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from schedules.driving.driver import Handler, Running
-from schedules.operations import Operation
+from schedules.driving.driver import Running
 from simulator.messages.exchanges import Losses
-
-
-class Service(Protocol):
-    """What carries out some of the operations."""
-
-    def handlers(self) -> dict[type[Operation], Handler]:
-        """Which ones, and how."""
-
-    def withdraw(self, running: Running, now: int) -> None:
-        """One of them is cancelled: it gives back what it holds."""
 
 
 class Outages(Losses, Protocol):
