@@ -61,7 +61,8 @@ def apply(recipe: str, place: Path) -> None:
             continue
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         at, indent, space = position("".join(lines), where)
-        lines[at:at] = [space, textwrap.indent(code, indent)]
+        comma = ",\n" if where.startswith("a row of") else "\n"
+        lines[at:at] = [space, textwrap.indent(code.rstrip("\n"), indent), comma]
         path.write_text("".join(lines), encoding="utf-8")
 
 
