@@ -374,6 +374,21 @@ def awaits_in_vain(worker: Worker) -> Program:
 
 
 @case
+def stuck_after_a_cancelled_sleep(worker: Worker) -> Program:
+    asleep, _ = yield Start(Until(800.0))
+    yield Until(2.0)
+    yield Cancel(asleep)
+    yield Receive(worker.rank ^ 1, 8)
+
+
+@case
+def stuck_after_a_deadline_that_was_not_needed(worker: Worker) -> Program:
+    quick, _ = yield Start(GRADIENT)
+    yield Await((quick,), deadline=800.0)
+    yield Receive(worker.rank ^ 1, 8)
+
+
+@case
 def dies(worker: Worker) -> Program:
     yield GRADIENT
     yield Compute("gradient")

@@ -45,6 +45,17 @@ def test_a_stuck_run_shows_the_board_of_all_ranks(ranks: Ranks) -> None:
     assert all("tags differ" in line for line in board[1:3])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["stuck_after_a_cancelled_sleep", "stuck_after_a_deadline_that_was_not_needed"])
+def test_a_time_that_nobody_waits_for_any_more_puts_nothing_off(ranks: Ranks, case: str) -> None:
+    """Four seconds of sleep, or until a deadline, that are not needed: stuck is told within the limit and two."""
+    with pytest.raises(TimeoutError, match=r"Receive\(<-1 8 B\)") as raised:
+        ranks.execute(scenario(case, workers=2, execution={"timeout": "1 s"}))
+    told = re.match(r"TimeoutError at (\d+\.\d+) ms", str(raised.value))
+    assert told is not None
+    assert 1000 <= float(told[1]) <= 3000
+
+
 def test_sizes_that_differ_are_stuck_and_abort_nobody(ranks: Ranks) -> None:
     with pytest.raises(TimeoutError, match=r"Exchange\(<->1 800 B\)(.|\n)*Exchange\(<->0 808 B\)"):
         ranks.execute(scenario("sizes_differ", execution=IMPATIENT))
