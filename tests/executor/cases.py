@@ -399,6 +399,21 @@ def dies(worker: Worker) -> Program:
 
 
 @case
+def dies_while_it_waits_to_be_paired(worker: Worker) -> Program:
+    """The others ask so many gradient times later, when its connection is lost or about to be."""
+    peers = worker.neighbours
+    if worker.rank == 1:
+        yield Start(Meet(peers))
+        yield Until(20.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield Until(20.0 + worker.settings.gradients)
+    while True:
+        partner, _ = yield Meet(peers)
+        assert partner is not None
+        yield Exchange(partner.peer, worker.model.outgoing(), tag=partner.meeting)
+
+
+@case
 def stops(worker: Worker) -> Program:
     yield Barrier()
     if worker.rank == 1:

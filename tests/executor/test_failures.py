@@ -87,6 +87,23 @@ def test_a_killed_rank_is_named_within_a_second_and_the_past_is_kept(ranks: Rank
     assert set(trace[trace["op"] == "Compute"]["rank"]) == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("later", [1, 2, 4])
+def test_a_rank_that_is_killed_while_it_waits_to_be_paired_is_named(
+    ranks: Ranks, capfd: pytest.CaptureFixture[str], later: int
+) -> None:
+    died = 0.0
+
+    def watch(event: dict[str, Any]) -> None:
+        nonlocal died
+        if event.get("status", 0) < 0:
+            died = time.perf_counter()
+
+    with pytest.raises(DeadRankError, match="rank 1 has died \\(killed by SIGKILL\\)"):
+        ranks.execute(scenario("dies_while_it_waits_to_be_paired", schedule={"gradients": later}), watch=watch)
+    assert time.perf_counter() - died < 1
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_rank_that_shows_no_sign_of_life_is_named(ranks: Ranks) -> None:
     with pytest.raises(DeadRankError, match="rank 1 has shown no sign of life"):
