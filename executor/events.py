@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -40,12 +40,18 @@ class Timer:
         at_ns, number: when, and the how-manieth that was set: what is due at one time is called in the order of asking.
         call: is handed the present time.
         is_expected: whether something happens at this time, so that a rank that waits for it is not stuck.
+        drop: takes it out of the agenda.
     """
 
     at_ns: int
     number: int
     call: Callable[[int], None] = field(compare=False)
     is_expected: bool = field(compare=False)
+    drop: Callable[[Timer], None] = field(compare=False, repr=False)
+
+    def cancel(self) -> None:
+        """Have the call not made; nothing if it has been."""
+        self.drop(self)
 
 
 class Agenda:
@@ -55,12 +61,12 @@ class Agenda:
     safe and a clock that only reads. All else belongs to the loop, and so needs no lock.
 
     Attributes:
-        num_under_way: operations that were issued and are neither over nor cancelled.
         num_expected: timers that are set and expected.
     """
 
     def __init__(self, clock: RunClock) -> None:
-        self.num_under_way = self.num_expected = 0
+        self.num_expected = 0
+        self._under_way: set[Running] = set()
         self._clock = clock
         self._handed_in: SimpleQueue[Event] = SimpleQueue()
         self._woken: deque[Running] = deque()
@@ -92,7 +98,17 @@ class Agenda:
         """An operation is under way. It begins now: the driver says when its stream was resumed, but the segment that
         asked for it took real time, in which nothing waited for anybody."""
         running.start_ns = running.ready_ns = self.now
-        self.num_under_way += 1
+        self._under_way.add(running)
+
+    def left(self, running: Running) -> None:
+        """An operation is under way no longer: it is over, has failed or was cancelled."""
+        # Not a number: whoever ends an operation need not know whether it was issued. Sleeps, say, never are.
+        self._under_way.discard(running)
+
+    @property
+    def num_under_way(self) -> int:
+        """How many operations were issued, and are neither over nor cancelled."""
+        return len(self._under_way)
 
     def wake(self, running: Running) -> None:
         """Have an operation ended at the next turn."""
@@ -100,7 +116,7 @@ class Agenda:
 
     def set_timer(self, at_ns: int, call: Callable[[int], None], *, is_expected: bool) -> Timer:
         """Have a call made at a time."""
-        timer = Timer(at_ns, next(self._numbers), call, is_expected)
+        timer = Timer(at_ns, next(self._numbers), call, is_expected, self._drop)
         heappush(self._timers, timer)
         self.num_expected += is_expected
         return timer
@@ -144,3 +160,11 @@ class Agenda:
             if isinstance(event, News):
                 return event
         return None
+
+    def _drop(self, timer: Timer) -> None:
+        # Taken out, not left to do nothing when its time comes: nothing is waited for until then, a thousand seconds,
+        # say, and a loop that sets and cancels many keeps none. There are as many as streams and sleeps: few.
+        if timer in self._timers:
+            self._timers.remove(timer)
+            heapify(self._timers)
+            self.num_expected -= timer.is_expected

@@ -13,7 +13,7 @@ from executor.agreement import boards
 from executor.agreement.control import Control, tell
 from executor.agreement.news import DEAD, FINISHED, News, Stopped
 from executor.agreement.watch import Watch
-from executor.events import Agenda, Event, Failure
+from executor.events import Agenda, Event, Failure, Timer
 from executor.services import Services
 from schedules.driving.driver import Crew, Handler, Running, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
@@ -58,6 +58,7 @@ class World:
         self._computing = services.computing
         self._service_of: dict[type[Operation], Service] = {}
         self._agenda, self._control, self._watch = agenda, control, Watch(control)
+        self._sleeps: dict[Running, Timer] = {}
         self._news: News | None = None
         self._is_done = False
         self._join(services)
@@ -91,15 +92,17 @@ class World:
         running.end_ns = max(now, running.start_ns)
         self._agenda.wake(running)
 
-    def alarm(self, time: float, call: Callable[[int], None]) -> None:
+    def alarm(self, time: float, call: Callable[[int], None]) -> Timer:
         """Call `call(now)` at a time in gradient times."""
-        self._agenda.set_timer(round(time * self.gradient_ns), call, is_expected=True)
+        return self._agenda.set_timer(round(time * self.gradient_ns), call, is_expected=True)
 
     def abandon(self, running: Running) -> None:
-        """A cancelled operation: its service frees what it holds."""
-        self._agenda.num_under_way -= 1
+        """A cancelled operation: its service frees what it holds; a sleep is waited for no longer."""
+        self._agenda.left(running)
         service = self._service_of.get(type(running.operation))
-        if service is not None:
+        if service is None:
+            self._sleeps.pop(running).cancel()
+        else:
             service.withdraw(running, self.now)
 
     # ------------------------------------------------------------------ the loop
@@ -154,7 +157,7 @@ class World:
         elif isinstance(event, Failure):
             self._failed(event.running, event.error)
         elif not event.is_cancelled:
-            self._agenda.num_under_way -= 1
+            self._agenda.left(event)
             self._watch.moved(self.now)
             event.ended()
 
@@ -164,7 +167,7 @@ class World:
             raise error
         if running.is_cancelled:
             return
-        self._agenda.num_under_way -= 1
+        self._agenda.left(running)
         if self._news is not None:  # the run is over: ranks that have ended close their connections
             return
         # gloo tells within 10 to 20 ms that a connection is gone; which process has died only its launcher knows.
@@ -186,11 +189,11 @@ class World:
         running.start_ns = running.ready_ns = self.now
 
         def ring(now: int) -> None:
-            if not running.is_cancelled:
-                running.result = None
-                running.ready_ns = running.end_ns = max(now, running.start_ns)
-                running.ended()
+            del self._sleeps[running]
+            running.result = None
+            running.ready_ns = running.end_ns = max(now, running.start_ns)
+            running.ended()
 
         # The read-outs' stream sleeps until long after the programs: that time is nothing that a stuck run waits for.
-        self._agenda.set_timer(at, ring, is_expected=not running.stream.is_daemon)
+        self._sleeps[running] = self._agenda.set_timer(at, ring, is_expected=not running.stream.is_daemon)
         return False

@@ -22,7 +22,7 @@ class Course:
         num_events: how many events the run took, after its end.
     """
 
-    def __init__(self, events: Events, alarm: Callable[[float, Callable[[int], None]], None]) -> None:
+    def __init__(self, events: Events, alarm: Callable[[float, Callable[[int], None]], object]) -> None:
         self._events = events
         self._alarm = alarm
         self._num_watches = 0

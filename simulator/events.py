@@ -38,6 +38,24 @@ class _Call:
         self.ended = call
 
 
+class CancellableCall:
+    """A call that may be cancelled: it stays among those to come, in its place and in their count, and does nothing."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callback) -> None:
+        self._call: Callback | None = call
+
+    def make(self) -> None:
+        """Make the call, unless it was cancelled."""
+        if self._call is not None:
+            self._call()
+
+    def cancel(self) -> None:
+        """Have it not made."""
+        self._call = None
+
+
 _NORMAL = simpy.events.NORMAL
 
 

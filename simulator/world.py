@@ -25,7 +25,7 @@ from simulator.collectives.collectives import Collectives
 from simulator.computing.computing import Computing
 from simulator.computing.engines import Draw
 from simulator.course import Course
-from simulator.events import Events, without_collector
+from simulator.events import CancellableCall, Events, without_collector
 from simulator.meetings import Meetings
 from simulator.messages.exchanges import Exchanges
 from simulator.messages.fabric import Fabric
@@ -164,10 +164,12 @@ class World:
         """End an operation at the present time, after what happens now."""
         self.end_at(running, now)
 
-    def alarm(self, time: float, call: Callable[[int], None]) -> None:
+    def alarm(self, time: float, call: Callable[[int], None]) -> CancellableCall:
         """Call `call(now)` at a time in gradient times."""
         at = max(self.now, round(time * self.gradient_ns))
-        self.events.call_at(at, partial(call, at))
+        alarm = CancellableCall(partial(call, at))
+        self.events.call_at(at, alarm.make)
+        return alarm
 
     def abandon(self, running: Running) -> None:
         """A cancelled operation gives back what it holds."""

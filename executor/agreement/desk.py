@@ -2,6 +2,9 @@
 
 A thread there runs the rule of `schedules.driving.coordinator`; a rank that waits for a partner is answered when there
 is one. The same connections tell the other ranks rank 0's time, by which their clocks are aligned.
+
+The thread waits for no single connection, and no connection ends it: strangers are turned away at the door, and a rank
+whose connection is lost is paired with nobody any more, while the others go on.
 """
 
 from __future__ import annotations
@@ -9,9 +12,12 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from multiprocessing.connection import Connection, Listener, wait
+from functools import partial
+from selectors import EVENT_READ, DefaultSelector
 
-from executor.agreement.questions import Answer, Line, Question, answer, asked, introduced
+from executor.agreement.door import Door
+from executor.agreement.line import Line
+from executor.agreement.questions import Answer, Question, answer, asked
 from executor.agreement.store import SharedStore
 from schedules.driving.coordinator import Coordinator
 
@@ -31,42 +37,70 @@ class Desk:
     def __init__(self, store: SharedStore, host: str, num_workers: int, coordinator: Coordinator) -> None:
         key = secrets.token_bytes(32)
         inside = host if host == _LOOPBACK else _EVERYWHERE
-        self._listener = Listener((inside, 0), backlog=num_workers, authkey=key)
-        self._num_workers = num_workers
+        self._selector = DefaultSelector()
+        self._door = Door(inside, num_workers, key, selector=self._selector, seat=self._seat)
         self._coordinator = coordinator
-        self._ranks: dict[Line, int] = {}
-        _, port = self._listener.address
-        store.set(ADDRESS, f"{host} {port} {key.hex()}")
+        self._ranks: dict[int, Line] = {}
+        self._heard: list[int] = []
+        store.set(ADDRESS, f"{host} {self._door.port} {key.hex()}")
         threading.Thread(target=self._work, name="desk", daemon=True).start()
 
     def _work(self) -> None:
-        for _ in range(self._num_workers):
-            line: Line = self._listener.accept()
-            self._ranks[line] = introduced(line)
-        self._listener.close()
-        while self._ranks:
-            for ready in wait(list(self._ranks)):
-                assert isinstance(ready, Connection)
-                self._serve(ready)
+        while self._door.is_open or self._ranks:
+            self._heard.clear()
+            for ready, _ in self._selector.select(self._door.patience_s()):
+                ready.data()
+            self._door.dismiss_late()
+            # After all that can be read was read: who is gone by now is not paired with who asks now.
+            for rank in self._heard:
+                self._serve(rank)
+        self._selector.close()
 
-    def _serve(self, line: Line) -> None:
+    def _seat(self, rank: int, line: Line) -> None:
+        self._ranks[rank] = line
+        self._selector.register(line, EVENT_READ, partial(self._hear, rank))
+
+    def _hear(self, rank: int) -> None:
+        line = self._ranks[rank]
         try:
-            question = asked(line)
-            if question is None:
-                answer(line, time.perf_counter_ns())
-            else:
-                self._pair(self._ranks[line], question)
-        except (EOFError, OSError):
-            del self._ranks[line]
+            line.fill()
+            line.fill()  # what it asked last hides that it is gone since: only the next reading tells
+        except OSError:
+            self._lose(rank)
+        else:
+            self._heard.append(rank)
 
-    def _pair(self, rank: int, question: Question) -> None:
+    def _lose(self, rank: int) -> None:
+        """Its connection is lost. Who was told of it already finds out when it exchanges with it."""
+        line = self._ranks.pop(rank)
+        self._selector.unregister(line)
+        line.close()
+        self._coordinator.withdraw(rank)
+
+    def _serve(self, rank: int) -> None:
+        """Answer what a rank has asked, unless it is lost meanwhile."""
+        try:
+            while rank in self._ranks and (message := self._ranks[rank].taken()) is not None:
+                self._answer(rank, asked(message))
+        except ConnectionError:  # what it says is no question
+            self._lose(rank)
+
+    def _answer(self, rank: int, question: Question | None) -> None:
+        if question is None:
+            self._tell(rank, time.perf_counter_ns())
+            return
         if question.what == "Meet":
             told = self._coordinator.arrive(rank, question.candidates)
         elif question.what == "Leave":
             told = self._coordinator.leave(rank)
         else:
             told = self._coordinator.join(rank)
-        lines = {rank: line for line, rank in self._ranks.items()}
         for each, partner in told:
             # Both of a pair are told the later one's time: it came last, and both are ready from then on.
-            answer(lines[each], Answer(partner, question.now_ns))
+            self._tell(each, Answer(partner, question.now_ns))
+
+    def _tell(self, rank: int, told: Answer | int) -> None:
+        try:
+            answer(self._ranks[rank], told)
+        except OSError:
+            self._lose(rank)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from multiprocessing.connection import Client
+from contextlib import suppress
 from queue import SimpleQueue
 
 from executor.agreement.desk import ADDRESS
-from executor.agreement.questions import Answer, Line, Question, answered, ask, introduce
+from executor.agreement.door import enter
+from executor.agreement.questions import Answer, Question, answered, ask
 from executor.agreement.store import SharedStore
 from executor.ends import Ends, enter_transfer
 from schedules.driving.driver import Handler, Running
@@ -21,12 +22,12 @@ class Meetings:
 
     def __init__(self, store: SharedStore, rank: int, ends: Ends) -> None:
         host, port, key = store.get(ADDRESS).decode().split(" ")
-        self._line: Line = Client((host, int(port)), authkey=bytes.fromhex(key))
-        introduce(self._line, rank)
+        self._line = enter(host, int(port), bytes.fromhex(key), rank)
         self._ends = ends
         # The loop asks and a thread hears: answers to meetings come in the order of asking, those to times beside them.
         self._waiting: deque[Running] = deque()
-        self._times: SimpleQueue[int] = SimpleQueue()
+        self._times: SimpleQueue[int | OSError] = SimpleQueue()
+        self._lost: OSError | None = None
         threading.Thread(target=self._listen, name="meetings", daemon=True).start()
 
     def handlers(self) -> dict[type[Operation], Handler]:
@@ -37,34 +38,58 @@ class Meetings:
         """Nothing is freed: the rank may be met yet, and its answer arrives and is dropped."""
 
     def ask_time(self) -> int:
-        """Rank 0's `time.perf_counter_ns()`."""
-        ask(self._line, None)
-        return self._times.get()
+        """Rank 0's `time.perf_counter_ns()`.
+
+        Raises:
+            OSError: if the connection is lost.
+        """
+        with suppress(OSError):  # the thread hears of it, too, and says so instead of the time
+            ask(self._line, None)
+        told = self._times.get()
+        if isinstance(told, OSError):
+            self._times.put(told)  # for the next time
+            raise told
+        return told
 
     def _meet(self, running: Running) -> bool:
         self._ends.issued(running)
         running.hook = enter_transfer
         self._waiting.append(running)
-        ask(self._line, Question("Meet", running.operation.candidates, running.start_ns))
+        with suppress(OSError):  # the thread hears of it, too, and fails what waits
+            ask(self._line, Question("Meet", running.operation.candidates, running.start_ns))
+        if self._lost is not None:  # it has heard of it before, and did not find this one
+            self._fail_waiting(self._lost)
         return False
 
     def _announce(self, running: Running) -> bool:
         """Over at once: nobody waits for what a rank says of itself."""
+        try:
+            ask(self._line, Question(type(running.operation).__name__, (), running.start_ns))
+        except OSError as error:
+            self._ends.issued(running)
+            self._ends.failed(running, error)
+            return False
         running.result = None
-        ask(self._line, Question(type(running.operation).__name__, (), running.start_ns))
         return True
 
     def _listen(self) -> None:
         try:
             while True:
-                told = answered(self._line)
+                told = answered(self._line.receive())
                 if isinstance(told, int):
                     self._times.put(told)
                 else:
                     self._met(told)
-        except (EOFError, OSError) as error:
-            for running in list(self._waiting):
-                self._ends.failed(running, error)
+        except OSError as error:
+            self._lost = error
+            self._times.put(error)
+            self._fail_waiting(error)
+
+    def _fail_waiting(self, error: OSError) -> None:
+        # The loop and the thread may both be here: each operation is taken out, and so failed, once.
+        with suppress(IndexError):
+            while True:
+                self._ends.failed(self._waiting.popleft(), error)
 
     def _met(self, told: Answer) -> None:
         running = self._waiting.popleft()

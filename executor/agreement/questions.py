@@ -1,18 +1,25 @@
 """What goes between the ranks and rank 0's desk, and how it is written: the only place that knows.
 
-A rank first says which it is. Then it asks: for the time (None), or to meet, leave or join. It is answered with the
-time (a number), or with a partner and when that one was there.
+A rank asks for the time (None), or to meet, leave or join. It is answered with the time (a number), or with a partner
+and when that one was there. All are numbers of fixed widths in bytes: who reads them builds nothing that the sender
+names, and what is no question or answer is an error that ends its connection.
 """
 
 from __future__ import annotations
 
-from multiprocessing.connection import Connection
-from typing import NamedTuple, TypeAlias
+import struct
+from typing import NamedTuple
 
+from executor.agreement.line import Line
 from schedules.operations import Partner
 
-Line: TypeAlias = "Connection[object, object]"
-"""One end of a connection between a rank and the desk."""
+_WORDS = ("Time", "Meet", "Leave", "Join")
+_TIME = _WORDS[0]
+_QUESTION = struct.Struct("<Bq")  # which word, and when it is asked; the candidates follow
+_CANDIDATE_BYTES = 4
+_TIME_TOLD = struct.Struct("<q")
+_PARTNER_TOLD = struct.Struct("<qii")
+_NOBODY = -1
 
 
 class Question(NamedTuple):
@@ -36,37 +43,43 @@ class Answer(NamedTuple):
     ready_ns: int
 
 
-def introduce(line: Line, rank: int) -> None:
-    """Say which rank is on this line."""
-    line.send(rank)
-
-
-def introduced(line: Line) -> int:
-    """Which rank is on the line: inverse of `introduce`."""
-    rank = line.recv()
-    assert isinstance(rank, int)
-    return rank
-
-
 def ask(line: Line, question: Question | None) -> None:
     """Ask, for the time if for nothing else."""
-    line.send(None if question is None else tuple(question))
+    what, candidates, now_ns = question or Question(_TIME, (), 0)
+    line.send(_QUESTION.pack(_WORDS.index(what), now_ns) + struct.pack(f"<{len(candidates)}I", *candidates))
 
 
-def asked(line: Line) -> Question | None:
-    """Inverse of `ask`."""
-    question = line.recv()
-    assert question is None or isinstance(question, tuple)
-    return None if question is None else Question(*question)
+def asked(message: bytes) -> Question | None:
+    """What a message of `ask` says.
+
+    Raises:
+        ConnectionError: if it is none.
+    """
+    num_candidates, rest = divmod(len(message) - _QUESTION.size, _CANDIDATE_BYTES)
+    if num_candidates < 0 or rest or message[0] >= len(_WORDS):
+        raise ConnectionError("expected a question")
+    word, now_ns = _QUESTION.unpack_from(message)
+    candidates = struct.unpack_from(f"<{num_candidates}I", message, _QUESTION.size)
+    return None if _WORDS[word] == _TIME else Question(_WORDS[word], candidates, now_ns)
 
 
 def answer(line: Line, told: Answer | int) -> None:
     """Answer, with the time if it was asked for."""
-    line.send(told if isinstance(told, int) else tuple(told))
+    if isinstance(told, int):
+        line.send(_TIME_TOLD.pack(told))
+    else:
+        line.send(_PARTNER_TOLD.pack(told.ready_ns, *(told.partner or (_NOBODY, _NOBODY))))
 
 
-def answered(line: Line) -> Answer | int:
-    """Inverse of `answer`."""
-    told = line.recv()
-    assert isinstance(told, int | tuple)
-    return told if isinstance(told, int) else Answer(*told)
+def answered(message: bytes) -> Answer | int:
+    """What a message of `answer` says.
+
+    Raises:
+        ConnectionError: if it is none.
+    """
+    if len(message) == _TIME_TOLD.size:
+        return int(_TIME_TOLD.unpack(message)[0])
+    if len(message) != _PARTNER_TOLD.size:
+        raise ConnectionError("expected an answer")
+    ready_ns, peer, meeting = _PARTNER_TOLD.unpack(message)
+    return Answer(None if peer == _NOBODY else Partner(peer, meeting), ready_ns)

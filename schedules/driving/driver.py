@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 Handler = Callable[["Running"], bool]
 
 
+class Alarm(Protocol):
+    """A call that is to be made at a time."""
+
+    def cancel(self) -> None:
+        """Have it not made; nothing if it has been."""
+
+
 class World(Protocol):
     """What the driver needs of a world."""
 
@@ -47,7 +54,7 @@ class World(Protocol):
     def wake(self, running: Running, now: int) -> None:
         """Have `running.ended()` called at the present time, after what happens now."""
 
-    def alarm(self, time: float, call: Callable[[int], None]) -> None:
+    def alarm(self, time: float, call: Callable[[int], None]) -> Alarm:
         """Have `call(now)` called at the given time, in gradient times."""
 
     def abandon(self, running: Running) -> None:
@@ -165,8 +172,8 @@ class Stream(Running):
     """A program being run. As a `Running` it stands for the operation that its program waits for."""
 
     __slots__ = (
-        "awaited", "crew", "free_lanes", "gradient_ns", "handlers", "index", "is_daemon", "ledger", "num_lanes",
-        "program", "recorder", "replay", "send", "wanted",
+        "awaited", "crew", "deadline", "free_lanes", "gradient_ns", "handlers", "index", "is_daemon", "ledger",
+        "num_lanes", "program", "recorder", "replay", "send", "wanted",
     )  # fmt: skip
 
     def __init__(self, world: World, crew: Crew, name: str, program: Program, *, is_daemon: bool = False) -> None:
@@ -180,6 +187,7 @@ class Stream(Running):
         self.free_lanes: list[str] = []
         self.num_lanes = 0
         self.awaited: Sequence[Handle] | None = None
+        self.deadline: Alarm | None = None
         self.wanted: frozenset[int] | int = 0
         self.replay, self.recorder = world.replay, world.recorder
         self.gradient_ns = world.gradient_ns
@@ -283,6 +291,10 @@ class Stream(Running):
         """End the `Await` with what has arrived by now."""
         assert self.awaited is not None, "only a stream that awaits can settle"
         handles, self.awaited = self.awaited, None
+        if self.deadline is not None:
+            # A program may await the same handles again: the deadline of this time must not end that.
+            self.deadline.cancel()
+            self.deadline = None
         self._take_arrivals(handles, now)
         self.world.wake(self, now)
 

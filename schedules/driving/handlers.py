@@ -71,7 +71,7 @@ def _await(running: Running) -> bool:
     if stream.await_handles(handles, wanted if world.replay is None else world.replay.wanted(stream), running.start_ns):
         return True
     if operation.deadline is not None and world.replay is None:
-        world.alarm(operation.deadline, lambda now: stream.settle(now) if stream.awaited is handles else None)
+        stream.deadline = world.alarm(operation.deadline, stream.settle)
     return False
 
 

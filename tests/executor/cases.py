@@ -374,6 +374,21 @@ def awaits_in_vain(worker: Worker) -> Program:
 
 
 @case
+def stuck_after_a_cancelled_sleep(worker: Worker) -> Program:
+    asleep, _ = yield Start(Until(800.0))
+    yield Until(2.0)
+    yield Cancel(asleep)
+    yield Receive(worker.rank ^ 1, 8)
+
+
+@case
+def stuck_after_a_deadline_that_was_not_needed(worker: Worker) -> Program:
+    quick, _ = yield Start(GRADIENT)
+    yield Await((quick,), deadline=800.0)
+    yield Receive(worker.rank ^ 1, 8)
+
+
+@case
 def dies(worker: Worker) -> Program:
     yield GRADIENT
     yield Compute("gradient")
@@ -381,6 +396,21 @@ def dies(worker: Worker) -> Program:
         os.kill(os.getpid(), signal.SIGKILL)
     yield Exchange(worker.rank ^ 1, worker.model.outgoing())
     yield Barrier()
+
+
+@case
+def dies_while_it_waits_to_be_paired(worker: Worker) -> Program:
+    """The others ask so many gradient times later, when its connection is lost or about to be."""
+    peers = worker.neighbours
+    if worker.rank == 1:
+        yield Start(Meet(peers))
+        yield Until(20.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield Until(20.0 + worker.settings.gradients)
+    while True:
+        partner, _ = yield Meet(peers)
+        assert partner is not None
+        yield Exchange(partner.peer, worker.model.outgoing(), tag=partner.meeting)
 
 
 @case

@@ -37,6 +37,19 @@ def test_only_expected_timers_are_waited_for() -> None:
     assert made.num_expected == 0
 
 
+def test_a_cancelled_timer_is_neither_called_nor_waited_for() -> None:
+    made, log = agenda(), []
+    timers = [made.set_timer(at, log.append, is_expected=True) for at in (30, 10, 20)]
+    timers[1].cancel()
+    timers[1].cancel()
+    assert made.num_expected == 2
+    while (timer := made.due(30)) is not None:
+        timer.call(timer.at_ns)
+        timer.cancel()  # what has been called is not cancelled
+    assert log == [20, 30]
+    assert made.num_expected == 0
+
+
 def test_what_is_woken_comes_before_what_threads_hand_in() -> None:
     made, log = agenda(), []
     made.hear(NEWS)

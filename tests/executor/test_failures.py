@@ -45,6 +45,17 @@ def test_a_stuck_run_shows_the_board_of_all_ranks(ranks: Ranks) -> None:
     assert all("tags differ" in line for line in board[1:3])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["stuck_after_a_cancelled_sleep", "stuck_after_a_deadline_that_was_not_needed"])
+def test_a_time_that_nobody_waits_for_any_more_puts_nothing_off(ranks: Ranks, case: str) -> None:
+    """Four seconds of sleep, or until a deadline, that are not needed: stuck is told within the limit and two."""
+    with pytest.raises(TimeoutError, match=r"Receive\(<-1 8 B\)") as raised:
+        ranks.execute(scenario(case, workers=2, execution={"timeout": "1 s"}))
+    told = re.match(r"TimeoutError at (\d+\.\d+) ms", str(raised.value))
+    assert told is not None
+    assert 1000 <= float(told[1]) <= 3000
+
+
 def test_sizes_that_differ_are_stuck_and_abort_nobody(ranks: Ranks) -> None:
     with pytest.raises(TimeoutError, match=r"Exchange\(<->1 800 B\)(.|\n)*Exchange\(<->0 808 B\)"):
         ranks.execute(scenario("sizes_differ", execution=IMPATIENT))
@@ -74,6 +85,23 @@ def test_a_killed_rank_is_named_within_a_second_and_the_past_is_kept(ranks: Rank
     assert time.perf_counter() - died < 1
     trace = pd.read_parquet(tmp_path / "run" / "trace.parquet")
     assert set(trace[trace["op"] == "Compute"]["rank"]) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("later", [1, 2, 4])
+def test_a_rank_that_is_killed_while_it_waits_to_be_paired_is_named(
+    ranks: Ranks, capfd: pytest.CaptureFixture[str], later: int
+) -> None:
+    died = 0.0
+
+    def watch(event: dict[str, Any]) -> None:
+        nonlocal died
+        if event.get("status", 0) < 0:
+            died = time.perf_counter()
+
+    with pytest.raises(DeadRankError, match="rank 1 has died \\(killed by SIGKILL\\)"):
+        ranks.execute(scenario("dies_while_it_waits_to_be_paired", schedule={"gradients": later}), watch=watch)
+    assert time.perf_counter() - died < 1
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The loop of one rank, alone, with services that do nothing by themselves."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from executor.agreement.news import DEAD, FINISHED, STUCK, News, Stopped
 from executor.events import Agenda
 from executor.services import Services
 from executor.world import World
-from schedules.operations import Cancel, Compute, Exchange, Operation, Payload, Program, Start, Until
+from schedules.operations import Await, Cancel, Compute, Exchange, Operation, Payload, Program, Put, Start, Take, Until
 from schedules.scenario import load
 from schedules.setup import Setup
 
@@ -142,6 +143,75 @@ def test_a_sleep_is_no_standstill() -> None:
     rank.world.run()
     assert rank.control.boards == []
     assert rank.world.now >= 150e6
+
+
+def cancels_a_sleep() -> Program:
+    handle, _ = yield Start(Until(1e9))
+    yield Cancel(handle)
+    yield Exchange(1, Payload(8))
+
+
+def needs_no_deadline() -> Program:
+    handle, _ = yield Start(Take("items"))
+    second, _ = yield Start(Until(5))
+    yield Await((handle, second), need="any", deadline=1e9)
+    yield Put("items")
+    yield Await((handle,), deadline=1e9)
+    yield Exchange(1, Payload(8))
+
+
+@pytest.mark.parametrize("program", [cancels_a_sleep, needs_no_deadline])
+def test_a_time_that_nobody_waits_for_any_more_is_nothing_to_wait_for(program: Callable[[], Program]) -> None:
+    rank = Rank(program())
+    with pytest.raises(Stopped, match="nobody moves"):
+        # The loop looks around at least every second; a beat says at the latest then that the rank is stuck.
+        within(2.0, rank)
+    [board] = rank.control.boards
+    assert [each.operation for each in board] == ["Exchange(<->1 8 B)"]
+    assert rank.agenda.num_expected == 0
+
+
+def within(seconds: float, rank: Rank) -> None:
+    """Run a rank; fail where it does not come to an end in that time."""
+    late = News(STUCK, message="the test has waited too long")
+    alarm = threading.Timer(seconds, rank.agenda.hear, [late])
+    alarm.start()
+    try:
+        rank.world.run()
+    finally:
+        alarm.cancel()
+
+
+def test_a_deadline_that_was_not_needed_does_not_end_a_later_wait_for_the_same_handles() -> None:
+    log: list[Any] = []
+
+    def program() -> Program:
+        late, _ = yield Start(Until(60))
+        early, _ = yield Start(Until(5))
+        handles = (early, late)
+        log.append((yield Await(handles, need="any", deadline=20)))
+        log.append((yield Await(handles)))
+
+    Rank(program()).world.run()
+    assert [arrivals.arrived for arrivals, _ in log] == [(0,), (0, 1)]
+
+
+def test_what_was_started_is_waited_for_at_the_end_although_a_sleep_was_cancelled() -> None:
+    under_way: list[Any] = []
+
+    def program() -> Program:
+        asleep, _ = yield Start(Until(1e9))
+        yield Start(Exchange(1, Payload(8)))
+        yield Cancel(asleep)
+
+    def end_late(agenda: Agenda, running: Any) -> None:
+        under_way.append(running)
+        threading.Timer(0.05, done, [agenda, running]).start()
+
+    rank = Rank(program(), end_late)
+    rank.world.run()
+    assert [running.is_over for running in under_way] == [True]
+    assert rank.agenda.num_under_way == 0
 
 
 def test_a_lost_connection_is_told_when_no_news_say_who_has_died(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,7 +261,7 @@ def _ticks(rank: int) -> Iterator[float]:
 def test_a_gradient_at_a_tick_is_read_from_parameters_mixed_up_to_then(
     pairing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The events of gossip.md, 2.3: mix, then the gradient. Without it they lag by what has passed since the last event."""
+    """The gradient event of gossip.md, 2.3. Without the mixing they lag by what has passed since the last event."""
     lags: list[float] = []
 
     def snapshot(model: NumericModel) -> Any:

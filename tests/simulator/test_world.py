@@ -120,6 +120,20 @@ def test_await_all_any_some_or_until_a_deadline(need: Any, deadline: Any, arrive
     assert at == time
 
 
+def test_a_deadline_that_was_not_needed_does_not_end_a_later_wait_for_the_same_handles() -> None:
+    log: list[Any] = []
+
+    def program() -> Program:
+        early, _ = yield Start(Until(1.0))
+        late, _ = yield Start(Until(3.0))
+        handles = (early, late)
+        log.append((yield Await(handles, need="any", deadline=2.0)))
+        log.append((yield Await(handles)))
+
+    run(lambda worker: {"main": program()} if worker.rank == 0 else {})
+    assert [(arrivals.arrived, time) for arrivals, time in log] == [((0,), 1.0), ((0, 1), 3.0)]
+
+
 def test_kernels_of_one_engine_run_one_after_the_other() -> None:
     log: list[Any] = []
 
