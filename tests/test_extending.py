@@ -95,12 +95,13 @@ def names(statement: ast.stmt) -> set[str]:
     return {each.id for each in targets if isinstance(each, ast.Name)}
 
 
-Run = Callable[[str], str]
+Applied = Callable[[str], dict[str, str]]
+"""Applies a recipe, and returns what each of its commands has printed."""
 
 
 @pytest.fixture
-def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, str]]:
-    """Apply a recipe to a copy, stand in it, and run its commands; returns what each has printed."""
+def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Applied:
+    """To a copy of the packages, in which the test stands then."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -148,7 +149,7 @@ def test_a_recipe_touches_at_most_two_files(recipe: str) -> None:
     assert 1 <= len({each.file for each in insertions(recipe)}) <= 2
 
 
-def test_a_graph_is_listed_and_simulated_on(applied: Callable[[str], dict[str, str]]) -> None:
+def test_a_graph_is_listed_and_simulated_on(applied: Applied) -> None:
     listing, numbers, _ = applied("graph").values()
     assert "wheel\n  Worker 0 is the hub and meets all others, which are a ring: 2 (n - 1) edges." in listing
     assert re.search(r"^edges +14$", numbers, flags=re.MULTILINE)
@@ -158,7 +159,7 @@ def test_a_graph_is_listed_and_simulated_on(applied: Callable[[str], dict[str, s
     assert met == {(min(ends), max(ends)) for ends in hub | ring}
 
 
-def test_a_transport_takes_the_time_of_its_formula(applied: Callable[[str], dict[str, str]]) -> None:
+def test_a_transport_takes_the_time_of_its_formula(applied: Applied) -> None:
     applied("transport")
     reduced = trace("runs/in-switch").query("op == 'AllReduce'")
     (size,) = set(reduced["bytes"])
@@ -167,7 +168,7 @@ def test_a_transport_takes_the_time_of_its_formula(applied: Callable[[str], dict
     assert load_run("runs/in-switch").tables["platform"]["transport"] == "in-switch"
 
 
-def test_a_figure_stands_in_the_report(applied: Callable[[str], dict[str, str]]) -> None:
+def test_a_figure_stands_in_the_report(applied: Applied) -> None:
     applied("figure")
     page = Path("report/report.html").read_text(encoding="utf-8")
     assert "How long gradients took" in page
@@ -177,7 +178,7 @@ def test_a_figure_stands_in_the_report(applied: Callable[[str], dict[str, str]])
     assert {"gradients.svg", "gradients.png"} <= {path.name for path in Path("report").iterdir()}
 
 
-def test_a_fault_takes_ranks_away(applied: Callable[[str], dict[str, str]]) -> None:
+def test_a_fault_takes_ranks_away(applied: Applied) -> None:
     """Rank r is away from 50 + 20 r ms for 20 ms: the gradient that it computes then begins anew when it is back."""
     applied("fault")
     summary = json.loads(Path("runs/updated/summary.json").read_text(encoding="utf-8"))
@@ -189,7 +190,7 @@ def test_a_fault_takes_ranks_away(applied: Callable[[str], dict[str, str]]) -> N
         assert not ((mine["end_ns"] > begin) & (mine["end_ns"] < back)).any()
 
 
-def test_a_schedule_is_listed_and_ends_alike_in_both_worlds(applied: Callable[[str], dict[str, str]]) -> None:
+def test_a_schedule_is_listed_and_ends_alike_in_both_worlds(applied: Applied) -> None:
     listing, *_ = applied("schedule").values()
     assert "alternating\n  Gossip on a ring in alternating pairs" in listing
     simulated, followed = load_run("runs/simulated"), load_run("runs/followed")
