@@ -34,6 +34,7 @@ class Seats:
 
     def before(self, num_parts: int) -> Phase:
         """Who stands back hands over all parts."""
+        # No round at all where nobody stands back.
         return Phase(min(1, self.r), self._between_neighbours(lambda _: range(num_parts), is_back=False))
 
     def after(self, parts: Callable[[int], range]) -> Phase:

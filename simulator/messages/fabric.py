@@ -24,6 +24,7 @@ from simulator.network.network import Network
 from topologies.physical import places
 from topologies.routing import Router
 
+# Not infinite: a `Link` takes finite numbers only.
 UNLIMITED = 1e300
 """Bandwidth of a copy within a host, in bytes/s."""
 
@@ -152,6 +153,7 @@ class Fabric:
         missing = [pair for pair in pairs if pair not in self._connections]
         for pair, links in self._find(missing).items():
             connection = self._connections[pair] = Connection(self.network, self.network.route(links))
+            # It may be made while an end of it is away.
             connection.not_before = max(self._back.get(each, 0) for each in pair)
 
     def _lay(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[Hashable, Hashable]]]:
@@ -177,6 +179,7 @@ class Fabric:
             by_node.setdefault(node, []).append(rank)
         groups = list(by_node.values())
         inside = [pair for group in groups for pair in pairwise(group)]
+        # Not strict: where a node has more members than the next, who is over has no counterpart there.
         outside = [pair for one, other in pairwise(groups) for pair in zip(one, other, strict=False)]
         self.connect([*inside, *outside])
         if not outside:
@@ -206,6 +209,7 @@ class Fabric:
         self._back[rank] = until
         for pair, connection in self._connections.items():
             if rank in pair:
+                # The other end may be away for longer.
                 connection.hold(now, max(until, connection.not_before))
 
     def _connection(self, source: int, target: int) -> Connection:
@@ -224,6 +228,7 @@ class Fabric:
 
 def _pair(name: str) -> tuple[int, int]:
     source, _, target = name.partition("-")
+    # Not `isdigit`, which takes "²" for a digit; `int` does not.
     if not (source.isdecimal() and target.isdecimal()):
         raise ValueError(f'routes: expected pairs of workers such as "0-3", found {name!r}')
     return int(source), int(target)

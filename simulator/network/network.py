@@ -150,7 +150,7 @@ class Network:
         self._call_at(end, flow.arrive)
 
     def _start_beside_others(self, flow: Flow, now: int) -> None:
-        flow.state = LATENT
+        flow.state = LATENT  # a new flow has no state, and `_begin` looks whether it was cancelled
         if flow.begin > now and flow.route.duration:
             self._wait_out_latency(flow)
         else:
@@ -173,6 +173,8 @@ class Network:
         for link in route.shared if duration else ():
             if now < link.free_at < INFINITY and link.alone is not None:
                 self._displace(link.alone, now)
+            # After that: whoever was alone there has a share now, or has given the link back for the rest of its
+            # latency.
             is_contended |= link.free_at > now
         if is_contended:
             self.contention.enter(flow, flow.size, now)
@@ -214,6 +216,7 @@ class Network:
     def busiest(self, now: int, count: int = 10) -> list[LinkUse]:
         """The links with the most bytes for their bandwidth, the busiest first; equals in the order of `links`."""
         uses = [self.use(name, now) for name in self._links]
+        # It keeps equals in their order.
         return heapq.nlargest(count, uses, key=lambda use: (use.utilisation, use.busy_s))
 
     def _resolve(self, names: tuple[LinkId, ...]) -> Route:
