@@ -101,6 +101,7 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
     ) -> click.Context:
         """Read the options in front of the command."""
+        # Here only the group's own options are read; those of the command are, when it is invoked.
         with plain_endings():
             return super().make_context(info_name, args, parent, **extra)
 
