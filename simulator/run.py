@@ -148,6 +148,7 @@ class Durations(dict[str, Callable[[], int]]):
 
 
 def _result(setup: Setup, world: World) -> Result:
+    # Imported late, so that the command's `--help` need not load it.
     import pandas as pd
 
     scenario = setup.scenario

@@ -88,7 +88,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, as people come to need them."""
-        return list(self.commands)
+        return list(self.commands)  # click would sort them by name
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The listing of `--help`, from the table: click's own looks every command up, which takes a second."""

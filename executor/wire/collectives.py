@@ -127,6 +127,7 @@ class _GroupLane:
         running.result = self._answer(operation)
         end_ns = running.end_ns = self._ends.now
         volume = type(operation).__name__, len(self._members), operation.size
+        # Before the end is told: the run may be over with it, and its report made.
         self.took.append(Took(self._name, start_ns, end_ns, bytes_sent(*volume), in_flight(*volume)))
         self._ends.done(running)
 

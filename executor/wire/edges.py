@@ -145,6 +145,8 @@ class Edges:
         outbox = self.shelves.take(HEADER + payload.size)
 
         def post() -> Work:
+            # Perhaps later and on another thread: arrays are replaced, never written in place, so it is what was handed
+            # over.
             frames.write(outbox, payload, start_ns, name)
             return edge.send(outbox, tag)
 

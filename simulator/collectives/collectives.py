@@ -78,11 +78,12 @@ class Collectives:
         """A rank has failed for good: the others go on without it, by formula."""
         self._gone.add(rank)
         for gatherings in self._open.values():
+            # A list of its own, since those that are full now are taken out.
             for gathering in [each for each in gatherings if rank in each.members]:
                 gathering.lose(rank)
                 if gathering.is_full:
                     gatherings.remove(gathering)
-                    if gathering.operations:
+                    if gathering.operations:  # a group whose members are all gone is full, too
                         self._run_by_formula(gathering, now)
 
     def summary(self) -> list[dict[str, Any]]:
@@ -135,7 +136,7 @@ class Collectives:
         # Nobody of a group begins before all are there, so whoever is away holds it up until its return.
         begin = max(now, self._free_ns.get(first.group, 0), back)
         end = self._free_ns[first.group] = begin + round(seconds * 1e9)
-        gathering.last_ns = begin
+        gathering.last_ns = begin  # to wait for the one before, or for a rank, is no transfer
         self._traffic.began(begin, *present)
         self._traffic.ended(end, *present)
         for rank in present:

@@ -146,7 +146,7 @@ class Fabric:
             self._find = Router(graph, placement=table.placement, given=given, ties=table.ties).find
         self._connections: dict[tuple[int, int], Connection] = {}
         self._back: dict[int, int] = {}  # of workers that have been away: when they are back
-        self.connect(given)
+        self.connect(given)  # at once: a given route that does not fit is told before the run
 
     def connect(self, pairs: Any) -> None:
         """Find the routes of ordered pairs of workers; one call for many pairs is faster than one a message."""

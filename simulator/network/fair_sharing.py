@@ -209,7 +209,7 @@ class FairSharing:
         """Give a path its new limits; links whose own level rested on the old ones are stale."""
         old, old_spare, old_bottleneck = path.level, path.spare, path.bottleneck
         if level != old:
-            self._moved.append(path)
+            self._moved.append(path)  # perhaps twice: the second time its rate is what it was
         elif spare == old_spare and bottleneck is old_bottleneck:
             return
         path.level, path.spare, path.bottleneck = level, spare, bottleneck

@@ -41,6 +41,7 @@ PATH = np.dtype(  # what is read most often shares a cache line
         *((name, np.int64) for name in ("flows", "place", "unused")),
     ]
 )
+# Of four bytes: a record must be a number of int64s, as which it crosses.
 HOP = np.dtype([(name, np.int32) for name in ("link", "path", "before", "after")])
 LIST = np.dtype(
     [
@@ -457,6 +458,7 @@ def _remove_alarm(paths: Records, lists: Records, counts: Integers, index: int) 
     place = paths[index].place
     paths[index].place = NONE
     counts[NUM_ALARMS] -= 1
+    # Taken out at once, as every path knows its place; `heapq` does not, and void entries stay until they come up.
     last = lists[counts[NUM_ALARMS]].heap_path
     if last != index:
         lists[place].heap_path = last

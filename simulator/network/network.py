@@ -75,6 +75,7 @@ class Network:
         self._call_at = call_at
         self._rule = sharing
         self._routes: dict[tuple[LinkId, ...], Route] = {}
+        # The list itself: links may be added until the first transfers share some.
         self.contention = Contention(self._capacities, call_at, rule=sharing, solver=solver)
 
     def add_link(self, name: LinkId, link: LinkSpec) -> None:
@@ -147,6 +148,8 @@ class Network:
                 pipe.book(flow, now)
         else:
             flow.pass_by()
+        # A transfer that was displaced in its latency and is alone again has the end that it had: it is called twice in
+        # one tick, and the second call finds it ended.
         self._call_at(end, flow.arrive)
 
     def _start_beside_others(self, flow: Flow, now: int) -> None:
