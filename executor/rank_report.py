@@ -162,6 +162,7 @@ def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]], *, keep
     ledger = Ledger(len(reports), keeps_curve=keeps_curve)
     for report, ready in zip(reports, readies, strict=True):
         for name in _ENTRIES:
+            # Every entry says its rank: one behind the other they are merged.
             getattr(ledger, name).extend(getattr(report.ledger, name))
         ledger.memory.always[report.rank] = report.ledger.memory.always[report.rank]
         for took, at in zip(report.collectives, ready, strict=True):

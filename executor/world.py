@@ -160,6 +160,8 @@ class World:
 
     def _failed(self, running: Running, error: BaseException) -> None:
         """A kernel has raised, or the connection is gone. If a rank has died, its launcher says so soon."""
+        # A lost connection is a RuntimeError of gloo's, or an OSError or EOFError of the desk's line; all else is a
+        # mistake.
         if isinstance(running.operation, Compute) or not isinstance(error, RuntimeError | OSError | EOFError):
             raise error
         if running.is_cancelled:

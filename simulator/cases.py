@@ -66,6 +66,7 @@ def _check_lists(lists: object, overrides: Mapping[str, object], where: str) -> 
         found = "none" if lists is None else repr(lists)
         raise ScenarioError(f'{where}: expected a table of lists such as "schedule.rate" = [1, 2], found {found}')
     for key, values in lists.items():
+        # TOML takes a dotted key without quotes apart, into tables.
         if isinstance(values, Mapping):
             quoted = f'"{key}.{next(iter(values), "key")}"'
             raise ScenarioError(f"{where}.{key}: expected a list under a dotted key in quotes, {quoted}, found a table")

@@ -97,6 +97,7 @@ def _backend(dask: str | None) -> Iterator[None]:
         with parallel_config(backend="loky", initializer=_end_with, initargs=(os.getpid(),)):
             yield
         return
+    # Without `_end_with`: Dask's workers are no children of this process, and outlive it.
     with _client(dask) as client, parallel_config(backend="dask", client=client):
         yield
 

@@ -163,7 +163,7 @@ def _keep_store() -> int:
         store = keep_store(HOST, 0)
         os.write(writing, str(store.port).encode())
         while True:
-            signal.pause()
+            signal.pause()  # the store has threads of its own
     port = int(os.read(reading, 16))
     os.close(reading)
     os.close(writing)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+# From <linux/prctl.h>.
 _PR_SET_TIMERSLACK = 29
 _PR_SET_PDEATHSIG = 1
 _SWITCH_INTERVAL_S = 2e-4

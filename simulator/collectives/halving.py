@@ -98,6 +98,7 @@ def doubling(n: int, size: int) -> Pattern:
 
     def shift(i: int, k: int) -> Step:
         d = 1 << k
+        # `min`: in the last round only what the other one lacks.
         return Step((((i - d) % n, range(i, i + min(d, n - d))),), ((i + d) % n,))
 
     return Pattern(n, depth(n), n, n * size, shift)

@@ -114,7 +114,7 @@ class Exchanges:
             (peer, tag)
             for peer, pair in self._traffic.pairs[rank].items()
             for tag, each in pair.waiting.items()
-            if each.worker.rank == peer
+            if each.worker.rank == peer  # both ends wait in one place: its own may be there, too
         ]
 
     def take_waiting(self, rank: int, peer: int, tag: int) -> Running | None:

@@ -113,6 +113,7 @@ class Connection:
         if self.messages:
             first = self.messages[0]
             assert first.flow is not None
+            # What has crossed so far was carried, and is carried again.
             self.network.cancel(first.flow, now)
             first.leaves = max(first.leaves, until)
             self._begin(first, now)

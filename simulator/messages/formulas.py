@@ -98,6 +98,7 @@ class Formulas:
         free_ns = pair.free_ns[direction]
         if begin < free_ns:
             begin = free_ns
+        # Free when its last byte has left, and not when it is there: the latency keeps nobody waiting.
         left = pair.free_ns[direction] = begin + (self._bytes_ns.get(size) or self.bytes_ns(size))
         pair.sent[direction] += size
         return left + self.latency_ns
@@ -106,6 +107,7 @@ class Formulas:
         """What the links of pairs (by rank and peer) have done from tick 0 to `now`."""
         for rank, peers in enumerate(pairs):
             for peer in sorted(peers):
+                # True is 1: the direction from the higher rank.
                 carried = float(peers[peer].exchanged + peers[peer].sent[rank > peer])
                 busy = carried / self.bandwidth
                 share = busy / (now / 1e9) if now else 0.0

@@ -202,6 +202,7 @@ class FairSharing:
                     self._relimit(path, link, *_limits(path))
             elif new < path.level:
                 self._relimit(path, link, new, path.level, link)
+            # Equal to the last bit if it was this link's, as it is a copy; then the second least is another's now.
             elif new < path.spare or old == path.spare:
                 self._relimit(path, link, *_limits(path))
 

@@ -129,6 +129,7 @@ class Network:
             flow.give_back(now, flow.size - flow.left_alone(now))
         elif flow.state == SHARED:
             self.contention.withdraw(flow, now)
+        # In its latency, or through but not told yet, it has no link to give back.
         flow.state = ENDED
         flow.end = now
         return True

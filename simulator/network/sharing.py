@@ -122,6 +122,7 @@ class Contention:
             if route.queue:
                 head = route.queue[0][0]
                 sharing.change(route.path, len(route.queue), max(0.0, head - self._volume(route, now)))
+                # Only now: until here volumes were told by the head that the solver has counted down.
                 route.head = head
             else:
                 sharing.change(route.path, 0, 0.0)

@@ -73,7 +73,7 @@ def estimate(samples: Samples) -> Estimate:
     means = batch_means(kept, size)
     half_width = half_interval(means)
     mean = float(kept.mean())
-    is_over = warm_up < (len(samples) // MSER_BATCH // 2) * MSER_BATCH
+    is_over = warm_up < (len(samples) // MSER_BATCH // 2) * MSER_BATCH  # not cut at the very half: see `mser`
     is_settled = len(samples) >= MIN_SAMPLES and is_over and von_neumann(means) <= REJECTED
     return Estimate(mean, mean - half_width, mean + half_width, warm_up, len(means), size, is_settled)
 
