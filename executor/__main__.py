@@ -22,6 +22,7 @@ from schedules.scenario import Scenario, ScenarioError, read_value
 
 def main() -> int:
     """The command line. Exit status 0, 1 (the run failed) or 2 (bad input)."""
+    # `python -OO` leaves no docstring.
     parser = argparse.ArgumentParser(prog="python -m executor", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("scenario", help="TOML file")
     parser.add_argument("--out", default="runs/measured", help="run directory (default: %(default)s)")

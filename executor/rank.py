@@ -62,10 +62,10 @@ def run_rank(order: Order, seat: Seat) -> int:
             lambda: connect(seat.host, seat.port, seat.prefix), seat.rank, seat.num_workers, scenario.execution.timeout
         )
         RankRun(order, scenario, seat, control).run()
-    except Stopped:
+    except Stopped:  # the news is known: somebody has told it
         return 1
     except Exception as error:
-        if control is None:
+        if control is None:  # no store to tell it: the launcher sees that this process dies, and what it prints
             raise
         tell(control.store, _news(seat.rank, error))
         return 1
@@ -163,6 +163,7 @@ class RankRun:
         groups = Groups(store, self.placement, is_local=seat.is_local)
         self.edges = Edges(groups, seat.rank, seat.num_workers, ends)
         if seat.rank == 0:
+            # Before this rank's own meetings are made, which wait for the desk's address.
             coordinator = Coordinator(seat.num_workers, self.scenario.run.seed)
             Desk(store, "127.0.0.1" if seat.is_local else seat.host, seat.num_workers, coordinator)
         return Services(
@@ -211,6 +212,7 @@ class RankRun:
 
     def _fingerprint(self) -> int:
         """Of the initial parameters of the user's module."""
+        # As bytes, since numpy has no bfloat16.
         return 0 if self.module is None else zlib.crc32(self.module.initial.cpu().view(torch.uint8).numpy().tobytes())
 
     def _check_equal(self, fingerprints: list[int]) -> None:
@@ -260,7 +262,7 @@ class RankRun:
 def _replay(order: Order, rank: int) -> Replay | None:
     if order.replay is None:
         return None
-    rows = pd.read_parquet(order.replay, filters=[("rank", "==", rank)])
+    rows = pd.read_parquet(order.replay, filters=[("rank", "==", rank)])  # a trace has the rows of all ranks
     return Replay(rows, order.replay_gradient_s)
 
 

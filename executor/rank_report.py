@@ -26,6 +26,7 @@ from schedules.training.numeric import Observation, series
 if TYPE_CHECKING:
     import pandas as pd
 
+# Not `exchanges`: its entries are both ends of one, of which a rank sees one only.
 _ENTRIES = ("computations", "transfers", "gradients", "buffers")
 
 
@@ -71,7 +72,9 @@ def write(report: Report, directory: Path) -> Path:
         "lanes": [each.lane for each in report.collectives],
         "evaluation": report.evaluation,
     }
+    # As bytes: how entries are packed only the ledger knows.
     arrays: dict[str, Any] = {name: np.frombuffer(bytes(getattr(report.ledger, name)), np.uint8) for name in _ENTRIES}
+    # Reshaped, as of no collectives there would be one axis only.
     arrays["collectives"] = np.array([each[1:] for each in report.collectives], dtype=np.int64).reshape(-1, 4)
     arrays["always"] = report.ledger.memory.always[report.rank]
     if report.parameters is not None:
@@ -80,7 +83,7 @@ def write(report: Report, directory: Path) -> Path:
         arrays["time"] = np.array([each[1] for each in report.observations], dtype=np.float64)
         arrays["x"] = np.array([each[2] for each in report.observations])
     path = stem(directory, report.rank).with_suffix(".npz")
-    np.savez(path, told=np.array(json.dumps(told)), **arrays)
+    np.savez(path, told=np.array(json.dumps(told)), **arrays)  # one file a rank, text and all
     return path
 
 
@@ -90,6 +93,7 @@ def read(directory: Path, rank: int) -> Report:
     with np.load(stem(directory, rank).with_suffix(".npz"), allow_pickle=False) as found:
         arrays = dict(found)
     told = json.loads(str(arrays["told"]))
+    # A ledger's arrays go by rank; the rows of those before stay empty.
     ledger = Ledger(rank + 1)
     ledger.memory.always[rank] = arrays["always"]
     for name in _ENTRIES:
@@ -159,6 +163,7 @@ def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]], *, keep
     ledger = Ledger(len(reports), keeps_curve=keeps_curve)
     for report, ready in zip(reports, readies, strict=True):
         for name in _ENTRIES:
+            # Every entry says its rank: one behind the other they are merged.
             getattr(ledger, name).extend(getattr(report.ledger, name))
         ledger.memory.always[report.rank] = report.ledger.memory.always[report.rank]
         for took, at in zip(report.collectives, ready, strict=True):
@@ -189,6 +194,7 @@ def _trace(
 
 def _on_one_clock(table: pd.DataFrame, reports: Sequence[Report], times: Sequence[str]) -> pd.DataFrame:
     """A table with a column `rank`, the times of each rank with another clock aligned."""
+    # Copies: what pandas shows of its own memory may be read-only.
     columns = {name: table[name].to_numpy(copy=True) for name in times}
     for report in reports:
         if not report.is_clock_shared:
@@ -205,6 +211,7 @@ def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
     result.parameters = np.stack([np.asarray(report.parameters, dtype=np.float64) for report in reports])
     problem = result.scenario.problem
     if problem is None:
+        # Prefixed, so that no name of the user's takes the place of one of ours.
         result.summary |= {f"module_{name}": value for name, value in reports[0].evaluation.items()}
         return
     rows = series([report.observations for report in reports], problem, result.scenario.gradient_s)

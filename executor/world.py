@@ -67,9 +67,8 @@ class World:
         """Have the services' operations answered by them, but for those that a replay answers from its trace."""
         service: Service
         for service in services:
-            handlers = service.handlers()
-            self.handlers |= handlers
-            self._service_of |= dict.fromkeys(handlers, service)
+            self.handlers |= service.handlers()
+            self._service_of |= dict.fromkeys(service.handlers(), service)
         if self.replay is not None:
             self.handlers |= self.replay.handlers()
 
@@ -163,7 +162,8 @@ class World:
 
     def _failed(self, running: Running, error: BaseException) -> None:
         """A kernel has raised, or the connection is gone. If a rank has died, its launcher says so soon."""
-        if isinstance(running.operation, Compute) or not isinstance(error, RuntimeError | OSError | EOFError):
+        # A lost connection is gloo's RuntimeError, or the desk's OSError; all else is a mistake.
+        if isinstance(running.operation, Compute) or not isinstance(error, RuntimeError | OSError):
             raise error
         if running.is_cancelled:
             return

@@ -66,6 +66,7 @@ def _check_lists(lists: object, overrides: Mapping[str, object], where: str) -> 
         found = "none" if lists is None else repr(lists)
         raise ScenarioError(f'{where}: expected a table of lists such as "schedule.rate" = [1, 2], found {found}')
     for key, values in lists.items():
+        # TOML takes a dotted key without quotes apart, into tables.
         if isinstance(values, Mapping):
             quoted = f'"{key}.{next(iter(values), "key")}"'
             raise ScenarioError(f"{where}.{key}: expected a list under a dotted key in quotes, {quoted}, found a table")
@@ -77,6 +78,7 @@ def _check_lists(lists: object, overrides: Mapping[str, object], where: str) -> 
 
 def _case(tables: Mapping[str, object], swept: dict[str, object], where: str) -> Case:
     where = f"{where}: sweep case {_named(swept)}"
+    # `set_key` writes into tables within tables, which all cases would share.
     case = copy.deepcopy(dict(tables))
     for key, value in swept.items():
         set_key(case, key, value, where)
@@ -105,14 +107,17 @@ def _named(swept: Mapping[str, object]) -> str:
 def _key(scenario: Scenario) -> str:
     code = getattr(catalogue.find(scenario.program).streams, "__code__", None)
     program = [Path(code.co_filename)] if code is not None else []  # it may be the user's own
+    # Sorted, since the order of keys in a file means nothing.
     told = [json.dumps(scenario.tables(), sort_keys=True), _version(), _digest(program)]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]  # 128 bits of it tell any cases apart
 
 
+# Every case asks for it, and it reads all sources.
 @functools.cache
 def _version() -> str:
     """The version, and a digest of the sources: in an editable installation they change without it."""
     root = Path(__file__).parent.parent
+    # Sorted, or the file system would choose the order and with it the digest.
     sources = (file for package in SOURCES for file in sorted((root / package).rglob("*.py")))
     try:
         version = metadata.version("twinclock")
@@ -124,5 +129,6 @@ def _version() -> str:
 def _digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
+        # A program that was made by `exec`, or typed in, names a file that is none.
         digest.update(file.read_bytes() if file.is_file() else b"")
     return digest.hexdigest()

@@ -33,7 +33,8 @@ class Course:
         """Call `call(now)` at a time in gradient times, unless nothing else is to come but such calls."""
 
         def look(now: int) -> None:
-            self._num_watches -= 1
+            self._num_watches -= 1  # this one has left the queue
+            # Watches set each other anew: counted as work to come, two of them would keep a stuck run going for ever.
             if self._events.num_to_come > self._num_watches:
                 call(now)
 
@@ -42,18 +43,19 @@ class Course:
 
     def keep_house(self, ledger: Ledger, gradient_ns: float) -> None:
         """Fold the ledger now and then: memory stays small however long the run."""
+        # In gradient times, in each of which every rank makes about one gradient.
         period = max(1.0, HOUSEKEEPING / ledger.num_ranks)
 
         def fold(now: int) -> None:
             ledger.fold()
             self.watch(now / gradient_ns + period, fold)
 
-        fold(0)
+        fold(0)  # nothing is there to be folded yet: this sets the first watch
 
     def stop(self, now: int) -> None:
         """End the run now; what is under way is not done."""
         self.stopped_ns = now
-        self._events.drop_all()
+        self._events.drop_all()  # the loop ends with its queue
 
     def end(self) -> None:
         """The run is over: count its events."""

@@ -56,6 +56,7 @@ class CancellableCall:
         self._call = None
 
 
+# One priority for all our calls, so those of one tick go in the order of asking.
 _NORMAL = simpy.events.NORMAL
 
 
@@ -64,14 +65,17 @@ class _Environment(simpy.Environment):
 
     def schedule(self, event: simpy.Event, priority: Any = _NORMAL, delay: float = 0) -> None:
         """Queue an event of SimPy's own."""
+        # SimPy's type says that events are queued; what is queued here is anything that has `ended`.
         heappush(self._queue, (self._now + delay, priority, next(self._eid), _Call(partial(_happen, event))))  # type: ignore[misc]
 
 
 def _happen(event: simpy.Event) -> None:
     """What SimPy's `step` does with an event."""
+    # SimPy takes an event without callbacks for processed: none can be added to it meanwhile.
     calls, event.callbacks = event.callbacks, None  # type: ignore[assignment]
     for call in calls:
         call(event)
+    # SimPy marks a failure that a process has caught; any other ends the run.
     if not event._ok and not hasattr(event, "_defused"):
         raise event._value
 
@@ -121,6 +125,7 @@ class Events:
 
     def take_out(self, is_meant: Callable[[int, Due], bool]) -> list[Due]:
         """Take some out, by their tick and what they are, and return them in their order."""
+        # A heap is in no order. The numbers are unique, so no two `Due`, which have no order either, are compared.
         taken = sorted(entry for entry in self._queue if is_meant(entry[0], entry[3]))
         kept = [entry for entry in self._queue if not is_meant(entry[0], entry[3])]
         self._queue[:] = kept  # the same list: whoever pushes holds it
@@ -134,6 +139,7 @@ class Events:
 
     def count(self) -> int:
         """How many calls were made, once the run is over."""
+        # SimPy's counter says how many were queued, so none has to count along; but to read it is to take a number.
         return next(self._numbers) - self._num_dropped
 
 

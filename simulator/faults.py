@@ -69,6 +69,7 @@ class Failures:
         back = self._away.get(running.worker.rank, 0)
         if back == math.inf:
             return None
+        # Read-outs get on whatever happens: counted, they would hide that nobody else does.
         self._num_ended += not getattr(running.stream, "is_daemon", False)
         return max(at, int(back))
 
@@ -100,6 +101,7 @@ class Failures:
             begin, until = outage
             back = math.inf if until == math.inf else round(until * 1e9)
             at = max(self._world.now, round(begin * 1e9))
+            # A watch, not a call: outages that are drawn without end would keep a run going that nobody is in any more.
             self._world.course.watch(at / self._world.gradient_ns, lambda now: self._fail(rank, now, back))
 
     def _fail(self, rank: int, now: int, back: float) -> None:
@@ -113,6 +115,7 @@ class Failures:
             )
         self._check_progress(now)
         self.num_outages += 1
+        # Before anything below: whatever ends from here on asks `end_of`, which looks there.
         self._away[rank], self._since[rank] = back, now
         if back < math.inf:  # first of all that happens then, and its kernels before its programs
             world.events.call_at(int(back), partial(self._return, rank, int(back)))
@@ -120,6 +123,7 @@ class Failures:
         self._put_off(rank, back)
         if self._survives:
             self._lost.give_up(rank, now)
+        # One that has left by itself must not take part again only because it is back.
         if not world.meetings.has_left(rank):
             world.meetings.part(rank, now)
             self._meets.add(rank)
@@ -130,6 +134,7 @@ class Failures:
 
     def _check_progress(self, now: int) -> None:
         """Ranks that fail for ever would hide that nobody can move, or that no kernel or message is ever through."""
+        # Kernels that are retimed end by themselves and do not pass `end_of`.
         ended = self._num_ended + self._retiming.num_ended
         self._num_in_vain = self._num_in_vain + 1 if ended == self._num_known else 0
         self._num_known = ended
@@ -152,22 +157,25 @@ class Failures:
         """It never comes back: its programs are over, and nobody waits for it."""
         crew = self._world.crews[rank]
         for each in crew.streams:
-            each.end_ns = now
+            each.end_ns = now  # the makespan is the last end of a stream
         crew.close()
         self._world.sends.forget(rank)
         self._world.collectives.leave(rank, now)
 
     def _put_off(self, rank: int, back: float) -> None:
         """Whatever would resume one of its programs does so when it is back; nothing does if it never is."""
+        # What is due after `back` finds its rank there; of a rank that is gone for good nothing is left.
         late = self._world.events.take_out(lambda at, due: at <= back and _is_of(due, rank))
         for due in late if back < math.inf else ():
             assert isinstance(due, Running)
             due.end_ns = int(back)
+            # Not by `World.end_at`: its end was counted as progress when it was queued first.
             self._world.events.end_at(int(back), due)
 
 
 def _is_of(due: Due, rank: int) -> bool:
     """Whether an operation of this rank ends; those of daemons do not count, as these only look."""
+    # `BothEnds` of an exchange, which is no `Running`, is queued only without a fabric; runs with failures have one.
     if not isinstance(due, Running) or due.worker.rank != rank:
         return False
     return not getattr(due.stream, "is_daemon", False)

@@ -46,6 +46,7 @@ class LostExchanges:
     def refuse(self, running: Running) -> bool | None:
         """An end is issued: see `simulator.messages.exchanges.Losses`."""
         operation, rank, now = running.operation, running.worker.rank, running.start_ns
+        # First of all: whether its peer is away by now does not matter to an end whose other end was given up already.
         if self._given_up[rank, operation.peer, operation.tag]:
             self._given_up[rank, operation.peer, operation.tag] -= 1
             running.note = LOST
@@ -54,9 +55,11 @@ class LostExchanges:
             return None
         waiting = self._exchanges.take_waiting(rank, operation.peer, operation.tag)
         if waiting is None:
+            # Counted, not marked: nothing forbids a program to use a tag again.
             self._given_up[operation.peer, rank, operation.tag] += 1
         else:
-            self._lose(waiting, now)
+            self._lose(waiting, now)  # its rank is away, so the world puts this off until it is back
+        # who asks late has noticed before
         self._lose(running, max(now, self._since[operation.peer] + self._detection_ns))
         self.num_lost += 1
         return False
@@ -64,6 +67,7 @@ class LostExchanges:
     def remember(self, running: Running, other: Running, flight: Flight) -> None:
         """An exchange is in the air."""
         low, high = sorted((running.worker.rank, other.worker.rank))
+        # Those that are over are let go here: a list of all exchanges would grow with the run.
         flights = [each for each in self._flights.get((low, high), []) if not _is_over(each)]
         self._flights[low, high] = [*flights, flight]
 
@@ -94,7 +98,9 @@ class LostExchanges:
             message.connection.drop(message, now)
         if under_way:
             self.num_lost += 1
+            # Where both ends are over together neither has been told, even if one of the messages is there.
             for _, receiver in under_way if is_half_over else flight:
+                # Begun for both ends when they met (`Exchanges._fly`), so it has to end for both.
                 self._traffic.ended(now, receiver.worker.rank)
                 self._lose(receiver, now if receiver.worker.rank == rank else now + self._detection_ns)
         return True
@@ -104,6 +110,7 @@ class LostExchanges:
         rank = running.worker.rank
         if self._away.get(rank) == math.inf:
             return
+        # Ready only now: all its time was waiting, and it counts neither as an exchange nor as bytes sent.
         running.result, running.note, running.ready_ns = None, LOST, at
         self._traffic.ledger.transferred(rank, running.start_ns, at, at, held=2 * running.operation.size)
         self._traffic.end(running, at)

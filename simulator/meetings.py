@@ -38,7 +38,7 @@ class Meetings:
     def withdraw(self, running: Running, now: int) -> None:
         """A `Meet` is cancelled."""
         rank = running.worker.rank
-        if self._waiting.pop(rank, None) is not None:
+        if self._waiting.pop(rank, None) is not None:  # else it is paired already, and its end is on the way
             self._coordinator.withdraw(rank)
 
     def has_left(self, rank: int) -> bool:
@@ -69,5 +69,6 @@ class Meetings:
             meeting = self._waiting.pop(rank)
             meeting.result, meeting.note = partner, note_partner(partner)
             meeting.ready_ns = now
+            # a meeting carries nothing: all its time is waiting
             self._ledger.transferred(rank, meeting.start_ns, now, now)
             self._end_at(meeting, now)

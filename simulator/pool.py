@@ -47,6 +47,7 @@ def run_case(tables: Mapping[str, object]) -> Outcome:
         try:
             result = simulate(tables)
         except Exception as error:  # one case that fails is a finding, and no reason to lose the others
+            # Our messages say what is wrong; of any other error ("'loss'") its type is half of what it says.
             return Outcome(error=str(error) if isinstance(error, ScheduleError) else f"{type(error).__name__}: {error}")
     summary = {key: value for key, value in result.summary.items() if not isinstance(value, Mapping | list)}
     if result.series is None:
@@ -55,7 +56,7 @@ def run_case(tables: Mapping[str, object]) -> Outcome:
 
 
 def _keyed_case(key: str, tables: Mapping[str, object]) -> tuple[str, Outcome]:
-    return key, run_case(tables)
+    return key, run_case(tables)  # the key comes along, as outcomes come in the order in which they are done
 
 
 def outcomes(cases: Iterable[Case], jobs: int, dask: str | None) -> Iterator[tuple[str, Outcome]]:
@@ -69,6 +70,7 @@ def outcomes(cases: Iterable[Case], jobs: int, dask: str | None) -> Iterator[tup
         ScenarioError: if there is no scheduler at the address.
         SweepError: if a process was lost.
     """
+    # Imported where cases are run: joblib takes 0.2 s, and a sweep that is finished needs none of it.
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -81,6 +83,7 @@ def outcomes(cases: Iterable[Case], jobs: int, dask: str | None) -> Iterator[tup
             parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
             yield from parallel(delayed(_keyed_case)(case.key, case.tables) for case in cases)
     except BrokenProcessPool as error:
+        # Joblib's first sentence; the next ones guess at causes.
         reason = str(error).partition(".")[0]
         raise SweepError(f"a process of the sweep died ({reason}); start the sweep again to go on") from None
 
@@ -94,6 +97,7 @@ def _backend(dask: str | None) -> Iterator[None]:
         with parallel_config(backend="loky", initializer=_end_with, initargs=(os.getpid(),)):
             yield
         return
+    # Without `_end_with`: Dask's workers are no children of this process, and outlive it.
     with _client(dask) as client, parallel_config(backend="dask", client=client):
         yield
 
@@ -105,8 +109,9 @@ def _end_with(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
-        os._exit(1)
+        os._exit(1)  # `sys.exit` would end this thread alone
 
+    # A daemon, so that a process that has done its work does not stay for its watch.
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -120,6 +125,8 @@ def _client(address: str) -> Client:
         ) from None
     try:
         get_address_host_port(address)  # a client that cannot read its address never ends
+        # Not the default: a caller may have a client of its own. Dask itself would try for 30 s.
         return Client(address, set_as_default=False, timeout=10)  # type: ignore[no-untyped-call]
+    # A ValueError is an address that cannot be read, an OSError (a timeout is one) nobody who answers.
     except (OSError, ValueError) as error:
         raise ScenarioError(f"dask: expected a scheduler at {address!r}, found none ({error})") from None

@@ -74,6 +74,7 @@ def build_world(
     workers = scenario.topology.workers
     world = World(
         ledger=setup.ledger,
+        # Not rounded: ticks of clocks are multiples of it, and would multiply its rounding.
         gradient_ns=scenario.gradient_s * 1e9,
         transport=Formulas(scenario.platform),
         coordinator=Coordinator(workers, scenario.run.seed),
@@ -83,6 +84,7 @@ def build_world(
         network=_network(setup),
         collectives=_collectives(setup),
     )
+    # Only where something can move a kernel's end: else the kernel itself is queued, once, and no work left is kept.
     if any((platform.stragglers, platform.faults, platform.communication_slowdown != 1)):
         paces = [pace(platform.stragglers, scenario.run.seed, rank) for rank in range(workers)]
         world.retime(paces, platform.communication_slowdown)
@@ -90,6 +92,7 @@ def build_world(
         worker = setup.worker(rank)
         chosen = (programs or setup.programs)(worker)
         world.add(worker, Durations(scenario, rank), chosen, daemons=(OBSERVE,), kernels=setup.kernels(worker))
+    # A trace says which exchanges were given up, and a replay gives up the same without failures of its own.
     if platform.faults is not None and replay is None:
         drawn = [outages(platform.faults, scenario.run.seed, rank) for rank in range(workers)]
         survives = setup.schedule.survives
@@ -140,16 +143,18 @@ class Durations(dict[str, Callable[[], int]]):
     def __missing__(self, kernel: str) -> Callable[[], int]:
         scenario, seed = self.scenario, self.scenario.run.seed
         drawn = durations(scenario.platform, seed, self.rank, kernel, num_buckets=scenario.num_buckets)
-        self[kernel] = drawn.__next__
+        self[kernel] = drawn.__next__  # the generator's own method: no call of ours around every draw
         return self[kernel]
 
 
 def _result(setup: Setup, world: World) -> Result:
+    # Imported late, so that the command's `--help` need not load it.
     import pandas as pd
 
     scenario = setup.scenario
     makespan = world.course.stopped_ns
     if makespan is None:
+        # A daemon's end is set when it goes to sleep, and may lie long after the last program's.
         makespan = max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
     elif setup.problem is not None:
         for worker in world.workers:

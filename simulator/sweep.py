@@ -77,6 +77,8 @@ class Sweep:
     @property
     def todo(self) -> list[Case]:
         """The cases that are not finished, each once."""
+        # A list of [sweep] may name a value twice, or two that resolve alike: these cases have one key and are run
+        # once.
         return list({case.key: case for case in self.cases if case.key not in self.records}.values())
 
     @property
@@ -90,6 +92,7 @@ class Sweep:
         from tqdm import tqdm
 
         todo = {case.key: case for case in self.todo}
+        # None means "if stderr is a terminal" to tqdm.
         with tqdm(total=len(todo), unit="case", disable=None if progress else True) as bar:
             for key, outcome in outcomes(todo.values(), jobs, dask):
                 self._keep(todo[key], outcome)
@@ -105,7 +108,7 @@ class Sweep:
 
     def _keep(self, case: Case, outcome: Outcome) -> None:
         if outcome.error is not None:
-            self.errors[case.key] = outcome.error
+            self.errors[case.key] = outcome.error  # in no file: the next start tries again
             return
         kept = {"key": case.key, "settings": case.settings, "summary": outcome.summary, "series": outcome.series}
         text = json.dumps(kept, indent=1)
@@ -120,7 +123,7 @@ class Sweep:
         with whole_file(self.out / "sweep.csv") as file:
             table.to_csv(file, index=False)
         if series is None:
-            (self.out / "series.parquet").unlink(missing_ok=True)
+            (self.out / "series.parquet").unlink(missing_ok=True)  # left by a sweep with numbers
         else:
             with whole_file(self.out / "series.parquet") as file:
                 series.to_parquet(file, index=False)
@@ -138,6 +141,7 @@ class Sweep:
             for case in self.cases
         ]
         table = pd.DataFrame(rows)
+        # Put last: where the first case failed, its row has no numbers, and theirs would come behind the error.
         return table[[*table.columns.drop("error"), "error"]]
 
     def series(self) -> pd.DataFrame | None:
@@ -156,8 +160,8 @@ def _read_record(file: Path, key: str) -> Record | None:
     """A finished case; None if the file is not there, cut off, or not of this case."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # a ValueError is no JSON, or no UTF-8
         return None
     is_whole = isinstance(found, dict) and found.get("key") == key and isinstance(found.get("summary"), dict)
-    record: Record | None = found if is_whole and "series" in found else None
+    record: Record | None = found if is_whole and "series" in found else None  # asked for by name: None is a value
     return record

@@ -166,7 +166,7 @@ class World:
 
     def alarm(self, time: float, call: Callable[[int], None]) -> CancellableCall:
         """Call `call(now)` at a time in gradient times."""
-        at = max(self.now, round(time * self.gradient_ns))
+        at = max(self.now, round(time * self.gradient_ns))  # what is past is due now
         alarm = CancellableCall(partial(call, at))
         self.events.call_at(at, alarm.make)
         return alarm

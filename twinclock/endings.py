@@ -12,7 +12,7 @@ from schedules.errors import ScenarioError, ScheduleError
 
 FAILED = 1
 BAD_INPUT = 2
-INTERRUPTED = 130
+INTERRUPTED = 130  # what a shell says of a process that SIGINT has ended: 128 + 2
 
 
 class Ending(click.ClickException):
@@ -66,6 +66,7 @@ def _expected(error: Exception) -> Ending | None:
     if isinstance(error, ScenarioError):
         return bad_input(_line(str(error)))
     if isinstance(error, ScheduleError):
+        # Its notes (where the rest of a failed run is kept) are otherwise shown by a traceback only.
         return Ending("\n".join((str(error), *getattr(error, "__notes__", ()))), FAILED)
     # A broken pipe is `twinclock ... | head`: click ends that in silence. Any other OSError (a full disk, a directory
     # that was taken away) is the machine's, and no defect of ours.

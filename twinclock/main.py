@@ -88,7 +88,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, as people come to need them."""
-        return list(self.commands)
+        return list(self.commands)  # click would sort them by name
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The listing of `--help`, from the table: click's own looks every command up, which takes a second."""
@@ -101,6 +101,7 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
     ) -> click.Context:
         """Read the options in front of the command."""
+        # Here only the group's own options are read; those of the command are, when it is invoked.
         with plain_endings():
             return super().make_context(info_name, args, parent, **extra)
 

@@ -84,4 +84,5 @@ def _platform(file: Path | None) -> dict[str, object]:
     tables, _ = read(file)
     if not isinstance(tables.get("platform"), dict):
         raise bad_input(f"{file}: expected a table [platform], found none")
+    # Key by key, so that what the file does not say stays as the scenario has it.
     return {f"platform.{key}": value for key, value in tables["platform"].items()}

@@ -38,6 +38,7 @@ def check_file(file: Path) -> None:
 def check_place(path: Path) -> None:
     """Somewhere below a directory that can be written to."""
     # A dangling link counts as being there: mkdir would fail at it, after the run.
+    # `absolute`, as `resolve` would follow it.
     above = next(each for each in path.absolute().parents if each.exists() or each.is_symlink())
     if not above.is_dir():
         raise bad_input(f"{path}: expected a place in a directory, found the file {above}")

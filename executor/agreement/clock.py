@@ -54,7 +54,7 @@ def measure_offset(
         pings.append((received - sent, answer - (sent + received) // 2, received))
     # The quickest, not the mean: what delays an answer delays one way more than the other, and only ever adds.
     round_trip, offset, at = min(pings)
-    return Offset(offset, (round_trip + 1) // 2, at)
+    return Offset(offset, (round_trip + 1) // 2, at)  # rounded up: it is a bound
 
 
 def drift(before: Offset, after: Offset) -> float:

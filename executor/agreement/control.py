@@ -76,7 +76,7 @@ class Control:
     def finish(self) -> None:
         """This rank's streams are over; the last to say so tells everybody."""
         self.store.set(f"idle/{self.rank}", "done")
-        if self.store.add("finished", 1) == self.num_workers:
+        if self.store.add("finished", 1) == self.num_workers:  # the store adds one by one: one rank is the last
             tell(self.store, News(FINISHED, self.rank))
 
     def beat(self) -> None:
@@ -91,6 +91,7 @@ class Control:
     def idle(self, waiting: Sequence[Waiting], now_ns: int) -> None:
         """Nothing has happened here for the time limit: say so, and tell the news if nobody moves or lives."""
         self.store.set(f"idle/{self.rank}", json.dumps(waiting))
+        # Only after its own is set: of ranks that fall idle at once the last to set it sees all.
         told = [self._told(f"idle/{rank}") for rank in range(self.num_workers)]
         silent = [rank for rank, each in enumerate(told) if each == b"" and self._is_silent(rank)]
         if silent:

@@ -47,6 +47,7 @@ class News:
             return errors.TimeoutError(self.message)
         if self.kind == DEAD:
             return errors.DeadRankError(self.message)
+        # Any other class is what a program has raised.
         error = _ERRORS.get(self.error, errors.ProgramError)(self.message)
         if self.detail:
             error.add_note(self.detail)

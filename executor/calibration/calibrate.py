@@ -93,6 +93,7 @@ def measure(
 
 def kept(gradient: Duration) -> dict[str, object]:
     """The scenario's own durations, in seconds."""
+    # The table has no device: what work and bytes take on it stands in the mean.
     return gradient.model_dump(mode="json", exclude={"flops", "bytes"}, exclude_none=True)
 
 
@@ -119,6 +120,7 @@ def probe(scenario: Scenario, sizes: Sequence[int] | None = None) -> Scenario:
     largest = min(max(scenario.parameter_bytes or 0, 1 << 22), 1 << 24) // 8 * 8
     chosen = sorted(sizes) if sizes else sorted({4096, 65_536, 1 << 20, largest})
     tables["schedule"] = {"program": "executor.calibration.probes", "sizes": list(chosen)}
+    # The fit reads the trace; read-outs would take time from the cores, and only a simulation ends by a precision.
     tables["run"] |= {"trace": True, "observations": 0, "until": "end"}
     return resolve(tables, "calibration")
 

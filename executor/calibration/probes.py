@@ -36,6 +36,7 @@ def _probe(worker: Worker) -> Program:
     settings = worker.settings
     for _ in range(settings.gradients):
         yield Compute("gradient")
+    # 0 with 1, 2 with 3: every rank talks to one other, all pairs at once. Of an odd number the last has nobody.
     peer = worker.rank ^ 1
     for number, size in enumerate(settings.sizes):
         for repeat in range(settings.repeats):

@@ -32,6 +32,7 @@ def place_in_cluster(environment: Mapping[str, str]) -> Place | None:
 
 def _of_torchrun(environment: Mapping[str, str]) -> Place:
     size = int(environment["WORLD_SIZE"])
+    # A restart meets under keys of its own: torchrun's store still has those of the attempt before.
     run = f"{environment.get('TORCHELASTIC_RUN_ID', 'run')}-{environment.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     return Place(
         rank=int(environment["RANK"]),
@@ -47,6 +48,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Place:
 
 def _of_slurm(environment: Mapping[str, str]) -> Place:
     job, step = int(environment.get("SLURM_JOB_ID", "0")), environment.get("SLURM_STEP_ID", "0")
+    # The step's first: `srun` may start fewer tasks on a node than the job has there.
     tasks = environment.get("SLURM_STEP_TASKS_PER_NODE", environment.get("SLURM_TASKS_PER_NODE", "1"))
     return Place(
         rank=int(environment["SLURM_PROCID"]),
@@ -54,6 +56,7 @@ def _of_slurm(environment: Mapping[str, str]) -> Place:
         local_rank=int(environment.get("SLURM_LOCALID", "0")),
         local_size=tasks_of_node(tasks, int(environment.get("SLURM_NODEID", "0"))),
         host=environment.get("MASTER_ADDR") or _first_host(environment.get("SLURM_JOB_NODELIST", "localhost")),
+        # Nobody can tell the ranks a port before they have a store: all work out the same from the job's number.
         port=int(environment.get("MASTER_PORT", 20_000 + job % 20_000)),
         run=f"{job}.{step}",
         is_store_kept=False,
@@ -76,5 +79,6 @@ def _first_host(nodes: str) -> str:
     try:
         shown = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
         return shown.stdout.split()[0]
+    # Where there is no `scontrol` (in a container, say) the name is cut out of the list.
     except (OSError, subprocess.CalledProcessError, IndexError):
         return re.sub(r"\[(\d+).*", r"\1", nodes.split(",")[0] if "[" not in nodes else nodes)

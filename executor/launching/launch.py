@@ -53,7 +53,7 @@ def execute(
     """
     resolved = executable(scenario, overrides)
     if out is not None:
-        check_target(Path(out))
+        check_target(Path(out))  # now: `save` would refuse it after the run
     if ranks is not None:
         return ranks.execute(resolved, out=out, replay=replay)
     with Ranks() as started:
@@ -81,7 +81,7 @@ class Ranks:
 
     def __init__(self) -> None:
         self.pids: list[int] = []
-        self._runs = itertools.count()
+        self._runs = itertools.count()  # a run's number keeps its keys apart in the one store of the nursery
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Ranks:
@@ -105,7 +105,7 @@ class Ranks:
         """Run a scenario: see `executor.execute`. `watch` is told of processes that begin and end."""
         resolved = executable(scenario, overrides)
         if out is not None:
-            check_target(Path(out))
+            check_target(Path(out))  # now: `save` would refuse it after the run
         directory = Path(tempfile.mkdtemp(prefix="twinclock-"))
         try:
             news = self._run(resolved, directory, replay, watch)
@@ -159,6 +159,7 @@ class Ranks:
             "run": run,
             "workers": scenario.topology.workers,
             "directory": str(directory),
+            # With every order, since this process may have changed both since the nursery was started.
             "cwd": str(Path.cwd()),
             "path": _path(),
             "order": _order(scenario, directory, replay),
@@ -184,7 +185,7 @@ class Ranks:
 
 
 def _path() -> list[str]:
-    return [str(Path(each).resolve()) for each in sys.path]
+    return [str(Path(each).resolve()) for each in sys.path]  # absolute: a rank changes its directory
 
 
 def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | None) -> OrderTables:
@@ -199,6 +200,7 @@ def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | No
 def _pass_on_output(directory: Path) -> None:
     """What the ranks have written goes to the standard error."""
     for path in sorted(directory.glob("rank*.log")):
+        # What programs print need be no text, and a rank may be killed in the middle of a character.
         for line in path.read_text(errors="replace").splitlines():
             print(f"[{path.stem}] {line}", file=sys.stderr)
 
@@ -206,6 +208,7 @@ def _pass_on_output(directory: Path) -> None:
 def _failure(news: News, scenario: Scenario, directory: Path, out: str | Path | None) -> Exception:
     """The error to raise. What was recorded until then is kept in the run directory."""
     error = news.exception()
+    # A wrong scenario has not run: there is nothing to be kept.
     if out is not None and isinstance(error, ScheduleError):
         stems = [report.stem(directory, rank) for rank in range(scenario.topology.workers)]
         result = Result(scenario, MEASURED, {"failed": news.message}, info={"failed": news.message})

@@ -35,12 +35,13 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
     kept = _keep_store(place)
     directory = Path(tempfile.mkdtemp(prefix=f"twinclock-rank{place.rank}-"))
     order = Order(scenario.tables(), *_replay(scenario, replay, directory))
+    # The first six fields of a `Place` are the first six of a `Seat`.
     seat = Seat(*place[:6], prefix=f"twinclock/{place.run}", directory=directory)
     status = run_rank(order, seat)
     store = connect(seat.host, seat.port, seat.prefix)
     if status == 0:
         _collect(store, scenario, seat, out, is_replay=replay is not None)
-        shutil.rmtree(directory)
+        shutil.rmtree(directory)  # its files are in the run directory by now, or in the store
     else:
         _complain(seat, _news(store, seat))
         print(f"rank {seat.rank}: what was recorded until then is in {directory}", file=sys.stderr)
@@ -102,6 +103,7 @@ def _news(store: SharedStore, seat: Seat) -> News:
 
 
 def _complain(seat: Seat, news: News) -> None:
+    # The news is the same for all: of n ranks two at most print it.
     if seat.rank == 0 or news.rank == seat.rank:
         print(f"executor: {news.message}{news.detail and chr(10) + news.detail}", file=sys.stderr)
 

@@ -50,6 +50,7 @@ class Nursery:
         """Take orders until the input ends."""
         self._selector.register(0, selectors.EVENT_READ)
         while True:
+            # It wakes up by itself only where there is somebody to be ended.
             for key, _ in self._selector.select(timeout=0.5 if self._deadlines else None):
                 if key.fd != 0:
                     self._ended(key.fd, *key.data)
@@ -61,9 +62,11 @@ class Nursery:
         """End all ranks."""
         for pids in self._left.values():
             for pid in pids.values():
+                # Nobody has waited for it yet, so its number cannot be another process's by now.
                 os.kill(pid, signal.SIGKILL)
 
     def _take_orders(self) -> bool:
+        # Not from `sys.stdin`: what lies in its buffer no selector tells of.
         found = os.read(0, 1 << 16)
         self._input += found
         *lines, self._input = self._input.split(b"\n")  # a pipe cuts where it likes: the rest of a line comes next
@@ -103,7 +106,7 @@ class Nursery:
             )
             status = run_rank(Order(**order["order"]), seat)
         except BaseException:
-            sys.excepthook(*sys.exc_info())
+            sys.excepthook(*sys.exc_info())  # `os._exit` would print nothing
         finally:
             # Not by `sys.exit`: threads may wait for a rank that is gone, and the parent's clean-up is not this one's.
             sys.stdout.flush()
@@ -116,6 +119,8 @@ class Nursery:
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         del self._left[run][rank]
         store = connect(HOST, self._port, f"run/{run}")
+        # Also of one that has told itself what was wrong: the first news stays, so this is heard only of those that
+        # could not.
         if status != 0:
             tell(store, News(DEAD, rank, _died(rank, status, Path(directory))))
             # A second after the ranks have ended themselves: who is left by then is stopped, or stuck in the kernel.
@@ -135,6 +140,7 @@ class Nursery:
                     os.kill(pid, signal.SIGKILL)
 
     def _tell(self, event: RankEvent) -> None:
+        # Straight to the descriptor: a buffer would be inherited by every fork, and flushed by it once more.
         os.write(self._events, (json.dumps(event) + "\n").encode())
 
 
@@ -157,7 +163,7 @@ def _keep_store() -> int:
         store = keep_store(HOST, 0)
         os.write(writing, str(store.port).encode())
         while True:
-            signal.pause()
+            signal.pause()  # the store has threads of its own
     port = int(os.read(reading, 16))
     os.close(reading)
     os.close(writing)

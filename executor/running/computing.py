@@ -155,13 +155,14 @@ class _Engine:
     """A thread that runs kernels one after the other, until a cancelled one has left it to itself."""
 
     def __init__(self, name: str, computing: Computing, jobs: SimpleQueue[Job] | None = None) -> None:
-        self.jobs: SimpleQueue[Job] = jobs or SimpleQueue()
+        self.jobs: SimpleQueue[Job] = jobs or SimpleQueue()  # an empty queue is true: it has no length
         self.until_ns = 0
         self._computing = computing
         # The loop cancels while this thread begins or ends a kernel: whether it runs that one is asked under the lock.
         self._lock = threading.Lock()
         self._current: Running | None = None
         self._is_left = False
+        # A daemon: nobody joins it, and its kernel may never return.
         threading.Thread(target=self._work, name=f"engine-{name}", daemon=True).start()
 
     def leave(self, running: Running) -> bool:

@@ -57,6 +57,7 @@ class FlatModule:
         self._sizes = [each.numel() for each in parameters.values()]
         if not parameters:
             raise ScenarioError("scenario: workload.module: expected a module with parameters, found none")
+        # A copy: the module's own parameters are only where the final ones are put, for `evaluate`.
         self.initial = torch.cat([each.detach().reshape(-1) for each in parameters.values()])
 
     def gradient(self, x: torch.Tensor, rank: int, step: int) -> torch.Tensor:

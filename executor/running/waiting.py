@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+# From <linux/prctl.h>.
 _PR_SET_TIMERSLACK = 29
 _PR_SET_PDEATHSIG = 1
 _SWITCH_INTERVAL_S = 2e-4
@@ -33,7 +34,7 @@ def die_with_parent(signal_number: int) -> None:
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)  # Python has no call for it
 
 
 def sleep_until(deadline_ns: int) -> None:
@@ -84,7 +85,7 @@ class Lane:
         if is_inline:
             call()
             return
-        if self._calls is None:
+        if self._calls is None:  # no thread where nothing long is ever asked for
             self._calls = SimpleQueue()
             threading.Thread(target=self._work, args=(self._calls,), name=self._name, daemon=True).start()
         self._calls.put(call)
@@ -93,4 +94,4 @@ class Lane:
         while True:
             calls.get()()
             with self._lock:
-                self._num_waiting -= 1
+                self._num_waiting -= 1  # only now: what comes while it is made must queue behind it

@@ -127,6 +127,7 @@ class _GroupLane:
         running.result = self._answer(operation)
         end_ns = running.end_ns = self._ends.now
         volume = type(operation).__name__, len(self._members), operation.size
+        # Before the end is told: the run may be over with it, and its report made.
         self.took.append(Took(self._name, start_ns, end_ns, bytes_sent(*volume), in_flight(*volume)))
         self._ends.done(running)
 
@@ -170,6 +171,7 @@ def _combined(group: Group, operation: Combining, array: torch.Tensor, n: int) -
             return _reduce_scattered(group, array, part, operation.reduction, n)
         case AllGather():
             whole = torch.empty(len(array) * n, dtype=array.dtype, device=array.device)
+            # Views of the answer: every part is received where it belongs.
             group.allgather([list(whole.chunk(n))], [array]).wait()
             return whole
         case AllToAll():
@@ -199,6 +201,7 @@ def _broadcast(group: Group, given: Payload, array: torch.Tensor, root: int) -> 
 
     The facts lie before the array: in a message of their own they would cost a latency.
     """
+    # 24 bytes of facts: what is viewed as another type behind them has to begin at a multiple of its items' size.
     facts = torch.tensor((given.version, given.step, given.read_ns), dtype=torch.int64, device=array.device)
     wire = torch.cat((facts.view(torch.uint8), array.view(torch.uint8)))
     options = distributed.BroadcastOptions()

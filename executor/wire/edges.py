@@ -32,7 +32,7 @@ class Edge:
     def __init__(self, groups: Groups, rank: int, peer: int) -> None:
         self._groups = groups
         self._name = f"edge/{min(rank, peer)}-{max(rank, peer)}"
-        self._index = int(rank > peer)
+        self._index = int(rank > peer)  # in the group of two, the lower rank first
         # Its two lanes may connect at once, each on a thread of its own: the second waits for the first one's group.
         self._lock = threading.Lock()
         self._group: Group | None = None
@@ -135,6 +135,7 @@ class Edges:
     def post_receive(self, edge: Edge, size: int, tag: int) -> tuple[torch.Tensor, Posted]:
         """Announce a buffer for a message of that many bytes, header included."""
         inbox = self.shelves.take(size)
+        # To announce a buffer takes no time whatever its size; to connect waits for the peer.
         return inbox, Posted(edge.receiving, lambda: edge.receive(inbox, tag), is_long=not edge.is_connected)
 
     def post_send(self, edge: Edge, running: Running, tag: int) -> tuple[torch.Tensor, Posted]:
@@ -144,6 +145,8 @@ class Edges:
         outbox = self.shelves.take(HEADER + payload.size)
 
         def post() -> Work:
+            # Perhaps later and on another thread: arrays are replaced, never written in place, so it is what was handed
+            # over.
             frames.write(outbox, payload, start_ns, name)
             return edge.send(outbox, tag)
 

@@ -35,7 +35,7 @@ class Exchanges:
             sent.wait()
             running.end_ns = self._ends.now
             edges.shelves.give_back(outbox)
-            edges.deliver(running, inbox)
+            edges.deliver(running, inbox)  # after the end is set, which bounds `ready_ns`
             self._ends.done(running)
 
         edges.wait(running, wait)

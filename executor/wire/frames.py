@@ -25,6 +25,7 @@ DTYPES = (
     torch.int8, torch.int16, torch.int32, torch.int64,
 )  # fmt: skip
 
+# `<`: the same bytes on every machine. `spare` makes it 64, so the array behind it is aligned for every type.
 _header = struct.Struct("<HHiqqqqqqq")
 HEADER = _header.size
 FORMAT = 1
@@ -51,6 +52,7 @@ class Header(NamedTuple):
 def wire_tag(kind: int, tag: int, size: int, number: int = 0) -> int:
     """What gloo matches by, 31 bits: of the kind of message, the operation's tag, the size and, for a receipt, which
     message of these it is for."""
+    # Two may have one checksum: the header says the tag itself, and `Edges.deliver` compares it.
     return zlib.crc32(struct.pack("<qqqq", kind, tag, size, number)) & 0x7FFFFFFF
 
 

@@ -120,6 +120,7 @@ class Groups:
     def __init__(self, store: SharedStore, placement: Placement, *, is_local: bool) -> None:
         self._store = store
         self.placement = placement
+        # torch takes a list and makes a device of each; a rank here has one.
         interface = os.environ.get("GLOO_SOCKET_IFNAME", "").split(",")[0]
         create = distributed.ProcessGroupGloo.create_device
         # One device for all groups of the rank: it has the thread that serves their connections.

@@ -42,6 +42,7 @@ class Sends:
             received.wait()
             header, _ = frames.read(receipt, None)
             running.ready_ns = max(running.start_ns, header.issue_ns)
+            # The receiver's clock says when it had the message, and may be ahead of this one.
             running.end_ns = max(running.ready_ns, min(header.read_ns, self._ends.now))
             running.result = None
             self._ends.done(running)

@@ -27,6 +27,7 @@ Numbers = NDArray[np.float64]
 
 REDUCERS: Mapping[str, Callable[[Numbers], Numbers]] = {
     "mean": lambda stack: np.mean(stack, axis=0, dtype=stack.dtype),
+    # Numpy widens sums (int32 to int64); the answer has the kind and size of what was brought, as on the wire.
     "sum": lambda stack: np.sum(stack, axis=0, dtype=stack.dtype),
     "max": lambda stack: np.max(stack, axis=0),
 }
@@ -42,6 +43,7 @@ def combine(members: Sequence[int], operations: Mapping[int, Any]) -> list[Paylo
         return [None] * len(members)
     if isinstance(first, Broadcast):
         root = operations[first.root].payload
+        # One object for all members: arrays are replaced, never written in place.
         return [answers.of_collective(root, root.size, root.array)] * len(members)
     payloads = [operations[each].payload for each in members]
     reduction = first.reduction if isinstance(first, AllReduce | ReduceScatter) else ""

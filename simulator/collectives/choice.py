@@ -70,7 +70,8 @@ def choose(
     """
     name = kind.__name__
     groups = [] if nodes is None else members_by_node(nodes)
-    is_even = len({len(group) for group in groups}) <= 1
+    is_even = len({len(group) for group in groups}) <= 1  # without nodes, too: no groups
+    # A barrier has one algorithm, and no key.
     wanted = "auto" if table is None or name not in KEYS else getattr(table, KEYS[name])
     if wanted == "hierarchical" and not is_even:
         _refuse_uneven(groups)
@@ -78,6 +79,7 @@ def choose(
         return str(wanted)
     if name in transport.algorithms or name not in CANDIDATES:
         return transport.algorithms.get(name) or default_algorithm(name)
+    # On one node, or with one member a node, a hierarchical one is the ring under another name.
     has_levels = is_even and 1 < len(groups) < n
     candidates = [each for each in CANDIDATES[name] if each != "hierarchical" or has_levels]
     formula = partial(transport.collective_seconds, kind, n, size, bandwidth, latency, overhead)

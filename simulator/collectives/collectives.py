@@ -56,6 +56,7 @@ class Collectives:
         group = operation.group
         if group is not None and rank not in group:
             raise ProgramError(f"rank {rank}: expected to be a member of {operation}")
+        # Several may be open: whoever is ahead begins the next while others have yet to come to this one.
         gatherings = self._open.setdefault((operation.__class__, group, operation.tag), [])
         gathering = next((each for each in gatherings if rank not in each.operations), None)
         if gathering is None:
@@ -77,11 +78,12 @@ class Collectives:
         """A rank has failed for good: the others go on without it, by formula."""
         self._gone.add(rank)
         for gatherings in self._open.values():
+            # A list of its own, since those that are full now are taken out.
             for gathering in [each for each in gatherings if rank in each.members]:
                 gathering.lose(rank)
                 if gathering.is_full:
                     gatherings.remove(gathering)
-                    if gathering.operations:
+                    if gathering.operations:  # a group whose members are all gone is full, too
                         self._run_by_formula(gathering, now)
 
     def summary(self) -> list[dict[str, Any]]:
@@ -98,6 +100,7 @@ class Collectives:
     def _choose(self, operation: Any, members: Sequence[int], table: CollectivesTable) -> tuple[Levels, str]:
         """What lies between the members, and which algorithm they take."""
         key = (type(operation), members, operation.size)
+        # Asked for every collective, and routes take a search through the network.
         if key not in self._chosen:
             transport = self._traffic.transport
             levels = transport.levels(self._traffic.fabric, members)
@@ -121,7 +124,7 @@ class Collectives:
         return self._chosen[key]
 
     def _run_by_formula(self, gathering: Gathering, now: int) -> None:
-        present = sorted(gathering.operations)
+        present = sorted(gathering.operations)  # they stand there as they came
         first = gathering.operations[present[0]]
         if gathering.gone:
             check_gone(first, gathering.gone, present)
@@ -130,9 +133,10 @@ class Collectives:
             type(first), len(present), first.size, gathering.levels, gathering.algorithm
         )
         back = max((int(self._away[rank]) for rank in present if rank in self._away), default=0)
+        # Nobody of a group begins before all are there, so whoever is away holds it up until its return.
         begin = max(now, self._free_ns.get(first.group, 0), back)
         end = self._free_ns[first.group] = begin + round(seconds * 1e9)
-        gathering.last_ns = begin
+        gathering.last_ns = begin  # to wait for the one before, or for a rank, is no transfer
         self._traffic.began(begin, *present)
         self._traffic.ended(end, *present)
         for rank in present:
@@ -144,7 +148,7 @@ class Collectives:
         operation = running.operation
         kind = type(operation).__name__
         running.result = gathering.answer(rank)
-        running.ready_ns = min(gathering.last_ns, end)
+        running.ready_ns = min(gathering.last_ns, end)  # by flows it may be through before the last member comes
         self._traffic.ledger.transferred(
             rank,
             running.start_ns,
@@ -155,5 +159,6 @@ class Collectives:
         )
         self._traffic.end(running, end)
         gathering.num_done += 1
+        # The tally is of bandwidths, and a barrier carries no bytes.
         if gathering.num_done == n and not isinstance(operation, Barrier):
             self._tally.enter(gathering, kind, operation.size, (end - gathering.last_ns) / 1e9)

@@ -77,10 +77,12 @@ class Flows:
         route = traffic.fabric.route(sender, receiver)
         bytes_ns = size * route.ticks_per_byte
         leaves, lag = traffic.transport.hop(kind, gathering.algorithm, now, route.latency, bytes_ns)
+        # In gloo's ring a message may leave before now (`gloo_hop`), but no call can be asked for in the past.
         traffic.began(max(now, leaves), sender, receiver)
 
         def arrived(at: int) -> None:
             traffic.ended(at, sender, receiver)
+            # What a message costs after its last byte is software's: its links are free meanwhile.
             if lag:
                 traffic.events.call_at(at + lag, partial(done, at + lag))
             else:

@@ -75,6 +75,7 @@ class Gathering:
         """A member's answer; whoever has one early has it from those that have come."""
         operations = self.operations
         members = self.members if not self.gone else sorted(operations)
+        # Combined once, for whoever is through first: by then all have come or, of a broadcast, the root has.
         if self._answers is None:
             self._answers = answers.combine(members, operations)
         return self._answers[members.index(rank)]
@@ -84,6 +85,7 @@ def _check(members: Sequence[int], operations: dict[int, Any], rank: int) -> Non
     """Whoever comes must have issued the same as those before it."""
     found = operations[rank]
     other, first = next(iter(operations.items()))
+    # Payloads are equal if their sizes are: what the members bring differs, and is not compared.
     if found != first:
         low, high = sorted((other, rank))
         raise ProgramError(

@@ -34,6 +34,7 @@ class Seats:
 
     def before(self, num_parts: int) -> Phase:
         """Who stands back hands over all parts."""
+        # No round at all where nobody stands back.
         return Phase(min(1, self.r), self._between_neighbours(lambda _: range(num_parts), is_back=False))
 
     def after(self, parts: Callable[[int], range]) -> Phase:
@@ -97,6 +98,7 @@ def doubling(n: int, size: int) -> Pattern:
 
     def shift(i: int, k: int) -> Step:
         d = 1 << k
+        # `min`: in the last round only what the other one lacks.
         return Step((((i - d) % n, range(i, i + min(d, n - d))),), ((i + d) % n,))
 
     return Pattern(n, depth(n), n, n * size, shift)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from simulator.collectives.rounds import Pattern
 
+# Not -1: that is a member that has come and is about to enter round 0.
 ABSENT = -2
 
 
@@ -83,6 +84,7 @@ class Lowered:
             if sends or sources:
                 self._round[member] = number
                 self._open[member] = len(sends) + len(sources)
+                # By target: no pattern sends a member two messages in one round.
                 self._waiting[member] = {target: pattern.size(parts) for target, parts in sends}
                 self._meet(member, sources)
                 return
@@ -96,6 +98,7 @@ class Lowered:
         for source in sources:
             if rounds[source] == number:
                 self._launch(source, member)
+        # A list of its own, since launching takes them out.
         for target in [each for each in self._waiting[member] if rounds[each] == number]:
             self._launch(member, target)
 
@@ -106,6 +109,7 @@ class Lowered:
 
     def _over(self, source: int, target: int, now: int) -> None:
         for member in (source, target):
+            # Ends may be told ahead of time, and then not in their order.
             self._over_at[member] = max(self._over_at[member], now)
             self._open[member] -= 1
             if self._open[member] == 0:

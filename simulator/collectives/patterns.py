@@ -66,6 +66,7 @@ def ring_all_gather(n: int, size: int) -> Pattern:
 
 def ring_all_reduce(n: int, size: int) -> Pattern:
     """Reduce-scatter, then all-gather, on one ring."""
+    # One rule for both halves: after n - 1 rounds what a member has just received is complete, and it sends that on.
     return Pattern(n, 2 * (n - 1), n, size, _ring(n, -1))
 
 
@@ -117,6 +118,7 @@ def chain(n: int, size: int, root: int = 0) -> Pattern:
         sends = (((i + 1) % n, one_part(k - place, segments)),) if has else ()
         return Step(sends, ((i - 1) % n,) if gets else ())
 
+    # The last member gets the first segment after n - 1 rounds, and the others in one more round each.
     return Pattern(n, n - 2 + segments if n > 1 else 0, segments, size, step)
 
 
@@ -153,6 +155,7 @@ def hierarchical(groups: Sequence[Sequence[int]], size: int) -> Pattern:
             node, j = place[i]
             shard = (j + first - k) % width
             parts = range(shard * num_nodes, (shard + 1) * num_nodes)
+            # Index -1 is the last: so the ring closes.
             return Step(((groups[node][(j + 1) % width], parts),), (groups[node][j - 1],))
 
         return step
@@ -187,6 +190,7 @@ def direct(n: int, size: int) -> Pattern:
 
 def dissemination(n: int, size: int = 0) -> Pattern:
     """Barrier: in round k everybody tells the member 2^k further on."""
+    # One part without bytes: a round is latency alone.
     return Pattern(n, depth(n), 1, 0, lambda i, k: Step((((i + (1 << k)) % n, range(1)),), ((i - (1 << k)) % n,)))
 
 

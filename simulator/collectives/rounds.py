@@ -42,6 +42,7 @@ class Pattern:
 
     def size(self, parts: range) -> int:
         """Bytes of some parts; those of all parts add up to `num_bytes`."""
+        # A difference of bounds: parts of bytes // parts each would lose the rest. It holds beyond `num_parts`, too.
         return parts.stop * self.num_bytes // self.num_parts - parts.start * self.num_bytes // self.num_parts
 
     def messages(self, member: int) -> Iterator[tuple[int, int, int]]:

@@ -31,6 +31,7 @@ class Tally:
             mean = seconds / count
             row = {"kind": kind, "ranks": n, "bytes": size, "algorithm": algorithm}
             row |= {"form": form, "count": int(count), "mean_s": mean}
+            # By flows rounds that were over before the last member came are in the latency, and not in the time.
             row["latency_s"] = min(mean, latency)
             rows.append(row | bandwidths(kind, n, size, mean))
         return rows
@@ -43,5 +44,6 @@ def _latency(gathering: Gathering, kind: str, size: int) -> float:
     outside = levels.outside.latency
     if gathering.algorithm != "hierarchical" or levels.inside is None:
         return outside * latency_rounds(kind, gathering.algorithm, n, size, num_nodes=1)
+    # Reduce-scatter and all-gather inside a node are together as many rounds as an all-reduce on a ring.
     across = latency_rounds(kind, "ring", num_nodes, size)
     return outside * across + levels.inside.latency * latency_rounds(kind, "ring", n // num_nodes, size)

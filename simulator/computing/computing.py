@@ -28,7 +28,7 @@ class Computing:
 
     def __init__(self, events: Events, ledger: Ledger) -> None:
         self._events, self._ledger = events, ledger
-        self._end_at, self._computed = events.end_at, ledger.computed
+        self._end_at, self._computed = events.end_at, ledger.computed  # looked up once: for every kernel
         self.kernels: list[Mapping[str, Kernel] | None] = []
         self._engines: list[defaultdict[str, Engine]] = []
         self._occupy: Callable[[Engine, Running, int], None] = self._occupy_to_the_end
@@ -49,6 +49,7 @@ class Computing:
         """Have kernels end later where their rank is slowed down: the pace of every rank, and what transfers do."""
         self.retiming = Retiming(
             paces,
+            # The list itself: workers are added after this.
             self.durations,
             communication_slowdown=communication_slowdown,
             call_at=self._events.call_at,
@@ -66,16 +67,18 @@ class Computing:
             kernel = kernels.get(operation.kernel)
             if kernel is None:
                 raise ProgramError(not_a_kernel(running, kernels))
+            # Computed at once: no time passes here, and the parameters are those of the issue.
             result.array = kernel(operation)()
             result.size = result.array.nbytes
         elif operation.kernel == "backward":
             result.size = operation.inputs[1][operation.stage]
         engine = self._engines[worker.rank][operation.engine]
+        # In the tick in which a kernel ends others may be waiting for it yet, and go first.
         if engine.free_ns <= now and not engine.waiting:
             self._occupy(engine, running, now)
         else:
             engine.waiting.append(running)
-            engine.current.hook = self._next_on_engine
+            engine.current.hook = self._next_on_engine  # only now: most kernels have nobody behind them
         return False
 
     def withdraw(self, running: Running, now: int) -> None:
@@ -83,7 +86,7 @@ class Computing:
         engine = self._engines[running.worker.rank][running.operation.engine]
         if running is not engine.current:
             engine.waiting.remove(running)
-        elif running.end_ns > now:
+        elif running.end_ns > now:  # else it is over in this very tick
             if self.retiming is None:
                 self._ledger.shorten(running.worker.rank, running.ready_ns, running.end_ns, now)
             else:
@@ -96,6 +99,7 @@ class Computing:
         engine.current = running
         running.ready_ns = now
         engine.free_ns = running.end_ns = end = now + draw(self.durations[rank], running)
+        # Entered now: nothing moves its end but being cancelled, and then the entry is shortened.
         self._computed(rank, now, end, operation)
         self._end_at(end, running)
 

@@ -17,7 +17,7 @@ class Engine:
     """The kernel that runs, until when, and those that wait."""
 
     __slots__ = ("current", "free_ns", "waiting")
-    current: Running
+    current: Running  # unset until its first kernel: nobody asks before
 
     def __init__(self) -> None:
         self.free_ns = 0

@@ -101,8 +101,9 @@ class Retiming:
         before = self._transfers[rank]
         after = self._transfers[rank] = before + change
         assert after >= 0, "a transfer ends that has not begun"
+        # How many transfers are under way does not matter, only whether there is any.
         if (before == 0) != (after == 0):
-            factor = 1.0 if before == 0 else self._slowdown
+            factor = 1.0 if before == 0 else self._slowdown  # of the time until now
             for kernel in self._kernels[rank]:
                 if kernel.running.end_ns > now:  # else it is over, in this very tick
                     kernel.work -= self._paces[rank].work(kernel.since_ns, now) / factor
@@ -112,6 +113,7 @@ class Retiming:
     def _plan(self, kernel: PacedKernel, rank: int) -> None:
         """Work out when the kernel is over, if nothing changes."""
         factor = self._slowdown if self._transfers[rank] else 1.0
+        # By rounding more than all of it may be done.
         end = self._paces[rank].end(kernel.since_ns, max(0.0, kernel.work) * factor)
         kernel.engine.free_ns = kernel.running.end_ns = end
         self._call_at(end, partial(self._finish, kernel, rank, end))
@@ -119,6 +121,7 @@ class Retiming:
     def _finish(self, kernel: PacedKernel, rank: int, now: int) -> None:
         """The kernel is over, unless its end has moved or it was cancelled."""
         running = kernel.running
+        # Plans are not taken out of the queue: one that is void finds another end here, or the kernel gone.
         if running.end_ns == now and kernel in self._kernels[rank]:
             self._kernels[rank].remove(kernel)
             self.num_ended += 1

@@ -76,6 +76,7 @@ class Exchanges:
             raise ProgramError(f"rank {rank}: two exchanges with rank {peer} have the tag {operation.tag}")
         now, other_start, size = running.start_ns, other.start_ns, payload.size
         running.result = other.operation.payload
+        # Compared here: to call for every exchange costs more than to compare.
         if running.result.size != size:
             check_sizes(running, other, size, running.result.size)
         other.result = payload
@@ -94,7 +95,7 @@ class Exchanges:
             slowed.transfer(peer, now, other_end)
         running.end_ns, other.end_ns = end, other_end
         if end == other_end:  # one entry in the queue for both ends
-            self._end_at(end, BothEnds(other, running))
+            self._end_at(end, BothEnds(other, running))  # in the order that two entries would have
         else:
             self._end_at(other_end, other)
             self._end_at(end, running)
@@ -103,6 +104,7 @@ class Exchanges:
     def withdraw(self, running: Running, now: int) -> None:
         """An end is cancelled: it does not wait for the other one any more."""
         pair = self._traffic.pair(running.worker.rank, running.operation.peer)
+        # It may have met its other end already; what waits under its tag then is the next exchange's.
         if pair.waiting.get(running.operation.tag) is running:
             del pair.waiting[running.operation.tag]
 
@@ -112,7 +114,7 @@ class Exchanges:
             (peer, tag)
             for peer, pair in self._traffic.pairs[rank].items()
             for tag, each in pair.waiting.items()
-            if each.worker.rank == peer
+            if each.worker.rank == peer  # both ends wait in one place: its own may be there, too
         ]
 
     def take_waiting(self, rank: int, peer: int, tag: int) -> Running | None:
@@ -138,6 +140,7 @@ class Exchanges:
 
         def send(sender: Running, receiver: Running) -> tuple[Message, Running]:
             source, target = sender.worker.rank, receiver.worker.rank
+            # The announcement goes the other way than the message, and routes may differ.
             leaves = transport.leaves(sender.start_ns, receiver.start_ns, fabric.route(target, source).latency)
             done = partial(arrived, receiver)
             return fabric.send(source, target, sender.operation.size, max(now, leaves), now, done), receiver

@@ -24,6 +24,7 @@ from simulator.network.network import Network
 from topologies.physical import places
 from topologies.routing import Router
 
+# Not infinite: a `Link` takes finite numbers only.
 UNLIMITED = 1e300
 """Bandwidth of a copy within a host, in bytes/s."""
 
@@ -112,6 +113,7 @@ class Connection:
         if self.messages:
             first = self.messages[0]
             assert first.flow is not None
+            # What has crossed so far was carried, and is carried again.
             self.network.cancel(first.flow, now)
             first.leaves = max(first.leaves, until)
             self._begin(first, now)
@@ -145,13 +147,14 @@ class Fabric:
             self._find = Router(graph, placement=table.placement, given=given, ties=table.ties).find
         self._connections: dict[tuple[int, int], Connection] = {}
         self._back: dict[int, int] = {}  # of workers that have been away: when they are back
-        self.connect(given)
+        self.connect(given)  # at once: a given route that does not fit is told before the run
 
     def connect(self, pairs: Any) -> None:
         """Find the routes of ordered pairs of workers; one call for many pairs is faster than one a message."""
         missing = [pair for pair in pairs if pair not in self._connections]
         for pair, links in self._find(missing).items():
             connection = self._connections[pair] = Connection(self.network, self.network.route(links))
+            # It may be made while an end of it is away.
             connection.not_before = max(self._back.get(each, 0) for each in pair)
 
     def _lay(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[Hashable, Hashable]]]:
@@ -177,6 +180,7 @@ class Fabric:
             by_node.setdefault(node, []).append(rank)
         groups = list(by_node.values())
         inside = [pair for group in groups for pair in pairwise(group)]
+        # Not strict: where a node has more members than the next, who is over has no counterpart there.
         outside = [pair for one, other in pairwise(groups) for pair in zip(one, other, strict=False)]
         self.connect([*inside, *outside])
         if not outside:
@@ -206,6 +210,7 @@ class Fabric:
         self._back[rank] = until
         for pair, connection in self._connections.items():
             if rank in pair:
+                # The other end may be away for longer.
                 connection.hold(now, max(until, connection.not_before))
 
     def _connection(self, source: int, target: int) -> Connection:
@@ -224,6 +229,7 @@ class Fabric:
 
 def _pair(name: str) -> tuple[int, int]:
     source, _, target = name.partition("-")
+    # Not `isdigit`, which takes "²" for a digit; `int` does not.
     if not (source.isdecimal() and target.isdecimal()):
         raise ValueError(f'routes: expected pairs of workers such as "0-3", found {name!r}')
     return int(source), int(target)

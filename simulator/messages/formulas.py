@@ -61,6 +61,8 @@ class Formulas:
     def bytes_ns(self, size: int) -> int:
         """Nanoseconds that `size` bytes take at the link's bandwidth; messages come in few sizes."""
         if size not in self._bytes_ns:
+            # In the order of operations of `Route`: size / bandwidth * 1e9 may end in another nanosecond, and both are
+            # one model.
             self._bytes_ns[size] = round(size * (1e9 / self.bandwidth))
         return self._bytes_ns[size]
 
@@ -68,6 +70,7 @@ class Formulas:
         """When a message leaves, given when each end asked for it and the latency from receiver to sender."""
         if self._is_announced:
             receiver += back_ns
+        # `max` takes four times as long, for every message.
         return sender if sender > receiver else receiver
 
     def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
@@ -78,6 +81,7 @@ class Formulas:
             return end_low, end_high
         begin = (start_low if start_low > start_high else start_high) + self._after_begin_ns
         free = pair.free_ns
+        # `get` first, and a call only for a size that is new (or 0).
         bytes_ns = self._bytes_ns.get(size) or self.bytes_ns(size)
         if begin < free[0] or begin < free[1]:
             free[0], free[1] = (max(begin, each) + bytes_ns for each in free)
@@ -94,6 +98,7 @@ class Formulas:
         free_ns = pair.free_ns[direction]
         if begin < free_ns:
             begin = free_ns
+        # Free when its last byte has left, and not when it is there: the latency keeps nobody waiting.
         left = pair.free_ns[direction] = begin + (self._bytes_ns.get(size) or self.bytes_ns(size))
         pair.sent[direction] += size
         return left + self.latency_ns
@@ -102,6 +107,7 @@ class Formulas:
         """What the links of pairs (by rank and peer) have done from tick 0 to `now`."""
         for rank, peers in enumerate(pairs):
             for peer in sorted(peers):
+                # True is 1: the direction from the higher rank.
                 carried = float(peers[peer].exchanged + peers[peer].sent[rank > peer])
                 busy = carried / self.bandwidth
                 share = busy / (now / 1e9) if now else 0.0

@@ -73,15 +73,18 @@ class Sends:
         """Pair a send with its receive, in the order in which they were posted."""
         rank, operation = running.worker.rank, running.operation
         is_sender = isinstance(operation, Send)
+        # Asked for its refusal of a peer that is not there.
         self._traffic.pair(rank, operation.peer)
         key = (rank, operation.peer, operation.tag) if is_sender else (operation.peer, rank, operation.tag)
         waiting = self._waiting.setdefault(key, deque())
+        # All that wait under one key are of one kind, or they would have been paired: the first tells.
         if not waiting or isinstance(waiting[0].operation, Send) == is_sender:
             waiting.append(running)
             return False
         other = waiting.popleft()
         if not waiting:
-            del self._waiting[key]
+            del self._waiting[key]  # tags may be as many as messages
+        # `ready_ns`, since in order it is not when it was issued but when its turn came.
         self._deliver(*((running, other) if is_sender else (other, running)), now=running.ready_ns)
         return False
 
@@ -89,7 +92,7 @@ class Sends:
         payload, traffic = sender.operation.payload, self._traffic
         check_sizes(sender, receiver, payload.size, receiver.operation.size)
         source, target = sender.worker.rank, receiver.worker.rank
-        posted = sender.ready_ns, receiver.ready_ns
+        posted = sender.ready_ns, receiver.ready_ns  # read before they are overwritten
         receiver.result, sender.result = payload, None
         sender.ready_ns = receiver.ready_ns = now
         traffic.began(now, source, target)

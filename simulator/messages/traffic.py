@@ -49,6 +49,7 @@ class Traffic:
         if pair is None:
             if not 0 <= peer < len(self.pairs) or peer == rank:
                 raise ProgramError(f"rank {rank}: expected a peer among the {len(self.pairs)} workers, found {peer}")
+            # Under both names, so that no end has to sort the two for every message.
             pair = self.pairs[rank][peer] = self.pairs[peer][rank] = Pair()
         return pair
 

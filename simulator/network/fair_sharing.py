@@ -174,6 +174,7 @@ class FairSharing:
     def _make_stale(self, link: _Link) -> None:
         if not link.is_stale:
             link.is_stale = True
+            # A link that has lost its last flow is infinite whenever its turn comes.
             heapq.heappush(self._stale, (link.capacity / (link.flows or 1), link.index, link))
 
     def _relax(self) -> None:
@@ -201,6 +202,7 @@ class FairSharing:
                     self._relimit(path, link, *_limits(path))
             elif new < path.level:
                 self._relimit(path, link, new, path.level, link)
+            # Equal to the last bit if it was this link's, as it is a copy; then the second least is another's now.
             elif new < path.spare or old == path.spare:
                 self._relimit(path, link, *_limits(path))
 
@@ -208,12 +210,14 @@ class FairSharing:
         """Give a path its new limits; links whose own level rested on the old ones are stale."""
         old, old_spare, old_bottleneck = path.level, path.spare, path.bottleneck
         if level != old:
-            self._moved.append(path)
+            self._moved.append(path)  # perhaps twice: the second time its rate is what it was
         elif spare == old_spare and bottleneck is old_bottleneck:
             return
         path.level, path.spare, path.bottleneck = level, spare, bottleneck
         for link in path.links:
             if not link.is_stale and link is not moved:
+                # What the path could have if this link were not there; a link's level does not depend on offers above
+                # it.
                 before = old_spare if link is old_bottleneck else old
                 after = spare if link is bottleneck else level
                 if before != after and (before < link.level or after < link.level):
@@ -224,7 +228,7 @@ class FairSharing:
         rate = path.level * path.weight
         if rate == path.rate or path.flows == 0:
             return
-        path.remaining = max(0.0, path.remaining - path.rate * (now - path.since))
+        path.remaining = max(0.0, path.remaining - path.rate * (now - path.since))  # it may be overdue by rounding
         path.since = now
         path.rate = rate
         path.finish = now + path.remaining / rate
@@ -260,6 +264,7 @@ def _level(link: _Link, *, is_even: bool) -> float:
     level = link.capacity / link.flows
     if min(offers) >= level:
         return level
+    # As many flows as paths in use, so each has one, and all loads are one.
     if link.flows == len(offers):
         return _evenly_filled(link.capacity, level, offers)
     return _filled(link.capacity, level, offers, [path.load for path in link.paths])
@@ -274,7 +279,7 @@ def _filled(capacity: float, level: float, offers: list[float], loads: list[floa
                 room -= offer * weight
             else:
                 load += weight
-        if load == 0.0:
+        if load == 0.0:  # exactly: only ever added to
             return INFINITY
         fuller = room / load
         if fuller <= level:

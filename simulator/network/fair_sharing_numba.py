@@ -37,9 +37,11 @@ PATH = np.dtype(  # what is read most often shares a cache line
         *((name, np.float64) for name in ("level", "spare", "load", "cap")),
         *((name, np.int64) for name in ("bottleneck", "begin", "end", "is_moved")),
         *((name, np.float64) for name in ("weight", "rate", "remaining", "since", "finish")),
+        # Unused: with it a record is 128 bytes, which is two cache lines.
         *((name, np.int64) for name in ("flows", "place", "unused")),
     ]
 )
+# Of four bytes: a record must be a number of int64s, as which it crosses.
 HOP = np.dtype([(name, np.int32) for name in ("link", "path", "before", "after")])
 LIST = np.dtype(
     [
@@ -126,6 +128,7 @@ class CompiledSharing:
     def change(self, path: int, flows: int, remaining: float) -> None:
         """Note that a path has `flows` flows from the next `settle` on, the first to end with `remaining` bytes."""
         index = self._num_changes
+        # There is room: `Contention` notes a route once, however much changes on it before it is settled.
         self._changed_path[index] = path
         self._changed_flows[index] = flows
         self._changed_remaining[index] = remaining
@@ -158,11 +161,12 @@ class CompiledSharing:
             return
         paths, lists = (_grown(records, num_paths) for records in (state.paths, state.lists))
         self._state = State(state.links, paths, _grown(state.hops, num_hops), lists, state.counts)
+        # All views anew: those of the arrays before would be written to in vain.
         self._raw: list[Integers] = [records.view(np.int64) for records in self._state]
         # To read or write single items through a memoryview is three times as fast as through numpy.
         views: list[Any] = [lists[name].data for name in LIST.names or ()]
         self._changed_path, self._changed_flows, self._changed_remaining = views[:3]
-        self._moved = views[5]
+        self._moved = views[5]  # as LIST has them
 
 
 def _grown(records: Records, length: int) -> Records:
@@ -378,6 +382,7 @@ def _limits(links: Records, hops: Records, path: Way) -> tuple[float, float, int
 
 @compiled
 def _note_moved(paths: Records, lists: Records, counts: Integers, index: int) -> None:
+    # Once only, as the list has room for every path once.
     if not paths[index].is_moved:
         paths[index].is_moved = 1
         lists[counts[NUM_MOVED]].moved = index
@@ -453,6 +458,7 @@ def _remove_alarm(paths: Records, lists: Records, counts: Integers, index: int) 
     place = paths[index].place
     paths[index].place = NONE
     counts[NUM_ALARMS] -= 1
+    # Taken out at once, as every path knows its place; `heapq` does not, and void entries stay until they come up.
     last = lists[counts[NUM_ALARMS]].heap_path
     if last != index:
         lists[place].heap_path = last

@@ -198,6 +198,7 @@ class Route:
         self.shared = tuple(link for link in links if isinstance(link, SharedLink))
         self.pipes = tuple(link for link in links if isinstance(link, FatPipe))
         latency = sum(link.spec.latency for link in links)
+        # Rounded once for the route, not link by link.
         self.latency = round(latency * ticks_per_second)
         self.weight = 1 / latency if latency else INFINITY  # of its transfers where sharing is "rtt"
         bandwidth = min((link.spec.bandwidth for link in links), default=INFINITY)
@@ -213,7 +214,7 @@ class Route:
 
     def resize(self, size: float) -> None:
         """Prepare for transfers of `size` bytes."""
-        if not 0 <= size < INFINITY:
+        if not 0 <= size < INFINITY:  # so that NaN is refused, too
             raise ValueError(f"size of a transfer must be a finite number of bytes >= 0, got {size!r}")
         self.size = size
         self.duration = round(size * self.ticks_per_byte)

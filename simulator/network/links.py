@@ -47,9 +47,11 @@ def checked_link(name: LinkId, spec: LinkLike) -> LinkSpec:
         link = spec
     else:
         try:
+            # Whatever is in it: types and values are checked below.
             link = LinkSpec(**spec) if isinstance(spec, Mapping) else LinkSpec(*spec)  # type: ignore[arg-type]
-        except TypeError as error:
+        except TypeError as error:  # an unknown key, or too many or too few values
             raise ValueError(f"link {name!r}: expected bandwidth, latency and policy, got {spec!r}") from error
+    # `Real`, as numpy's whole numbers are; they are neither int nor float.
     if not (isinstance(link.bandwidth, Real) and link.bandwidth > 0):
         raise ValueError(f"bandwidth of link {name!r} must be above 0 bytes/s, got {link.bandwidth!r}")
     if not (isinstance(link.latency, Real) and 0 <= link.latency < INFINITY):

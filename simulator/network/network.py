@@ -75,6 +75,7 @@ class Network:
         self._call_at = call_at
         self._rule = sharing
         self._routes: dict[tuple[LinkId, ...], Route] = {}
+        # The list itself: links may be added until the first transfers share some.
         self.contention = Contention(self._capacities, call_at, rule=sharing, solver=solver)
 
     def add_link(self, name: LinkId, link: LinkSpec) -> None:
@@ -128,6 +129,7 @@ class Network:
             flow.give_back(now, flow.size - flow.left_alone(now))
         elif flow.state == SHARED:
             self.contention.withdraw(flow, now)
+        # In its latency, or through but not told yet, it has no link to give back.
         flow.state = ENDED
         flow.end = now
         return True
@@ -147,10 +149,12 @@ class Network:
                 pipe.book(flow, now)
         else:
             flow.pass_by()
+        # A transfer that was displaced in its latency and is alone again has the end that it had: it is called twice in
+        # one tick, and the second call finds it ended.
         self._call_at(end, flow.arrive)
 
     def _start_beside_others(self, flow: Flow, now: int) -> None:
-        flow.state = LATENT
+        flow.state = LATENT  # a new flow has no state, and `_begin` looks whether it was cancelled
         if flow.begin > now and flow.route.duration:
             self._wait_out_latency(flow)
         else:
@@ -173,6 +177,8 @@ class Network:
         for link in route.shared if duration else ():
             if now < link.free_at < INFINITY and link.alone is not None:
                 self._displace(link.alone, now)
+            # After that: whoever was alone there has a share now, or has given the link back for the rest of its
+            # latency.
             is_contended |= link.free_at > now
         if is_contended:
             self.contention.enter(flow, flow.size, now)
@@ -214,6 +220,7 @@ class Network:
     def busiest(self, now: int, count: int = 10) -> list[LinkUse]:
         """The links with the most bytes for their bandwidth, the busiest first; equals in the order of `links`."""
         uses = [self.use(name, now) for name in self._links]
+        # It keeps equals in their order.
         return heapq.nlargest(count, uses, key=lambda use: (use.utilisation, use.busy_s))
 
     def _resolve(self, names: tuple[LinkId, ...]) -> Route:

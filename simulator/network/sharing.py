@@ -56,6 +56,7 @@ class Contention:
                 link.enter(now)
         flow.key = size + self._volume(route, now)
         self.num_entered += 1
+        # The number keeps equals in their order of coming, and the heap from comparing flows.
         heapq.heappush(route.queue, (flow.key, self.num_entered, flow))
         self._note_change(route, now)
 
@@ -121,6 +122,7 @@ class Contention:
             if route.queue:
                 head = route.queue[0][0]
                 sharing.change(route.path, len(route.queue), max(0.0, head - self._volume(route, now)))
+                # Only now: until here volumes were told by the head that the solver has counted down.
                 route.head = head
             else:
                 sharing.change(route.path, 0, 0.0)
@@ -135,6 +137,7 @@ class Contention:
     def _set_alarm(self, sharing: Sharing, now: int) -> None:
         first = sharing.settle(float(now))
         if first < INFINITY:
+            # By rounding the first end may lie a little before now.
             at = max(now, round(first))
             # A wake-up that is out already and comes sooner sets the next one itself: it may find that nobody ends.
             if not self._alarms or at < self._alarms[-1]:
@@ -147,6 +150,7 @@ class Contention:
         sharing = self.solver
         assert sharing is not None
         ended: list[tuple[int, Flow]] = []
+        # Sorted, since the two solvers keep different heaps, and find ends of one tick in different orders.
         for path in sorted(
             sharing.due(now + 0.5)
         ):  # an end is rounded to the tick, so this tick's lie up to half later
@@ -166,6 +170,7 @@ class Contention:
             flow.end = now
             ended.append((order, flow))
             self._leave(route, now, flow.size)
+        # Whether any has ended or not: what was due must be changed before the next `settle`.
         self._note_change(route, now)
 
 

@@ -31,6 +31,7 @@ MIN_SAMPLES = 640
 REJECTED = 1.2816
 """Batches are taken for correlated if von Neumann's statistic is beyond the normal distribution's 90 % quantile."""
 
+# At most: a variance nine times as large, so that forty batches are never worth less than four.
 MAX_CORRELATION = 0.8
 
 
@@ -72,7 +73,7 @@ def estimate(samples: Samples) -> Estimate:
     means = batch_means(kept, size)
     half_width = half_interval(means)
     mean = float(kept.mean())
-    is_over = warm_up < (len(samples) // MSER_BATCH // 2) * MSER_BATCH
+    is_over = warm_up < (len(samples) // MSER_BATCH // 2) * MSER_BATCH  # not cut at the very half: see `mser`
     is_settled = len(samples) >= MIN_SAMPLES and is_over and von_neumann(means) <= REJECTED
     return Estimate(mean, mean - half_width, mean + half_width, warm_up, len(means), size, is_settled)
 
@@ -91,7 +92,9 @@ def mser(samples: Samples, batch: int = MSER_BATCH) -> int:
     backwards = means[::-1] - means[-1]  # small numbers: nothing is lost in the sums of squares
     kept = np.arange(1, count + 1)
     squares = np.cumsum(backwards**2) - np.cumsum(backwards) ** 2 / kept
+    # A difference of two sums, which rounding may bring below 0.
     errors = (np.maximum(squares, 0) / kept**2)[::-1]
+    # The first of equal errors, so nothing is cut from equal samples.
     return int(np.argmin(errors[: count // 2 + 1])) * batch
 
 
@@ -122,6 +125,7 @@ def half_interval(means: Samples) -> float:
 
     t(k / a - 1) sqrt(a s^2 / k),  a = (1 + r) / (1 - r), r their lag-one correlation where it is positive, else 0.
     """
+    # Half a second to load, which only runs until a precision need.
     from scipy.special import stdtrit
 
     count = len(means)
@@ -133,6 +137,7 @@ def half_interval(means: Samples) -> float:
         return 0.0
     correlation = min(MAX_CORRELATION, max(0.0, float(np.sum(offsets[1:] * offsets[:-1])) / spread))
     widened = (1 + correlation) / (1 - correlation)
+    # Of a few correlated batches less than none would be left.
     freedom = max(1.0, count / widened - 1)
     quantile = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
     return quantile * math.sqrt(widened * spread / (count - 1) / count)

@@ -57,6 +57,7 @@ class Steady:
 
     def _look(self, now: int, time: float) -> None:
         world = self.world
+        # With fewer no estimate is settled: not worth making.
         if world.ledger.num_applied >= MIN_SAMPLES * len(world.crews):
             found = estimate(self._samples())
             self.is_reached = found.is_settled and self._is_narrow(found)
@@ -72,6 +73,7 @@ class Steady:
     def _rates(self, found: Estimate) -> tuple[float | None, ...]:
         """Throughput and its interval in gradients/s, from those of the time that n gradients take in ns."""
         nanoseconds = len(self.world.crews) * 1e9
+        # High before low: the longest time is the least rate.
         rates = [nanoseconds / each if each > 0 else math.inf for each in (found.mean, found.high, found.low)]
         return tuple(rate if math.isfinite(rate) else None for rate in rates)
 
@@ -80,7 +82,8 @@ class Steady:
         applied = self.world.ledger.applied_gradients()
         rank, now = applied.rank, applied.at_ns
         num_workers, limit = len(self.world.crews), self.table.limit
+        # From then on fewer workers compute than before: that is not the steady state.
         full = np.flatnonzero(np.bincount(rank, minlength=num_workers) >= limit)
         until = min((now[rank == each][limit - 1] for each in full), default=now[-1:].max(initial=0))
-        now = now[: np.searchsorted(now, until, side="right")]
+        now = now[: np.searchsorted(now, until, side="right")]  # the ledger's order is that of time
         return np.diff(now[num_workers - 1 :: num_workers], prepend=0).astype(np.float64)

@@ -33,6 +33,7 @@ On a cluster:
 def execute(scenario: Path, changes: Changes, out: Path | None, replay: Path | None, as_json: bool) -> None:
     """Run one scenario for real on this machine."""
     resolved = load(scenario, changes.overrides())
+    # With the time in its name: a run of the same name would be replaced, and a measured one cannot be had again.
     target = out or Path("runs") / f"{scenario.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     check_run_directory(target)
     result = run(resolved, out=target, replay=replay)

@@ -31,6 +31,7 @@ Examples:
 @json_option
 def quickstart(out: Path, as_json: bool) -> None:
     """Calibrate, simulate, execute and compare: all on this machine."""
+    # Either file will do: a quickstart that was interrupted may have written the second one only.
     check_directory(out, ("scenario.toml", "platform.toml"))
     begin = time.monotonic()
     with Quickstart(out) as started:

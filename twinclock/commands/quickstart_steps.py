@@ -87,7 +87,7 @@ class Quickstart:
 
     def __enter__(self) -> Quickstart:
         self.out.mkdir(parents=True, exist_ok=True)
-        self.ranks = self._exit.enter_context(Ranks())
+        self.ranks = self._exit.enter_context(Ranks())  # one for both: torch is loaded once
         return self
 
     def __exit__(
@@ -113,7 +113,7 @@ def calibrate(quickstart: Quickstart) -> Iterable[str]:
 def sweep(quickstart: Quickstart) -> Iterable[str]:
     """Simulate every case of the scenario's [sweep]; earlier ones are of an earlier calibration."""
     target = quickstart.out / "sweep"
-    shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)  # the first time it is not there
     prepared = Sweep(quickstart.scenario, target)
     table = prepared.run()
     files = [*prepared.tables, *draw(table, prepared.series(), target)]

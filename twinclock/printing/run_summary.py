@@ -69,6 +69,7 @@ def _steady(summary: Mapping[str, Any]) -> str:
     mean, low, high = (summary[f"throughput_{each}"] for each in ("mean", "low", "high"))
     parts = ["not known"]
     if low is not None and high is not None:
+        # Further digits than the half width has say nothing.
         mean, low, high = resolved((mean, low, high), (high - low) / 2)
         parts = [f"{mean} gradients/s", f"95 % interval {low} to {high}"]
     parts += [] if summary["precision_reached"] else ["precision not reached"]

@@ -73,6 +73,7 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {shown(each)}" for key, each in value.items()) + " }" if value else "{}"
     if isinstance(value, float):
+        # As people write it: neither 0.30000000000000004 nor 1250000000.0.
         return f"{value:.15g}"
     return json.dumps(value)
 

@@ -19,11 +19,12 @@ def draw(table: pd.DataFrame, series: pd.DataFrame | None, out: Path) -> list[Pa
     Where the communication rate varies: throughput, utilization and staleness against it. Where there are numbers:
     consensus distance against time, a figure a rate.
     """
-    good = table[table["error"] == ""]
+    good = table[table["error"] == ""]  # a case that failed has no numbers
     files: list[Path] = []
     if RATE in good and good[RATE].nunique() > 1:
         files += save(rate_overview(good), out / "against-rate")
     for name, rows in _by_rate(series).items():
+        # The figure's axis is logarithmic: of zeros alone it would be empty.
         if (rows["consensus_distance"] > 0).any():
             files += save(consensus_against_time(rows), out / name)
     return files
