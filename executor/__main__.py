@@ -17,7 +17,7 @@ from executor.launching.cluster import place_in_cluster
 from executor.launching.launch import executable, execute
 from schedules.errors import ScheduleError
 from schedules.record.files import check_target
-from schedules.scenario import Scenario, ScenarioError, read_value
+from schedules.scenario import Scenario, ScenarioError, read_setting
 
 
 def main() -> int:
@@ -31,8 +31,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON (single machine)")
     options = parser.parse_args()
     try:
-        pairs = [each.partition("=")[::2] for each in options.set]
-        scenario = executable(options.scenario, {key: read_value(value) for key, value in pairs})
+        scenario = executable(options.scenario, dict(map(read_setting, options.set)))
         check_target(Path(options.out))
         place = place_in_cluster(os.environ)
         if place is None:

@@ -70,7 +70,7 @@ class Failures:
         if back == math.inf:
             return None
         # Read-outs get on whatever happens: counted, they would hide that nobody else does.
-        self._num_ended += not getattr(running.stream, "is_daemon", False)
+        self._num_ended += not running.stream.is_daemon
         return max(at, int(back))
 
     def refuse(self, running: Running) -> bool | None:
@@ -178,4 +178,4 @@ def _is_of(due: Due, rank: int) -> bool:
     # `BothEnds` of an exchange, which is no `Running`, is queued only without a fabric; runs with failures have one.
     if not isinstance(due, Running) or due.worker.rank != rank:
         return False
-    return not getattr(due.stream, "is_daemon", False)
+    return not due.stream.is_daemon

@@ -22,6 +22,7 @@ from schedules.record.trace import Recorder
 from schedules.result import Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, Source, load
 from schedules.setup import OBSERVE, Setup
+from schedules.training.numeric import series
 from schedules.worker import Worker
 from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
@@ -180,8 +181,6 @@ def _result(setup: Setup, world: World) -> Result:
 def _add_numbers(result: Result, problem: Any, models: list[Any], gone: set[int]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time, those of the ranks that are left."""
     import pandas as pd
-
-    from schedules.training.numeric import series
 
     result.parameters = np.stack([np.asarray(model.parameters(), dtype=np.float64) for model in models])
     left = [model.observations for rank, model in enumerate(models) if rank not in gone]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import click
 
-from schedules.scenario import read, read_value
+from schedules.scenario import read, read_setting
 from twinclock.endings import bad_input
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -69,13 +69,7 @@ def changes_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def values(settings: Sequence[str]) -> dict[str, object]:
     """The values of `--set` by key."""
-    found: dict[str, object] = {}
-    for setting in settings:
-        key, sign, value = (part.strip() for part in setting.partition("="))
-        if not sign or not key:
-            raise bad_input(f"--set: expected KEY=VALUE, found {setting!r}")
-        found[key] = read_value(value)
-    return found
+    return dict(map(read_setting, settings))
 
 
 def _platform(file: Path | None) -> dict[str, object]:

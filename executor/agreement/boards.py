@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from schedules.driving.board import board
 from schedules.driving.driver import Stream
-from schedules.operations import Handle, Operation, parse
+from schedules.operations import Handle, parse
 
 
 class Waiting(NamedTuple):
@@ -52,13 +52,9 @@ def _stream(told: Waiting) -> Any:
         worker=SimpleNamespace(rank=told.rank),
         name=told.stream,
         index=told.number,
-        operation=_operation(told.operation),
+        operation=parse(told.operation),
         start_ns=told.since_ns,
         awaited=handles,
         is_over=False,
         is_daemon=False,
     )
-
-
-def _operation(text: str) -> Operation:
-    return parse(text)

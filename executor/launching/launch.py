@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from executor import rank_report as report
 from executor.agreement.news import DEAD, FINISHED, News, decode
@@ -25,9 +24,6 @@ from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
 from schedules.result import Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, Source, load
-
-if TYPE_CHECKING:
-    pass
 
 
 def execute(
@@ -80,7 +76,6 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        self.pids: list[int] = []
         self._runs = itertools.count()  # a run's number keeps its keys apart in the one store of the nursery
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -143,7 +143,7 @@ class _GroupLane:
         elif self._group is not None and not isinstance(operation, Broadcast):
             array = _combined(self._group, operation, array, n)
         if placement.device.type == "cuda" and placement.backend == "nccl":  # NCCL's wait is the GPU's, not the host's
-            torch.cuda.current_stream().synchronize()
+            torch.cuda.current_stream(placement.device).synchronize()
         size = operation.size * n if isinstance(operation, AllGather) else operation.size
         size = operation.size // n if isinstance(operation, ReduceScatter) else size
         is_numeric = operation.payload.array is not None

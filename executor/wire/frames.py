@@ -60,17 +60,15 @@ def write(buffer: torch.Tensor, payload: Payload, issue_ns: int, tag: int) -> No
     """Write header and array into a buffer of `HEADER + payload.size` bytes.
 
     Raises:
-        ProgramError: if the array is larger than the payload says.
+        ProgramError: if the array has a type of numbers that is not in `DTYPES`.
     """
     array = payload.array
     num_bytes, dtype = 0, 0
     if array is not None:
         raw = _as_bytes(array)
+        if array.dtype not in DTYPES:
+            raise ProgramError(f"expected an array of {', '.join(map(str, DTYPES))}, found {array.dtype}")
         num_bytes, dtype = len(raw), DTYPES.index(array.dtype)
-        if num_bytes > payload.size:
-            raise ProgramError(
-                f"expected a payload of at most {payload.size} bytes, as its size says, found {num_bytes}"
-            )
         buffer[HEADER : HEADER + num_bytes].copy_(raw)
     header = Header(
         FORMAT, dtype, 0, num_bytes, payload.size, payload.version, payload.step, payload.read_ns, issue_ns, tag

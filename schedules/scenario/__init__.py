@@ -2,7 +2,7 @@
 
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
-from schedules.scenario.files import read, read_value, set_key
+from schedules.scenario.files import read, read_setting, read_value, set_key
 from schedules.scenario.resolve import Source, load, resolve
 from schedules.scenario.resolved import Scenario, build_problem, communication_graph, physical_network
 from schedules.scenario.tables import ExecutionTable, RunTable
@@ -27,6 +27,7 @@ __all__ = [
     "nearest",
     "physical_network",
     "read",
+    "read_setting",
     "read_value",
     "resolve",
     "set_key",

@@ -49,6 +49,18 @@ def set_key(tables: Tables, key: str, value: object, where: str = "scenario") ->
     table[last] = value
 
 
+def read_setting(text: str) -> tuple[str, object]:
+    """Key and value of `--set key=value`.
+
+    Raises:
+        ScenarioError: if it is not of that form.
+    """
+    key, sign, value = (part.strip() for part in text.partition("="))
+    if not sign or not key:
+        raise ScenarioError(f"--set: expected KEY=VALUE, found {text!r}")
+    return key, read_value(value)
+
+
 def read_value(text: str) -> Any:
     """The value of `--set key=value`: TOML where it is TOML, else the text itself."""
     try:

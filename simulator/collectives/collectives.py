@@ -99,7 +99,7 @@ class Collectives:
 
     def _choose(self, operation: Any, members: Sequence[int], table: CollectivesTable) -> tuple[Levels, str]:
         """What lies between the members, and which algorithm they take."""
-        key = (type(operation), members, operation.size)
+        key = (type(operation), members, operation.size, table is self._table)
         # Asked for every collective, and routes take a search through the network.
         if key not in self._chosen:
             transport = self._traffic.transport

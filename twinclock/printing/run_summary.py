@@ -44,8 +44,6 @@ def title(result: Result) -> str:
 
 def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The lines of the table: those that everybody looks at, then whatever else the schedule says of itself."""
-    from schedules.record.quantities import quantity
-
     values: dict[str, list[str]] = {}
     for key, each in QUANTITIES.items():
         if each.line and summary.get(key) is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedules.record.quantities import beside_words, number
+from schedules.record.quantities import QUANTITIES, beside_words, number
 from twinclock.printing.tables import table_lines
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ def show_table(table: pd.DataFrame, settings: list[str]) -> None:
 
 def sweep_lines(table: pd.DataFrame, settings: list[str]) -> list[str]:
     """One line a case: these settings, and the numbers that people look at first."""
-    from schedules.record.quantities import QUANTITIES
-
     numbers = [key for key in NUMBERS if key in table]
     rows = [_row(row, settings, numbers) for row in table.head(MAX_ROWS).to_dict("records")]
     header = [*settings, *(QUANTITIES[key].heading or QUANTITIES[key].words for key in numbers)]
