@@ -136,7 +136,7 @@ class Running:
     def __init__(self, world: World, worker: Worker, name: str, operation: Any, stream: Stream | None = None) -> None:
         self.world = world
         self.worker = worker
-        self.stream: Any = stream or self
+        self.stream: Any = stream or self  # a `Stream` stands for its own operation
         self.name = name
         self.lane = world.recorder.lane(worker.rank, name) if world.recorder is not None else -1
         self.operation = operation
@@ -174,7 +174,7 @@ class Stream(Running):
         self.crew = crew
         self.ledger = crew.worker.account.ledger
         self.program = program
-        self.send: Callable[[Any], Operation] = program.send
+        self.send: Callable[[Any], Operation] = program.send  # bound once: it is called for every operation
         self.index = -1
         self.is_daemon = is_daemon
         self.free_lanes: list[str] = []
@@ -208,7 +208,7 @@ class Stream(Running):
 
     def _run(self, answer: tuple[Any, float] | None) -> None:
         """Run the program until it waits."""
-        now = self.ledger.now = self.end_ns
+        now = self.ledger.now = self.end_ns  # what the program applies in this segment is entered at this time
         is_recorded = self.recorder is not None
         try:
             while True:
@@ -219,6 +219,7 @@ class Stream(Running):
                 self.start_ns = self.ready_ns = now
                 self.index += 1
                 try:
+                    # By its class, and not by isinstance: a look-up is all that millions of operations can afford.
                     handler = self.handlers[operation.__class__]
                 except KeyError:
                     told = not_an_operation(self.program, self.worker.rank, self.name, operation)
@@ -249,6 +250,7 @@ class Stream(Running):
         recorder, log = self.recorder, self.worker.model.log
         if self.operation is not None and recorder is not None:
             assert log is not None, "a recorded run has models that log"
+            # The row comes only now, as what was applied is known when the program asks for the next operation.
             recorder.row(self, log[0] if log else None)
             for applied in log[1:]:
                 recorder.apply_row(self, applied)
@@ -256,6 +258,7 @@ class Stream(Running):
 
     def _finish(self) -> None:
         """The program has ended."""
+        # A program that was closed before its operation ended: sending to it has only ended it once more.
         if self.is_over:
             return
         if self.recorder is not None:
@@ -282,7 +285,7 @@ class Stream(Running):
     def settle(self, now: int) -> None:
         """End the `Await` with what has arrived by now."""
         assert self.awaited is not None, "only a stream that awaits can settle"
-        handles, self.awaited = self.awaited, None
+        handles, self.awaited = self.awaited, None  # first, as an arrival at the same time must not settle it again
         self._take_arrivals(handles, now)
         self.world.wake(self, now)
 
@@ -310,6 +313,7 @@ class Stream(Running):
 
 def _take_result(running: Running, now: int) -> None:
     """What a started operation has received has been kept for its program until now."""
+    # A handle may be awaited again; what it has received is counted once.
     size = 0 if running.is_taken else received(running.operation, running.result)
     running.is_taken = True
     if size and running.end_ns < now:

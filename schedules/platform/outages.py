@@ -64,9 +64,9 @@ def outages(table: Faults, seed: int, rank: int) -> Iterator[Interval]:
 
     What all `CAUSES` say together; random outages may have no end.
     """
-    begin, until = -1.0, -1.0
-    for start, end in merge(*(cause(table, seed, rank) for cause in CAUSES)):
-        if start > until:
+    begin, until = -1.0, -1.0  # no interval yet, as all begin at 0 or later
+    for start, end in merge(*(cause(table, seed, rank) for cause in CAUSES)):  # lazily: a cause may go on for ever
+        if start > until:  # those that touch are one
             if until >= 0:
                 yield begin, until
             begin, until = start, end

@@ -83,6 +83,7 @@ class NetworkTable(BaseModel):
 
 def _in_si(key: str, value: object) -> object:
     """An option of a network: bandwidths and latencies may have units."""
+    # Builders name them nvlink_bandwidth, uplink_latency and so on, and have no table of their units.
     unit = {"bandwidth": "byte/second", "latency": "second"}.get(key.rpartition("_")[2])
     try:
         return value if unit is None else quantity(value, unit)
@@ -111,6 +112,7 @@ class CollectivesTable(Table):
 class PlatformTable(Table):
     """What the simulator assumes of the hardware; `twinclock calibrate` writes such a table."""
 
+    # The device stands above the durations: pydantic checks in this order, and their means may follow from it.
     device: Device | None = None
     """What computes, where durations are given as FLOP and bytes."""
     gradient: Duration

@@ -131,7 +131,7 @@ def number(value: float, digits: int = 4) -> str:
         return MISSING
     decimals = max(0, digits - 1 - _magnitude(value))
     text = f"{value:,.{decimals}f}" if abs(value) < 1e15 and decimals < 12 else f"{value:.{digits - 1}e}"
-    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text  # the zeros of 1,200 say something
 
 
 def with_unit(value: float, unit: str, digits: int = 4) -> str:

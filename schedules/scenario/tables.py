@@ -25,6 +25,7 @@ class TopologyTable(BaseModel):
 class WorkloadTable(Table):
     """What is trained: a problem with numbers, a size for timing alone, or the user's own module."""
 
+    # It stands above what is checked beside it: pydantic goes in this order.
     problem: str | None = None
     """With numbers: quadratic, logistic-regression or digits-mlp."""
     module: str | None = None

@@ -49,7 +49,7 @@ def digits() -> Digits:
     features, labels = features / 16.0, labels.astype(np.int64)
     found = Digits(features[train], labels[train], features[test], labels[test])
     for array in found:
-        array.flags.writeable = False
+        array.flags.writeable = False  # the one copy is everybody's
     return found
 
 
@@ -93,6 +93,7 @@ def _dirichlet(
     for label in np.unique(classes):
         samples = generator.permutation(np.flatnonzero(classes == label))
         shares = generator.dirichlet(np.full(num_workers, alpha))
+        # Of cumulative shares: every sample is in exactly one part.
         cuts = np.round(np.cumsum(shares[:-1]) * len(samples)).astype(np.int64)
         for part, piece in zip(parts, np.split(samples, cuts), strict=True):
             part.append(piece)
