@@ -108,6 +108,7 @@ def _interval(run: Result) -> Interval | None:
 
 def _value(summary: Summary, key: str) -> float | None:
     value = summary.get(key)
+    # A bool is an int in Python, and `precision_reached` cannot be off by some percent.
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -203,6 +204,7 @@ def staleness_distances(simulated: pd.DataFrame, measured: pd.DataFrame) -> pd.D
     for applied in sorted(both, key=lambda applied: (applied != "gradient", applied)):
         ours, theirs = (each.loc[each["applied"] == applied, "versions"].to_numpy() for each in (simulated, measured))
         wasserstein = float(stats.wasserstein_distance(ours, theirs))
+        # "asymp", since only the distance is looked at: the exact p-value beside it takes long for large samples.
         smirnov = stats.ks_2samp(ours, theirs, method="asymp").statistic
         rows.append((applied, float(ours.mean()), float(theirs.mean()), wasserstein, float(smirnov)))
     names = ["applied", "simulated_mean", "measured_mean", "wasserstein_1", "kolmogorov_smirnov"]

@@ -89,7 +89,7 @@ def _node_size(positions: Mapping[Hashable, Point], unit: float) -> float:
     """Diameter in points: about half of the smallest distance between two nodes, less where no text fits in."""
     points = np.array(list(positions.values())) * unit
     nearest = inf
-    for number in range(len(points) - 1):
+    for number in range(len(points) - 1):  # node by node: all distances at once would be n^2 numbers
         nearest = min(nearest, float(np.hypot(*(points[number + 1 :] - points[number]).T).min()))
     size = min(22.0, 0.55 * nearest)
     return size if size >= _READABLE else max(3.0, 0.4 * nearest)
@@ -121,7 +121,7 @@ def _label_some(axes: Axes, nodes: Sequence[Hashable], positions: Mapping[Hashab
     middle, lowest = places.mean(axis=0), places[:, 1].min()
     for node in nodes:
         away = np.array((0.0, -1.0)) if positions[node][1] == lowest else np.array(positions[node]) - middle
-        x, y = 8 * away / (hypot(*away) or 1.0)
+        x, y = 8 * away / (hypot(*away) or 1.0)  # a node in the very middle has no direction
         axes.annotate(
             str(node),
             positions[node],

@@ -115,7 +115,7 @@ def _draw(axes: Axes, boxes: Boxes, unit_ns: int) -> None:
     for kind, parts in boxes.items():
         # An array is drawn much faster than the list of polygons that matplotlib's types ask for.
         corners: Any = np.concatenate(parts) / (unit_ns, 1)
-        z_order = 1.5 if kind == "waiting" else 2
+        z_order = 1.5 if kind == "waiting" else 2  # data that move are never hidden
         axes.add_collection(
             PolyCollection(
                 corners, facecolor=colours[kind], edgecolor=PAPER, linewidth=0.35, label=kind, zorder=z_order

@@ -56,6 +56,7 @@ def calibration_toml(comparison: Comparison) -> str:
     found, platform = comparison.calibrations["measured"], _platform(comparison.measured)
     transport = str(platform.get("transport", DEFAULT))
     table = _kernel_tables(found, _distribution(comparison.simulated))
+    # Laid over a scenario that has speeds, a table without any would leave these in force.
     if (speeds := found.rank_speeds()) and (found.has_speeds or platform.get("speed")):
         table["speed"] = {str(rank): speed for rank, speed in speeds.items()}
     table["transport"] = transport
