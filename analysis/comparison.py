@@ -158,6 +158,7 @@ def summary_errors(simulated: Summary, measured: Summary) -> pd.DataFrame:
         if (ours, theirs) != (None, None)
     ]
     table = pd.DataFrame(kept, columns=["key", "simulated", "measured", "error"])
+    # None is NaN, also where all are.
     return table.astype({"simulated": "float64", "measured": "float64", "error": "float64"})
 
 
@@ -217,6 +218,7 @@ def setting_differences(simulated: Tables, measured: Tables) -> pd.DataFrame:
 
     ours, theirs = dict(leaves(simulated)), dict(leaves(measured))
     rows = [
+        # As repr, which tells the text "1" from the number.
         (key, repr(ours[key]) if key in ours else "absent", repr(theirs[key]) if key in theirs else "absent")
         for key in dict.fromkeys([*ours, *theirs])
         if key not in ours or key not in theirs or ours[key] != theirs[key]

@@ -88,6 +88,7 @@ class Operation:
     """What every operation has. The class attributes stand for "does not apply"."""
 
     __slots__ = ()
+    # Any, since operations that have such a field give it a type of its own.
     peer: Any = -1
     tag: Any = -1
     kernel: Any = ""
@@ -274,7 +275,7 @@ class Await(Operation):
 class Until(Operation):
     """Sleep until `time`, in gradient times since the start of the run."""
 
-    time: float = _token("@", _NUMBER, float, lambda time: repr(float(time)))
+    time: float = _token("@", _NUMBER, float, lambda time: repr(float(time)))  # numpy's repr would name its type
 
 
 @_operation

@@ -26,6 +26,7 @@ def layout(graph: nx.Graph[N]) -> Positions:
         ValueError: if the graph claims a family (`graph["family"]`) but lacks the attributes that its builder sets.
     Source: the conventional pictures; no randomness and no iteration to a limit.
     """
+    # `all` of nothing is true.
     if len(graph) and all("x" in data and "y" in data for _, data in graph.nodes(data=True)):
         return {node: (float(data["x"]), float(data["y"])) for node, data in graph.nodes(data=True)}
     # Dedicated links look like the graph that they were laid for (`fabrics.dedicated`). A file may say anything here.

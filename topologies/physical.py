@@ -42,7 +42,7 @@ def wire(bandwidth: object, latency: object, duplex: object = "full", prefix: st
     return Wire(
         real_number(f"{prefix}bandwidth", bandwidth, 0, strictly=True, unit="bytes/s"),
         real_number(f"{prefix}latency", latency, 0, unit="seconds"),
-        one_of("duplex", duplex, DUPLEX),
+        one_of("duplex", duplex, DUPLEX),  # without the prefix: one option for all links
     )
 
 

@@ -77,7 +77,7 @@ def random_geometric(workers: int, *, radius: float = 0.4, seed: int = 0, join: 
     """
     whole_number("workers", workers, 2)
     real_number("radius", radius, 0, strictly=True)
-    if not isinstance(join, bool):
+    if not isinstance(join, bool):  # a text such as "no" would count as true
         raise ValueError(f"join: expected true or false, found {join!r}")
     rng = np.random.default_rng(whole_number("seed", seed, 0))
     if join:

@@ -103,6 +103,7 @@ def optimise(graph: nx.Graph[int]) -> Optimum:
     for sharpness in SHARPNESS:
         edges = (i, j, _smoothed_optimum(len(graph), (i, j, rates), sharpness))
         rates = edges[2]
+        # Each of these bounds holds by itself, so the highest counts.
         lower_bound = max(lower_bound, exp(_linear_bound(len(graph), edges, sharpness)))
         shape = _with_edge_rates(graph, edges)
         found = communication_cost(shape)

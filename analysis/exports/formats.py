@@ -68,7 +68,7 @@ def communication_graph(trace: pd.DataFrame, gradient_s: float) -> nx.Graph[int]
     gradient_times = (end - begin) / 1e9 / gradient_s
     graph: nx.Graph[int] = nx.Graph(name="communication")
     graph.add_nodes_from(range(num_ranks(trace)))
-    for i, j in np.argwhere(np.triu(counts + counts.T, 1)).tolist():
+    for i, j in np.argwhere(np.triu(counts + counts.T, 1)).tolist():  # each pair once
         both, sent = int(counts[i, j] + counts[j, i]), int(sends[i, j] + sends[j, i])
         exchanges = sent + (both - sent + 1) // 2  # an exchange whose other end was lost in a crash counts
         rate = exchanges / gradient_times

@@ -105,6 +105,7 @@ def _draw_edges(axes: Axes, graph: AnyGraph, positions: Mapping[Hashable, Point]
 def _draw_nodes(axes: Axes, graph: AnyGraph, positions: Mapping[Hashable, Point], size: float) -> None:
     colours = [NODE_COLOURS.get(str(data.get("kind")), WORKER_COLOUR) for _, data in graph.nodes(data=True)]
     places = [positions[node] for node in graph]
+    # scatter's s is an area.
     axes.scatter([x for x, _ in places], [y for _, y in places], s=size**2, c=colours, linewidths=0, zorder=4)
     workers = [node for node, data in graph.nodes(data=True) if data.get("kind") in _LABELLED]
     if size < _READABLE:
@@ -146,9 +147,10 @@ def _draw_links(
     from matplotlib.colors import Normalize
 
     axes, below = panels
-    pairs = {frozenset(pair) for pair in shares}
+    pairs = {frozenset(pair) for pair in shares}  # both directions of a link are one
     is_both_ways = len(pairs) <= _BOTH_WAYS_UP_TO
     if not is_both_ways:
+        # -1: what has one direction only is the busier one, even at rest.
         shares = {pair: share for pair, share in shares.items() if share >= shares.get(pair[::-1], -1.0)}
     thick = next(width for number, width in _WIDTHS if len(pairs) <= number)
     shift = (0.5 * thick + 0.4) / unit if is_both_ways else 0.0

@@ -98,7 +98,7 @@ def kind_colours(kinds: list[str]) -> dict[str, str]:
         if kind not in colours:
             more = _MORE_COMPUTE if kind.startswith("Compute") else _MORE_TRANSFERS
             unused = [colour for colour in more if colour not in colours.values()]
-            colours[kind] = (unused or more)[0]
+            colours[kind] = (unused or more)[0]  # of more kinds than colours the rest have the first
     return {kind: colours[kind] for kind in kinds}
 
 

@@ -61,7 +61,7 @@ class Explanation:
                 "rank": int(row["rank"]),
                 "waited_for": int(row["waited_for"]),
                 "seconds": int(row["waited_ns"]) / 1e9,
-                "share": int(row["waited_ns"]) / max(self.path.length_ns, 1),
+                "share": int(row["waited_ns"]) / max(self.path.length_ns, 1),  # a run may take no time
             }
             for row in self.waits.head(number).to_dict("records")
         ]

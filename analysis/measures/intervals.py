@@ -52,7 +52,7 @@ def throughput_interval(
     from scipy import stats
 
     done = np.asarray(completions_ns, dtype=np.int64)
-    num_batches = min(MAX_BATCHES, len(done) // num_workers // 2)
+    num_batches = min(MAX_BATCHES, len(done) // num_workers // 2)  # two rounds a batch, or more
     if num_batches < MIN_BATCHES:
         return None
     cuts = np.linspace(0, len(done) // num_workers, num_batches + 1).round().astype(np.int64) * num_workers

@@ -50,7 +50,7 @@ def _part(part: Row | None) -> Row:
     if part is None:
         return {"seconds": MISSING, "share": MISSING, "place": ""}
     place = part_place(part)
-    if place and part["of_part"] < 1:
+    if place and part["of_part"] < 1:  # where all of it was there, the place says enough
         place = f"{share(part['of_part'])} on {place}"
     return {"seconds": with_unit(part["seconds"], "s"), "share": share(part["share"]), "place": place}
 

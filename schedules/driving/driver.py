@@ -203,7 +203,7 @@ class Stream(Running):
 
     def replayed(self, answer: tuple[Any, float]) -> None:
         """It is this stream's turn in the replay: resume it with the recorded answer."""
-        self.end_ns = self.world.now
+        self.end_ns = self.world.now  # the ledger has the present time; the program is told the recorded one
         self._run(answer)
 
     def _run(self, answer: tuple[Any, float] | None) -> None:
@@ -225,7 +225,7 @@ class Stream(Running):
                     told = not_an_operation(self.program, self.worker.rank, self.name, operation)
                     raise ProgramError(told) from None
                 payload = operation.payload
-                if payload is not None and payload.array is not None:
+                if payload is not None and payload.array is not None:  # timing-only runs do not pay for it
                     self.check(operation)
                 if self.replay is not None:
                     return self.replay.issue(self, handler)

@@ -38,7 +38,7 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         name, kernel, stage, micro_batch, group = self.op
         words = {"kernel": kernel, "stage": stage, "micro_batch": micro_batch, "group": group}
-        words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}
+        words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}  # -1 is not shown
         return f"{name}({', '.join(f'{key}={value}' for key, value in words.items() if value not in (-1, ''))})"
 
 
@@ -107,7 +107,7 @@ class Replay:
             )
         operation = stream.operation
         found = (describe(operation), operation.peer, operation.tag, operation.size)
-        if found != (row.op, row.peer, row.tag, row.size):
+        if found != (row.op, row.peer, row.tag, row.size):  # looked at before the world does anything
             raise DivergenceError(f"{_label(stream)}: the program yields {operation}, the trace has {row}")
         if row.answer == LOST:
             stream.note = LOST

@@ -114,7 +114,7 @@ def link_estimate(trace: pd.DataFrame, transport: Transport) -> LinkEstimate | N
     if not is_free[0]:
         return _effective(messages, np.inf)
     found = _fitted(messages, transport, is_free)
-    is_believed = found.has_latency and (found.is_told or not has_sizes)
+    is_believed = found.has_latency and (found.is_told or not has_sizes)  # of one size no bandwidth is ever told
     return found if is_believed else _effective(messages, found.factor)
 
 
@@ -188,6 +188,7 @@ def _search(messages: MessageEnds, transport: Transport, is_free: NDArray[np.boo
 
     bounds = np.log(LOWEST[is_free]), np.log(HIGHEST[is_free])
     # In logarithms: the three are some powers of ten apart, and stay positive.
+    # Errors above 10 % count less than squared.
     found = least_squares(errors, np.log(FIRST[is_free]), loss="soft_l1", f_scale=0.1, bounds=bounds)
     return _Found(link(found.x), float(found.cost), errors(found.x), np.asarray(found.jac))
 

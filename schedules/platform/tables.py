@@ -38,6 +38,7 @@ class Link(Table):
 class NetworkTable(BaseModel):
     """The physical network that messages cross. Further keys are options of the network's builder."""
 
+    # No `Table`, which forbids further keys: the options' names are the builder's to know.
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
 
     kind: str | None = None
@@ -50,7 +51,7 @@ class NetworkTable(BaseModel):
     """The node of every worker; left out, the GPUs (or hosts) in their order."""
     ties: Literal["smallest", "ecmp"] = "smallest"
     """Which of several shortest routes: the smallest sequence of nodes, or one by a hash, as switches choose."""
-    routes: dict[str, list[int | str]] = Field(default={})
+    routes: dict[str, list[int | str]] = Field(default={})  # keys are texts in TOML and JSON
     """Routes that are given, as nodes: "0-3" = [0, 12, 3] for messages from worker 0 to worker 3."""
     sharing: Literal["max-min", "rtt"] = "max-min"
     """How transfers share a link: equally, or by 1 / latency as TCP does."""
@@ -117,7 +118,7 @@ class PlatformTable(Table):
     """What computes, where durations are given as FLOP and bytes."""
     gradient: Duration
     """How long a gradient takes."""
-    link: Link = Link(bandwidth=1.25e9, latency=50e-6)
+    link: Link = Link(bandwidth=1.25e9, latency=50e-6)  # an illustration, as in `topologies.fabrics`
     """Between two workers, each way; a link of their own, unless there is a network."""
     network: NetworkTable | None = None
     """The links that messages share."""

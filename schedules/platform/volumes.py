@@ -92,7 +92,7 @@ def algbw(kind: str, n: int, size: int, seconds: float) -> float:
     Raises:
         ValueError: if the collective carries no bytes, or the time is not above 0.
     """
-    _bus_factor(kind, n)
+    _bus_factor(kind, n)  # for its error, before anything is divided
     if seconds <= 0:
         raise ValueError(f"expected a time above 0 s, found {seconds!r}")
     return (n * size if kind == "AllGather" else size) / seconds

@@ -295,7 +295,7 @@ def _frame(path: Path, table: pa.Table, columns: tuple[str, ...]) -> pd.DataFram
     if not filled:
         return frame
     frame = frame.assign(**filled)
-    return frame[[*columns, *frame.columns.difference(list(columns), sort=False)]]
+    return frame[[*columns, *frame.columns.difference(list(columns), sort=False)]]  # further ones behind, as they were
 
 
 def _check_description(path: Path, table: pa.Table, info: Info) -> None:

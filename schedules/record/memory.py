@@ -61,7 +61,7 @@ def received(operation: Any, result: Any) -> int:
     name = operation.__class__.__name__
     if result is None or name not in ("AllGather", "AllToAll", "Exchange", "Receive", "ReduceScatter"):
         return 0
-    return int(result.size - (operation.size if name == "AllGather" else 0))
+    return int(result.size - (operation.size if name == "AllGather" else 0))  # one's own part is held already
 
 
 class Buffers(NamedTuple):
@@ -110,7 +110,7 @@ class Memory:
         """What each rank holds when it holds most, the last time that it does: int64 [num_ranks, len(KINDS)]."""
         rank, start, _, kind, size = envelope(self._all())
         peak = self.always.copy()
-        is_first = start == 0
+        is_first = start == 0  # the envelope only falls: its first step is the peak
         peak[rank[is_first], kind[is_first]] += size[is_first]
         return peak
 
@@ -127,6 +127,7 @@ class Memory:
         line, time = np.concatenate((line, line, begun)), np.concatenate((held.start, held.end, nothing))
         order, is_last = _in_order(line, time)
         line, time = line[order][is_last], time[order][is_last]
+        # One sum for all lines, as each ends at 0.
         level = np.cumsum(np.concatenate((held.size, -held.size, nothing))[order])[is_last]
         is_change = np.insert((line[1:] != line[:-1]) | (level[1:] != level[:-1]), 0, True)[: len(line)]
         line, time, level = line[is_change], time[is_change], level[is_change]

@@ -140,7 +140,7 @@ def with_unit(value: float, unit: str, digits: int = 4) -> str:
         return MISSING
     power = min(9, max(-9, 3 * (_magnitude(value) // 3))) if value else 0
     if unit == "B":
-        power = max(power, 0)
+        power = max(power, 0)  # there are no millibytes
     return f"{number(value / 10**power, digits)} {_PREFIXES[power]}{unit}"
 
 

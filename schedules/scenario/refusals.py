@@ -60,7 +60,7 @@ def _check_problem(scenario: Scenario, where: str) -> None:
         )
     try:
         _ = scenario.problem
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # options reach their builder as the file has them
         told = str(error).replace("num_workers", "topology.workers")  # in a scenario's words
         raise ScenarioError(f"{where}: workload.options: {told}") from None
 

@@ -13,6 +13,7 @@ from schedules.units import Bytes, Seconds
 class TopologyTable(BaseModel):
     """Who talks to whom. Further keys are options of the graph's builder."""
 
+    # No `Table`, which forbids further keys: the options' names are the builder's to know.
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
 
     graph: str
@@ -43,7 +44,7 @@ class WorkloadTable(Table):
     @field_validator("module")
     @classmethod
     def _check_module(cls, module: str | None) -> str | None:
-        if module is not None and not all(module.partition(":")):
+        if module is not None and not all(module.partition(":")):  # package, colon, factory: none is empty
             raise ValueError('expected a factory such as "package.module:factory"')
         return module
 

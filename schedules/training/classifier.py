@@ -126,7 +126,7 @@ class Classifier:
         batch = self.batches(rank, step)
         outputs = self._forward(x, self.features[batch])
         error = self.arrays.xp.exp(self._log_softmax(outputs[-1])) - self.targets[batch]
-        gradient = self._backward(x, outputs[:-1], error / self.batches.sizes[rank])
+        gradient = self._backward(x, outputs[:-1], error / self.batches.sizes[rank])  # logits go into no layer
         return gradient + self.l2 * x if self.l2 else gradient
 
     def loss(self, x: Array) -> float:

@@ -16,7 +16,7 @@ Indices = NDArray[np.int64]
 PARTITIONS = ("iid", "dirichlet")
 
 _SPLIT_SEED = 1797
-_NUM_TEST = 360
+_NUM_TEST = 360  # a fifth
 _PARTITION = 2
 """Of the streams `(seed, DATA, i, j)`, j = 2 is the partition's (`schedules.training.quadratic` has 0 and 1)."""
 
@@ -104,6 +104,6 @@ def _without_empty(parts: list[Indices]) -> list[Indices]:
     """Give every empty part the last sample of the largest."""
     for position, part in enumerate(parts):
         if not len(part):
-            largest = max(range(len(parts)), key=lambda each: len(parts[each]))
+            largest = max(range(len(parts)), key=lambda each: len(parts[each]))  # the first of equals, on any machine
             parts[position], parts[largest] = parts[largest][-1:], parts[largest][:-1]
     return parts

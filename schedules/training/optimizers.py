@@ -112,7 +112,7 @@ class SGD:
         if callable(learning_rate) and schedule:
             raise ValueError(f"learning_rate: expected a number, as {', '.join(schedule)} is given, found a function")
         if not callable(learning_rate):
-            learning_rate = LearningRate(learning_rate, **(schedule or {"total": 1}))
+            learning_rate = LearningRate(learning_rate, **(schedule or {"total": 1}))  # a constant has no length
         self.learning_rate = learning_rate
         self.momentum = probability("momentum", momentum)
         self.weight_decay = real_number("weight_decay", weight_decay, 0)

@@ -66,7 +66,7 @@ def _edge_clock(worker: Worker, exchange: Exchange) -> Program:
 
 
 def _gradients_with_quota(worker: Worker, step: Step) -> Program:
-    quota = worker.random(StreamKey.QUOTA, 1)  # the gossip draws from 0
+    quota = worker.random(StreamKey.QUOTA, 1)  # apart from the gossip's, which is number 0
     number, due = 0, 1
     # In pairs, as a Poisson clock does not say how many ticks are left, and the last gradient must be known as such.
     for number, (start, following) in enumerate(pairwise(chain(_gradient_starts(worker), (NONE_LEFT,))), 1):
