@@ -35,7 +35,7 @@ def compare(
     if not force:
         _check(simulated, measured)
     comparison = contrast(simulated, measured)
-    comparison = replace(comparison, caveats=caveats(comparison))
+    comparison = replace(comparison, caveats=caveats(comparison))  # its rules read the comparison, so that comes first
     return replace(comparison, files=write_report(comparison, Path(out_dir)))
 
 

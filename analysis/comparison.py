@@ -108,6 +108,7 @@ def _interval(run: Result) -> Interval | None:
 
 def _value(summary: Summary, key: str) -> float | None:
     value = summary.get(key)
+    # A bool is an int in Python, and `precision_reached` cannot be off by some percent.
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -157,6 +158,7 @@ def summary_errors(simulated: Summary, measured: Summary) -> pd.DataFrame:
         if (ours, theirs) != (None, None)
     ]
     table = pd.DataFrame(kept, columns=["key", "simulated", "measured", "error"])
+    # None is NaN, also where all are.
     return table.astype({"simulated": "float64", "measured": "float64", "error": "float64"})
 
 
@@ -203,6 +205,7 @@ def staleness_distances(simulated: pd.DataFrame, measured: pd.DataFrame) -> pd.D
     for applied in sorted(both, key=lambda applied: (applied != "gradient", applied)):
         ours, theirs = (each.loc[each["applied"] == applied, "versions"].to_numpy() for each in (simulated, measured))
         wasserstein = float(stats.wasserstein_distance(ours, theirs))
+        # "asymp", since only the distance is looked at: the exact p-value beside it takes long for large samples.
         smirnov = stats.ks_2samp(ours, theirs, method="asymp").statistic
         rows.append((applied, float(ours.mean()), float(theirs.mean()), wasserstein, float(smirnov)))
     names = ["applied", "simulated_mean", "measured_mean", "wasserstein_1", "kolmogorov_smirnov"]
@@ -215,6 +218,7 @@ def setting_differences(simulated: Tables, measured: Tables) -> pd.DataFrame:
 
     ours, theirs = dict(leaves(simulated)), dict(leaves(measured))
     rows = [
+        # As repr, which tells the text "1" from the number.
         (key, repr(ours[key]) if key in ours else "absent", repr(theirs[key]) if key in theirs else "absent")
         for key in dict.fromkeys([*ours, *theirs])
         if key not in ours or key not in theirs or ours[key] != theirs[key]

@@ -71,7 +71,7 @@ def find(name: object) -> Schedule:
         raise ValueError(
             f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}"
         )
-    if "gradients" not in module.Settings.model_fields:
+    if "gradients" not in module.Settings.model_fields:  # the clocks' horizon is in it
         raise ValueError(f"expected Settings with the key gradients, found {name!r} without")
     return Schedule(
         name=str(name),
@@ -101,13 +101,13 @@ def _from_file(path: Path) -> ModuleType:
     """The user's own file as a module; the same file gives the same module."""
     key = f"schedules.programs.own.{path.resolve()}"
     if key not in sys.modules:
-        spec = importlib.util.spec_from_file_location(key, path)
+        spec = importlib.util.spec_from_file_location(key, path)  # not by its bare name, which may be another's
         assert spec is not None
         assert spec.loader is not None
         module = sys.modules[key] = importlib.util.module_from_spec(spec)  # pydantic looks for Settings' names there
         try:
             spec.loader.exec_module(module)
-        except BaseException:
+        except BaseException:  # half a module must not be found the next time
             del sys.modules[key]
             raise
     return sys.modules[key]

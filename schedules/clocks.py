@@ -53,19 +53,20 @@ class Poisson:
         self._generator = generator
         self._rate = rate
         self._times = np.empty(0)
-        self._last = 0.0 if rate > 0 else np.inf
+        self._last = 0.0 if rate > 0 else np.inf  # a clock without a rate has no tick to be drawn
 
     def until(self, horizon: float) -> NDArray[np.float64]:
         """The ticks up to `horizon` that were not asked for yet, ascending, in gradient times: float64 [num_ticks]."""
         while self._last <= horizon:
             expected = self._rate * (horizon - self._last)
+            # Four standard deviations more than are expected: one draw nearly always reaches the horizon.
             gaps = self._generator.exponential(1 / self._rate, size=int(expected + 4 * expected**0.5 + 8))
             gaps[0] += self._last  # so sums are the same however they are cut
             times = np.cumsum(gaps)
             self._times = np.append(self._times, times) if len(self._times) else times
             self._last = float(times[-1])
         num_due = int(np.searchsorted(self._times, horizon, side="right"))
-        due, self._times = self._times[:num_due], self._times[num_due:].copy()
+        due, self._times = self._times[:num_due], self._times[num_due:].copy()  # a view would keep all
         return due
 
 
@@ -92,12 +93,12 @@ class Clocks:
 
         The windows of an edge must be asked for in their order, by either end.
         """
-        edge = (i, j) if i < j else (j, i)
+        edge = (i, j) if i < j else (j, i)  # both ends must draw from one stream
         times = self._drawn.pop((*edge, window), None)
         if times is None:
             clock, end = self._edges.pop(edge) if window else self._clock(*edge), self._end(window)
             times = self._drawn[(*edge, window)] = clock.until(end)
-            if end < self.horizon:
+            if end < self.horizon:  # after the last window nobody asks again
                 self._edges[edge] = clock
         return times
 
@@ -115,13 +116,14 @@ class Clocks:
         """The ticks of one window in their order; `num_before` counts those of earlier windows by peer."""
         ticks = [self.edge(rank, peer, window) for peer in peers]
         lengths = [len(times) for times in ticks]
-        if not any(lengths):
+        if not any(lengths):  # a worker may have no neighbours, and nothing cannot be concatenated
             return iter(())
         times = np.concatenate(ticks)
-        order = np.argsort(times, kind="stable")
+        order = np.argsort(times, kind="stable")  # stable: of equal times the lower edge first, at both ends
         whom = np.repeat(np.array(peers), lengths)[order]
         index = np.concatenate([np.arange(n, n + length) for n, length in zip(num_before, lengths, strict=True)])[order]
-        num_before += lengths
+        num_before += lengths  # in place: the next window counts on from here
+        # Lists, since programs and the trace want Python's numbers, and numpy is slow to hand out one at a time.
         return zip(times[order].tolist(), whom.tolist(), index.tolist(), strict=True)
 
     def gradient(self, rank: int) -> Iterator[Tick]:

@@ -18,7 +18,7 @@ class ProgramError(ScheduleError):
     """A program yielded something that is not an operation, or an operation that makes no sense where it stands."""
 
 
-class UnknownKernelError(LookupError):
+class UnknownKernelError(LookupError):  # no `ScheduleError`: platforms do not know the program's line
     """There is no kernel of that name; worlds tell it of the program that asks for it, as a `ProgramError`.
 
     Attributes:

@@ -88,6 +88,7 @@ class Operation:
     """What every operation has. The class attributes stand for "does not apply"."""
 
     __slots__ = ()
+    # Any, since operations that have such a field give it a type of its own.
     peer: Any = -1
     tag: Any = -1
     kernel: Any = ""
@@ -106,7 +107,7 @@ class Operation:
 def _tokens(kind: type[Operation]) -> list[tuple[str, _Token, Any]]:
     """Name, token and default of the fields that are written, in the order of writing: the tag before the bytes."""
     shown = [each for each in fields(cast(Any, kind)) if "token" in each.metadata]
-    shown.sort(key=lambda each: (each.name != "peer", each.name != "tag"))
+    shown.sort(key=lambda each: (each.name != "peer", each.name != "tag"))  # stable: the others stay in their order
     return [(each.name, each.metadata["token"], each.default) for each in shown]
 
 
@@ -134,7 +135,7 @@ def _operation(cls: type[_C]) -> type[_C]:
     parameters, assignments = [], []
     for each in fields(made):
         scope[f"_set_{each.name}"] = getattr(made, each.name).__set__
-        scope[f"_default_{each.name}"] = each.default
+        scope[f"_default_{each.name}"] = each.default  # as an object: a repr need not be code
         parameters.append(each.name if each.default is MISSING else f"{each.name}=_default_{each.name}")
         assignments.append(f"_set_{each.name}(self, {each.name})")
     exec(f"def __init__(self, {', '.join(parameters)}): {'; '.join(assignments) or 'pass'}", scope)
@@ -152,7 +153,7 @@ class Compute(Operation):
     stage: int = _token("s", _INTEGER, int, default=-1)
     micro_batch: int = _token("m", _INTEGER, int, default=-1)
     engine: str = _token("on ", _NAME, str, default="compute")
-    inputs: Any = field(default=None, compare=False)
+    inputs: Any = field(default=None, compare=False)  # arrays have no single truth to be equal by
 
 
 @_operation
@@ -254,7 +255,7 @@ class Barrier(Operation):
 class Start(Operation):
     """Begin an operation now, wait for it later."""
 
-    operation: Operation = _token("", r".+", lambda text: parse(text))
+    operation: Operation = _token("", r".+", lambda text: parse(text))  # `parse` stands further below
 
 
 @_operation
@@ -274,7 +275,7 @@ class Await(Operation):
 class Until(Operation):
     """Sleep until `time`, in gradient times since the start of the run."""
 
-    time: float = _token("@", _NUMBER, float, lambda time: repr(float(time)))
+    time: float = _token("@", _NUMBER, float, lambda time: repr(float(time)))  # numpy's repr would name its type
 
 
 @_operation
@@ -340,5 +341,5 @@ def parse(text: str) -> Operation:
     found = {key: tokens[key].read(value) for key, value in match.groupdict().items() if value is not None}
     try:
         return kind(**found)
-    except TypeError as error:
+    except TypeError as error:  # every token may be missing in the pattern; a field without default may not
         raise ValueError(f"{text!r}: {error}") from None

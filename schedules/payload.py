@@ -29,6 +29,7 @@ class Payload:
         self.read_ns = read_ns
 
     def __eq__(self, other: object) -> bool:
+        # What an operation's text has of it: so an operation that is printed and read again is equal to itself.
         return isinstance(other, Payload) and self.size == other.size
 
     def __hash__(self) -> int:
@@ -62,6 +63,7 @@ class Handle:
         self.running = running
 
     def __eq__(self, other: object) -> bool:
+        # By what is printed of it, as with payloads: an `Await` that is printed and read again is equal to itself.
         return isinstance(other, Handle) and self.index == other.index
 
     def __hash__(self) -> int:
@@ -78,7 +80,7 @@ def format_bytes(size: int) -> str:
     """Bytes in the largest fitting decimal unit, exactly: 44695848 is `44.695848 MB`."""
     for unit, factor in _UNITS.items():
         if size >= factor:
-            whole, part = divmod(size, factor)
+            whole, part = divmod(size, factor)  # in whole numbers: a float has too few digits for large payloads
             digits = str(part).rjust(len(str(factor)) - 1, "0").rstrip("0")
             return f"{whole}.{digits} {unit}" if digits else f"{whole} {unit}"
     return f"{size} B"

@@ -44,6 +44,8 @@ class Result:
     @classmethod
     def opened(cls, files: RunFiles) -> Result:
         """A run on disk."""
+        # Past `__init__`, which wants a resolved scenario: that may need a module of the user's that is not here. What
+        # is assigned takes the place of the cached property of that name.
         run = cls.__new__(cls)
         run.world, run.summary = files.info["world"], files.summary
         run.info = run._about = files.info
@@ -204,7 +206,7 @@ def read_replay(followed: str | Path | Result, scenario: Scenario) -> tuple[pd.D
 def _differences(info: Info, scenario: Scenario) -> str:
     theirs, mine = info.get("scenario", {}), scenario.tables()
     lines = []
-    kept = {"run": {"trace"}, "workload": {"activations"}}
+    kept = {"run": {"trace"}, "workload": {"activations"}}  # not in the fingerprint either
     for table in ("schedule", "topology", "workload", "optimizer", "run"):
         keys = {*theirs.get(table, {}), *mine[table]} - kept.get(table, set())
         for key in sorted(keys):

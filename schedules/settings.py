@@ -18,7 +18,7 @@ class Table(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        validate_default=True,
+        validate_default=True,  # a check of one key beside another also holds where the key is left out
         use_attribute_docstrings=True,  # `twinclock schedules` shows them
     )
 

@@ -45,13 +45,15 @@ class Setup:
         self.graph = scenario.graph
         self.settings, ahead = scenario.schedule, None
         if scenario.run.until == "precision":
+            # The run stops when its throughput is known; this end is only for one that never gets there.
             self.settings = scenario.schedule.model_copy(update={"gradients": scenario.run.limit})
             ahead = _ahead(self.graph)
         self.clocks = Clocks(self.graph, scenario.run.seed, float(self.settings.gradients), ahead=ahead)
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
-        self.ledger.activations = round(scenario.workload.activations)
+        self.ledger.activations = round(scenario.workload.activations)  # [workload] has it with a unit, so as a float
         self.is_recorded = is_recorded
         self.problem = self._problem(xp, device) if scenario.is_numeric else None
+        # Without mixing, and with the same step for x and x~, A²CiD² is plain pairwise averaging (gossip.md, 2.4).
         self.eta, self.alpha_tilde = self._acceleration() if self.schedule.has_tilde else (0.0, 0.5)
 
     def worker(self, rank: int, model: Model | None = None) -> Worker:
@@ -62,7 +64,7 @@ class Setup:
             rank,
             {
                 "parameters": model.size,
-                "optimizer": model.size if self.scenario.optimizer.momentum else 0,
+                "optimizer": model.size if self.scenario.optimizer.momentum else 0,  # plain SGD keeps nothing
                 "x-tilde": model.size if self.schedule.has_tilde else 0,
             },
         )

@@ -24,7 +24,7 @@ EXAMPLES = {
 }
 
 
-@functools.cache
+@functools.cache  # pint is slow to import and to set up, and plain numbers do without
 def _registry() -> pint.UnitRegistry[float]:
     import pint
 
@@ -40,7 +40,7 @@ def quantity(value: object, unit: str) -> float:
     Raises:
         ValueError: if it is no quantity, of another dimension, or not finite.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):  # true would be read as 1
         raise ValueError(f'expected a quantity such as "{EXAMPLES.get(unit, unit)}", or a plain number in {unit}')
     number = _read(value, unit) if isinstance(value, str) else float(value)
     if not math.isfinite(number):

@@ -33,7 +33,7 @@ class Worker:
         self.rank = rank
         self.graph: nx.Graph[int] = clocks.graph
         self.num_workers = self.graph.number_of_nodes()
-        self.neighbours = tuple(sorted(self.graph.adj[rank]))
+        self.neighbours = tuple(sorted(self.graph.adj[rank]))  # both worlds must ask, and draw, in one order
         self.model = model
         self.settings = settings
         self.account = model.account

@@ -20,6 +20,7 @@ def whole_number(name: str, value: object, minimum: int) -> int:
     Raises:
         ValueError: if it is not a whole number (a bool or 3.0 is not one) or is too small.
     """
+    # In Python true is the number 1, and `workers = true` is a mistake. `Integral` rather than int lets numpy's in.
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise ValueError(f"{name}: expected a whole number of at least {minimum}, found {value!r}")
     return int(value)
@@ -45,7 +46,7 @@ def probability(name: str, value: object) -> float:
     Raises:
         ValueError: if it is not a number in [0, 1].
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1:
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1:  # never so for NaN
         return float(value)
     raise ValueError(f"{name}: expected a number between 0 and 1, found {value!r}")
 
@@ -56,7 +57,7 @@ def one_of(name: str, value: object, accepted: Iterable[str]) -> str:
     Raises:
         ValueError: if it is not.
     """
-    words = tuple(accepted)
+    words = tuple(accepted)  # looked through twice, which an iterator allows once
     if isinstance(value, str) and value in words:
         return value
     raise ValueError(f"{name}: expected one of {', '.join(map(repr, words))}, found {value!r}")
@@ -68,6 +69,7 @@ def simple_graph(graph: object) -> None:
     Raises:
         ValueError: if it is anything else.
     """
+    # The class alone does not tell: networkx's DiGraph and MultiGraph are subclasses of Graph.
     if not isinstance(graph, nx.Graph) or graph.is_directed() or graph.is_multigraph():
         raise ValueError(f"expected an undirected networkx.Graph without parallel edges, found {type(graph).__name__}")
     loop = next(iter(nx.selfloop_edges(graph)), None)
@@ -106,9 +108,10 @@ def connected(graph: nx.Graph[int]) -> None:
     Raises:
         ValueError: if not, naming a worker that cannot.
     """
+    # Rather than `nx.is_connected`, which could not name a worker that is cut off.
     reached = nx.node_connected_component(graph, 0)
     if len(reached) < len(graph):
-        lost = min(node for node in graph if node not in reached)
+        lost = min(node for node in graph if node not in reached)  # whatever the order of the nodes
         raise ValueError(f"expected a connected graph, found no path from worker 0 to worker {lost}")
 
 

@@ -36,7 +36,7 @@ def with_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: str = 
     """
     communication_graph(graph)
     rate = real_number("per_worker", per_worker, 0, strictly=True, unit="exchanges per worker and unit time")
-    rated = graph.copy()
+    rated = graph.copy()  # with attributes of its own: the graph handed in keeps its rates
     if one_of("convention", convention, CONVENTIONS) == "uniform":
         rates = dict.fromkeys(rated.edges, len(rated) * rate / (2 * rated.number_of_edges()))
     else:

@@ -41,6 +41,7 @@ def dedicated(
     network = end_points(workers)
     for node, data in graph.nodes(data=True):
         network.nodes[node].update(data)
+    # The family becomes "dedicated" (`registry.build_entry`); how to draw it must survive that.
     network.graph.update(graph.graph, layout=graph.graph.get("family", ""))
     for u, v, data in graph.edges(data=True):
         own = (data.get("bandwidth", bandwidth), data.get("latency", latency), data.get("duplex", duplex))
@@ -164,9 +165,10 @@ def dragonfly(
         network.nodes[host]["group"] = host // (p * a)
     for place, router in enumerate(routers):
         network.nodes[router]["group"] = place // a
-        _attach(network, routers[place + 1 : (place // a + 1) * a], router, link)
+        _attach(network, routers[place + 1 : (place // a + 1) * a], router, link)  # each pair once
     # The links of a group to the others are dealt to its routers in turn, h each.
     for one, other in combinations(range(groups), 2):
+        # A group skips itself when it counts the others, so for the earlier one the later is one less.
         ends = routers[one * a + (other - 1) // h], routers[other * a + one // h]
         connect(network, *ends, _like(link, global_bandwidth, global_latency, "global_"))
     return network
@@ -200,6 +202,7 @@ def torus(
         )
         for z, y, x in after:
             neighbour = (z * rows + y) * columns + x
+            # In a side of 1 the next is oneself. In a side of 2 the same link comes twice, which a Graph keeps once.
             if neighbour != host:
                 connect(network, host, neighbour, link)
     network.graph.update(layers=layers, rows=rows, columns=columns)
@@ -221,7 +224,7 @@ def _like(link: Wire, bandwidth: float | None, latency: float | None, prefix: st
 def _ports(workers: int, k: int | None) -> int:
     if k is None:
         k = 2
-        while k**3 // 4 < workers:
+        while k**3 // 4 < workers:  # exact, as k is even
             k += 2
     if whole_number("k", k, 2) % 2:
         raise ValueError(f"k: expected an even number of ports, found {k}")
@@ -240,14 +243,15 @@ def _balanced(workers: int, hosts: int | None, routers: int | None, links: int |
             return p, a, h
         if links is not None:
             raise ValueError(f"workers: expected at most p a (a h + 1) = {room} hosts, found {workers}")
-        h += 1
+        h += 1  # there is more room even where p and a are given, so this ends
 
 
 def _shape(workers: int, shape: Sequence[int] | None) -> tuple[int, int, int]:
     if shape is None:
         return (1, *sides(workers, None, None))
-    if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) not in (2, 3):
+    if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) not in (2, 3):  # text is a sequence, too
         raise ValueError(f"shape: expected (rows, columns) or (layers, rows, columns), found {shape!r}")
+    # Two sides get a layer before them; of three that layer is cut off again.
     full = [whole_number("shape", side, 1) for side in (1, *shape)[-3:]]
     if prod(full) != workers:
         raise ValueError(f"shape: expected sides that multiply to {workers}, found {' x '.join(map(str, shape))}")

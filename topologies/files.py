@@ -31,7 +31,7 @@ def save(graph: nx.Graph[N], path: str | PathLike[str]) -> None:
     target = Path(path)
     write = _write_json if _suffix(target) == ".json" else _write_graphml
     try:
-        content = write(graph)
+        content = write(graph)  # before the file is touched: what cannot be written leaves the old one
     except (TypeError, ValueError, nx.NetworkXError) as error:
         raise ValueError(f"{target}: expected attributes that are text, numbers or booleans, found: {error}") from error
     target.write_text(content, encoding="utf-8")
@@ -63,6 +63,7 @@ def load(path: str | PathLike[str]) -> nx.Graph[Any]:
         raise ValueError(f"{source}: {error}") from error
 
 
+# What a file of another shape makes json and networkx raise. XML's ParseError is a SyntaxError, and no ValueError.
 _BROKEN = (ValueError, TypeError, AttributeError, LookupError, ParseError, nx.NetworkXException)
 
 
@@ -82,6 +83,7 @@ def _text(path: Path) -> str:
 
 
 def _write_json(graph: nx.Graph[N]) -> str:
+    # `allow_nan`: JSON has no NaN, though Python would write one. `edges`: networkx has changed its default name.
     return json.dumps(nx.node_link_data(graph, edges="edges"), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -92,6 +94,7 @@ def _write_graphml(graph: nx.Graph[N]) -> str:
 def _read_json(content: str) -> nx.Graph[Any]:
     data = json.loads(content)
     edges = "edges" if "edges" in data else "links"  # networkx before 3.4, and D3, say links
+    # networkx would make nodes of unknown ends, and merge what is listed twice, without a word: hence both checks.
     names = {node["id"] for node in data["nodes"]}
     for edge in data[edges]:
         if not {edge["source"], edge["target"]} <= names:
@@ -104,6 +107,7 @@ def _read_json(content: str) -> nx.Graph[Any]:
 
 def _read_graphml(content: str) -> nx.Graph[Any]:
     graph: nx.Graph[Any] = nx.parse_graphml(content)
+    # networkx adds both when it reads, so the graph would not be the one that was saved.
     for key in ("node_default", "edge_default"):
         graph.graph.pop(key, None)
     return graph
@@ -112,6 +116,8 @@ def _read_graphml(content: str) -> nx.Graph[Any]:
 def _with_whole_numbers(graph: nx.Graph[Any]) -> nx.Graph[Any]:
     """GraphML has only text for node names: read 0, 1, 2, ... back as numbers, if they all are."""
     names = [str(node) for node in graph]
+    # Each number in one spelling only, so that `7` and `07` stay two nodes; in JSON there may be both 1 and "1", which
+    # must not become one.
     if all(re.fullmatch("0|[1-9][0-9]*", name) for name in names) and len(set(names)) == len(graph):
         return nx.relabel_nodes(graph, int)
     return graph
@@ -120,7 +126,7 @@ def _with_whole_numbers(graph: nx.Graph[Any]) -> nx.Graph[Any]:
 def _checked(graph: nx.Graph[Any]) -> nx.Graph[Any]:
     simple_graph(graph)
     if any("kind" in data for _, data in graph.nodes(data=True)):
-        check_network(graph)
+        check_network(graph)  # its order is kept, as it says where workers go
         return graph
     communication_graph(graph)
     for u, v, data in graph.edges(data=True):

@@ -41,9 +41,11 @@ def gpu_nodes(
         A100 (600 GB/s both ways together), a NIC of 100 Gbit/s, PCIe 4.0 x16; latencies are an illustration.
     """
     nodes, nics = _counts(workers, gpus_per_node, nics_per_node)
+    # NVLink and PCIe have lanes of their own in each direction; `duplex` is that of the ports.
     nvlink = wire(nvlink_bandwidth, nvlink_latency, prefix="nvlink_")
     pcie = wire(pcie_bandwidth, pcie_latency, prefix="pcie_")
     port = wire(bandwidth, latency, duplex)
+    # In a drawing the NVSwitches lie below their GPUs (level 0), since NICs and rails lie above.
     network = end_points(workers, "gpu", level=1)
     outside = [add_node(network, "switch", f"rail {r}" if rails else "switch", 3) for r in range(nics if rails else 1)]
     for node in range(nodes):

@@ -22,6 +22,7 @@ def from_neighbours(workers: int, neighbours: Callable[[int], Iterable[int]]) ->
     """
     graph: nx.Graph[int] = nx.empty_graph(whole_number("workers", workers, 2))
     for i in range(workers):
+        # Each edge is in both ends' lists, and added by the lower end: so edges come sorted, and i itself is dropped.
         for j, multiplicity in sorted(Counter(neighbours(i)).items()):
             if i < j:
                 graph.add_edge(i, j, **({"multiplicity": multiplicity} if multiplicity > 1 else {}))
@@ -93,6 +94,7 @@ def exponential(workers: int) -> nx.Graph[int]:
     Source: A²CiD² (arXiv:2306.08289), official code; `AdelNabli/ACiD`, `ExponentialGraph`.
     """
     whole_number("workers", workers, 2)
+    # bit_length() - 1 is floor(log2 n) exactly, where a logarithm in floats might round.
     hops = [2**k for k in range(workers.bit_length() - 1)]
     return from_neighbours(workers, lambda i: [(i + sign * hop) % workers for sign in (1, -1) for hop in hops])
 
@@ -134,6 +136,7 @@ def hypercube(workers: int) -> nx.Graph[int]:
     whole_number("workers", workers, 2)
     if workers & (workers - 1):
         raise ValueError(f"workers: expected a power of two, found {workers}")
+    # Not networkx's, whose nodes are tuples of binary digits.
     return from_neighbours(workers, lambda i: [i ^ (1 << bit) for bit in range(workers.bit_length() - 1)])
 
 
@@ -152,6 +155,7 @@ def barbell(workers: int, *, bridge: int = 0) -> nx.Graph[int]:
         raise ValueError(
             f"workers: expected an even number of at least 4 beside a bridge of {bridge}, found {workers - bridge}"
         )
+    # networkx adds the second clique before the edge that joins it to the bridge.
     graph: nx.Graph[int] = canonical(nx.barbell_graph(clique, bridge))
     graph.graph["bridge"] = bridge
     return graph
@@ -169,6 +173,7 @@ def sides(workers: int, rows: int | None, columns: int | None) -> tuple[int, int
         columns = workers // rows
     elif rows is None:
         rows = workers // whole_number("columns", columns, 1)
+    # A side may have come out as 0 (more columns than workers): the product tells that better than a bound does.
     if whole_number("rows", rows, 0) * whole_number("columns", columns, 0) != workers:
         raise ValueError(f"rows, columns: expected sides that multiply to {workers}, found {rows} x {columns}")
     return rows, columns
@@ -178,7 +183,7 @@ def _largest_divisor(workers: int) -> int:
     divisors = [side for side in range(2, isqrt(workers) + 1) if workers % side == 0]
     if not divisors:
         raise ValueError(f"workers: expected a number that is a product of two sides of 2 or more, found {workers}")
-    return divisors[-1]
+    return divisors[-1]  # up to the root, so the last one is nearest to it
 
 
 def _grid_neighbours(i: int, rows: int, columns: int) -> list[int]:

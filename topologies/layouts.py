@@ -26,8 +26,10 @@ def layout(graph: nx.Graph[N]) -> Positions:
         ValueError: if the graph claims a family (`graph["family"]`) but lacks the attributes that its builder sets.
     Source: the conventional pictures; no randomness and no iteration to a limit.
     """
+    # `all` of nothing is true.
     if len(graph) and all("x" in data and "y" in data for _, data in graph.nodes(data=True)):
         return {node: (float(data["x"]), float(data["y"])) for node, data in graph.nodes(data=True)}
+    # Dedicated links look like the graph that they were laid for (`fabrics.dedicated`). A file may say anything here.
     family = str(graph.graph.get("layout") or graph.graph.get("family"))
     unknown = layered if any(data.get("kind") == "switch" for _, data in graph.nodes(data=True)) else circle
     try:
@@ -85,6 +87,8 @@ def two_circles(graph: nx.Graph[N]) -> Positions:
     between = nodes[clique : clique + bridge]
     gap = 1.0 + bridge / 2
     return {
+        # The bridge begins at the last node of the first clique, so that one must face right, and ends at the first of
+        # the second, which faces left: at angle 0 and at pi.
         **_on_circle(nodes[:clique], (-gap - 1, 0.0), start=-2 * pi / clique),
         **{node: (i - (bridge - 1) / 2, 0.0) for i, node in enumerate(between)},
         **_on_circle(nodes[clique + bridge :], (gap + 1, 0.0), start=pi),
@@ -97,6 +101,7 @@ def grouped(graph: nx.Graph[N]) -> Positions:
     for node, data in graph.nodes(data=True):
         groups[data["group"]].append(node)
     centres = _on_circle(list(groups), radius=0.0 if len(groups) == 1 else 1.0)
+    # Neighbouring centres are 2 sin(pi / k) apart on the unit circle, so circles of 0.8 times half of that never touch.
     radius = 0.8 * sin(pi / max(len(groups), 4))
     positions: Positions = {}
     for group, members in groups.items():
@@ -113,6 +118,7 @@ def layered(graph: nx.Graph[N]) -> Positions:
         levels[int(data.get("level", _LEVELS[data["kind"]]))].append(node)
     width = max(len(row) for row in levels.values())
     positions = {
+        # Levels of a wide network are farther apart, or all its links would lie almost flat.
         node: ((i + 0.5) * width / len(row), float(level) * max(1.0, width / 6))
         for level, row in levels.items()
         for i, node in enumerate(row)

@@ -42,7 +42,7 @@ def wire(bandwidth: object, latency: object, duplex: object = "full", prefix: st
     return Wire(
         real_number(f"{prefix}bandwidth", bandwidth, 0, strictly=True, unit="bytes/s"),
         real_number(f"{prefix}latency", latency, 0, unit="seconds"),
-        one_of("duplex", duplex, DUPLEX),
+        one_of("duplex", duplex, DUPLEX),  # without the prefix: one option for all links
     )
 
 
@@ -55,7 +55,7 @@ def end_points(workers: int, kind: str = "host", level: int = 0) -> nx.Graph[int
 
 def add_node(network: nx.Graph[int], kind: str, label: str, level: int) -> int:
     """Add a switch or a NIC under the next free number, and return the number."""
-    node = len(network)
+    node = len(network)  # nothing is ever taken out, so this one is free
     network.add_node(node, kind=kind, label=label, level=level)
     return node
 
@@ -86,6 +86,7 @@ def check_network(network: nx.Graph[N]) -> None:
 def places(network: nx.Graph[N]) -> list[Node]:
     """Where workers go: the GPUs in the order of the graph or, where there are none, the hosts."""
     kinds = [(node, data.get("kind")) for node, data in network.nodes(data=True)]
+    # Where there are GPUs the hosts around them only forward.
     return [n for n, kind in kinds if kind == "gpu"] or [n for n, kind in kinds if kind == "host"]
 
 
@@ -102,6 +103,6 @@ def link_table(network: nx.Graph[N]) -> dict[Link, tuple[float, float]]:
     table: dict[Link, tuple[float, float]] = {}
     for u, v, data in network.edges(data=True):
         table[u, v] = (float(data["bandwidth"]), float(data["latency"]))
-        if data.get("duplex", "full") == "full":
+        if data.get("duplex", "full") == "full":  # networks from files need not say it
             table[v, u] = table[u, v]
     return table

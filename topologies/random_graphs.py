@@ -77,7 +77,7 @@ def random_geometric(workers: int, *, radius: float = 0.4, seed: int = 0, join: 
     """
     whole_number("workers", workers, 2)
     real_number("radius", radius, 0, strictly=True)
-    if not isinstance(join, bool):
+    if not isinstance(join, bool):  # a text such as "no" would count as true
         raise ValueError(f"join: expected true or false, found {join!r}")
     rng = np.random.default_rng(whole_number("seed", seed, 0))
     if join:
@@ -86,6 +86,7 @@ def random_geometric(workers: int, *, radius: float = 0.4, seed: int = 0, join: 
 
 
 def _generator(seed: object) -> Random:
+    # A generator rather than the seed: every try would draw the same graph again from a number.
     return Random(whole_number("seed", seed, 0))
 
 
@@ -102,12 +103,13 @@ def _points_within(workers: int, radius: float, rng: np.random.Generator) -> nx.
     squared = ((points[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from((i, {"x": float(x), "y": float(y)}) for i, (x, y) in enumerate(points))
+    # int: numpy's numbers would become the keys of the neighbours, and JSON cannot hold them. k = 1: each pair once.
     graph.add_edges_from((int(i), int(j)) for i, j in np.argwhere(np.triu(squared <= radius**2, k=1)))
     return graph
 
 
 def _joined(graph: nx.Graph[int], rng: np.random.Generator) -> nx.Graph[int]:
-    components = [sorted(component) for component in nx.connected_components(graph)]
+    components = [sorted(component) for component in nx.connected_components(graph)]  # a set has no order to draw from
     for here, there in pairwise(components):
         graph.add_edge(int(rng.choice(here)), int(rng.choice(there)))
     return graph

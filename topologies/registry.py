@@ -53,12 +53,13 @@ def build_entry(
     family = canonical_name(registry, kind, name)
     entry = registry[family]
     where = f"{kind} {family!r}"
+    # Not by calling it: Python's TypeError would name the function, and no near option.
     _check_options(where, entry, options)
     try:
         graph = entry.builder(_plain(workers), **{option: _plain(value) for option, value in options.items()})
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    graph.graph["family"] = family
+    graph.graph["family"] = family  # never an alias: `layouts` looks it up
     return graph
 
 

@@ -90,7 +90,7 @@ class Router:
 
     def _shortest(self, pairs: list[Pair]) -> dict[Pair, list[Node]]:
         nodes, index, spots = self._nodes, self._index, self._spots
-        by_source: dict[int, list[Pair]] = {}
+        by_source: dict[int, list[Pair]] = {}  # one search finds all routes from a place
         for pair in pairs:
             by_source.setdefault(index[spots[pair[0]]], []).append(pair)
         paths: dict[Pair, list[Node]] = {}
@@ -142,7 +142,7 @@ def _search(neighbours: Neighbours, source: int, targets: set[int]) -> dict[int,
     """
     before: dict[int, list[int]] = {source: []}
     latency = {source: 0}
-    level, missing = [source], targets - {source}
+    level, missing = [source], targets - {source}  # workers of one node cross nothing
     while level and missing:
         found: dict[int, list[int]] = {}
         for u in level:
@@ -156,7 +156,7 @@ def _search(neighbours: Neighbours, source: int, targets: set[int]) -> dict[int,
                     found[v].append(u)
         place = {u: k for k, u in enumerate(level)}
         level = sorted(found, key=lambda v: (place[found[v][0]], v))
-        before |= found
+        before |= found  # only now: until then others of this level may be predecessors, too
         missing -= found.keys()
     return before
 
@@ -164,7 +164,8 @@ def _search(neighbours: Neighbours, source: int, targets: set[int]) -> dict[int,
 def _walk(before: dict[int, list[int]], source: int, target: int, ties: str) -> list[int]:
     path = [target]
     while path[-1] != source:
-        forks = before[path[-1]]
+        forks = before[path[-1]]  # backwards, so a fork is where routes come together
+        # Python's own hash of a text is another one in each process.
         choice = crc32(f"{source} {target} {path[-1]}".encode()) % len(forks) if ties == "ecmp" else 0
         path.append(forks[choice])
     return path[::-1]

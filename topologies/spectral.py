@@ -43,8 +43,9 @@ def chi_1(graph: nx.Graph[int]) -> float:
     Example: `chi_1(with_rates(ring(n)))` is 1 / (1 - cos(2 pi / n)).
     """
     i, j, rates = edges = active_edges(graph)
+    # Eigenvalues ascend, and grounding has moved the constant mode's behind lambda_2: the first is the one.
     mode = np.linalg.eigh(grounded(laplacian_of_edges(len(graph), edges)))[1][:, 0]
-    mode -= mode.mean()
+    mode -= mode.mean()  # what rounding left of the constant mode has length but no differences
     # The Rayleigh quotient of the computed mode, as a sum of positive terms: a small eigenvalue keeps its digits.
     return float(mode @ mode / (rates * (mode[i] - mode[j]) ** 2).sum())
 
@@ -60,7 +61,7 @@ def chi_2(graph: nx.Graph[int]) -> float:
 
     Example: (n - 1) / n on every edge-transitive graph with uniform rates and one exchange per worker and unit time.
     """
-    return max(effective_resistances(graph).values()) / 2
+    return max(effective_resistances(graph).values()) / 2  # the half is the official code's
 
 
 def effective_resistances(graph: nx.Graph[int]) -> dict[tuple[int, int], float]:
@@ -107,8 +108,9 @@ def edge_rates(graph: nx.Graph[int]) -> Edges:
     Raises:
         ValueError: if a rate is missing, negative or not finite.
     """
+    # Sorted, as sums of floats depend on the order: equal graphs must have equal numbers to the last digit.
     rows = sorted((min(u, v), max(u, v), _rate(u, v, data)) for u, v, data in graph.edges(data=True))
-    ends = np.array([row[:2] for row in rows], dtype=np.intp).reshape(-1, 2)
+    ends = np.array([row[:2] for row in rows], dtype=np.intp).reshape(-1, 2)  # also without edges
     return ends[:, 0], ends[:, 1], np.array([row[2] for row in rows], dtype=np.float64)
 
 

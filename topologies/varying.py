@@ -37,7 +37,7 @@ class TimeVaryingGraph:
         for index, graph in enumerate(self.graphs):
             try:
                 communication_graph(graph)
-            except ValueError as error:
+            except ValueError as error:  # which of them is wrong only this loop knows
                 raise ValueError(f"graph {index}: {error}") from error
             if len(graph) != len(self.graphs[0]):
                 raise ValueError(f"graph {index}: expected {len(self.graphs[0])} workers, found {len(graph)}")
@@ -80,5 +80,6 @@ def build_varying(
     """
     whole_number("count", count, 1)
     whole_number("seed", seed, 0)
+    # Not seed + k: the cycles of neighbouring seeds would share most of their graphs.
     seeds = [int(np.random.SeedSequence([seed, k]).generate_state(1)[0]) for k in range(count)]
     return TimeVaryingGraph(tuple(build(name, workers, seed=each, **options) for each in seeds), scale)

@@ -43,7 +43,7 @@ def export(run_dir: str | PathLike[str], format: str, path: str | PathLike[str])
     try:
         with whole_file(target) as temporary:
             write(run, temporary)
-    except ValueError as error:
+    except ValueError as error:  # what is wrong with a trace does not say whose it is
         raise ValueError(f"{run.directory}: {error}") from error
     return target
 
@@ -63,12 +63,12 @@ def communication_graph(trace: pd.DataFrame, gradient_s: float) -> nx.Graph[int]
 
     counts, sizes = partner_matrix(trace), partner_matrix(trace, weight="bytes")
     sends = partner_matrix(trace[trace["op"] == "Send"]) if (trace["op"] == "Send").any() else np.zeros_like(counts)
-    sends = np.pad(sends, (0, len(counts) - len(sends)))
+    sends = np.pad(sends, (0, len(counts) - len(sends)))  # sends alone may know of fewer ranks
     begin, end = span_ns(trace)
     gradient_times = (end - begin) / 1e9 / gradient_s
     graph: nx.Graph[int] = nx.Graph(name="communication")
     graph.add_nodes_from(range(num_ranks(trace)))
-    for i, j in np.argwhere(np.triu(counts + counts.T, 1)).tolist():
+    for i, j in np.argwhere(np.triu(counts + counts.T, 1)).tolist():  # each pair once
         both, sent = int(counts[i, j] + counts[j, i]), int(sends[i, j] + sends[j, i])
         exchanges = sent + (both - sent + 1) // 2  # an exchange whose other end was lost in a crash counts
         rate = exchanges / gradient_times
@@ -88,7 +88,7 @@ def _write_graphml(run: Result, path: Path) -> None:
 
 
 def _write_csv(run: Result, path: Path) -> None:
-    run.kept_trace.to_csv(path, index=False, lineterminator="\n")
+    run.kept_trace.to_csv(path, index=False, lineterminator="\n")  # the same bytes on every system
 
 
 FORMATS: Final[dict[str, Callable[[Result, Path], None]]] = {

@@ -53,7 +53,7 @@ def events(trace: pd.DataFrame, world: str) -> Iterator[Event]:
     lanes = _lanes(rows)
     yield from _names(lanes, world)
     last: Event = {}
-    for row in _records(rows.sort_values(["rank", "stream"], kind="stable")):
+    for row in _records(rows.sort_values(["rank", "stream"], kind="stable")):  # stable: in a lane by time
         _check_order(last, row)
         yield from _slices(row, lanes[row["rank"], row["stream"]])
         last = row
@@ -62,7 +62,7 @@ def events(trace: pd.DataFrame, world: str) -> Iterator[Event]:
 
 def write(trace: pd.DataFrame, world: str, file: TextIO) -> None:
     """Write the events of a trace to a text file, an event a line."""
-    encode = json.JSONEncoder(separators=(",", ":")).encode
+    encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder for every event
     separator = '{"displayTimeUnit":"ms","traceEvents":[\n'
     for event in events(trace, world):
         file.write(separator + encode(event))
@@ -72,6 +72,7 @@ def write(trace: pd.DataFrame, world: str, file: TextIO) -> None:
 
 def _lanes(rows: pd.DataFrame) -> dict[Lane, int]:
     """A number for every lane, the same in every rank: in the order of their names."""
+    # 0 is the track of the process itself.
     streams = {stream: 1 + number for number, stream in enumerate(sorted(rows["stream"].unique()))}
     pairs = sorted(set(zip(rows["rank"].tolist(), rows["stream"].tolist(), strict=True)))
     return {(rank, stream): streams[stream] for rank, stream in pairs}
@@ -114,6 +115,7 @@ def _slices(row: Event, lane: int) -> Iterator[Event]:
     place = {"pid": row["rank"], "tid": lane}
     start, end = row["start_ns"], row["end_ns"]
     if row["op"] == APPLY:
+        # An instant, as it takes no time; s: on its thread only.
         yield {"ph": "i", "s": "t", "name": f"apply {row['applied']}", "ts": end / 1000, **place, "args": arguments}
         return
     yield {"ph": "X", "name": row["kind"], "cat": row["op"], **_times(start, end), **place, "args": arguments}
@@ -137,8 +139,9 @@ def _arrows(rows: pd.DataFrame, lanes: dict[Lane, int]) -> Iterator[Event]:
         if not theirs:
             open_ends[rank, peer, row["tag"]].append(row)
             continue
-        first = theirs.pop(0)
+        first = theirs.pop(0)  # the oldest: tags may come again
         number += 1
         for phase, end in (("s", first), ("f", row)):
             place = {"pid": end["rank"], "tid": lanes[end["rank"], end["stream"]], "ts": end["start_ns"] / 1000}
+            # bp: an arrow ends at the slice around it, and not at the one that begins next.
             yield {"ph": phase, "bp": "e", "id": number, "name": "exchange", "cat": "exchange", **place}

@@ -37,7 +37,7 @@ class Bands:
 
     def label(self, axes: Axes) -> None:
         """Write the ranks beside their bands and the worlds, in their colours, beside their lanes."""
-        axes.set_ylim(self.height + _GAP / 2, -_GAP / 2)
+        axes.set_ylim(self.height + _GAP / 2, -_GAP / 2)  # from above down
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", which="both", length=0)
         axes.spines["left"].set_visible(False)
@@ -50,5 +50,6 @@ class Bands:
         axes.set_yticks([middle for middle, _ in lanes], [world for _, world in lanes], fontsize=7)
         for tick, (_, world) in zip(axes.yaxis.get_major_ticks(), lanes, strict=True):
             tick.label1.set_color(WORLD_COLOURS.get(world, FAINT))
+        # An axis takes two sets of labels, major and minor ones: worlds and ranks.
         axes.set_yticks(middles, [f"rank {rank}" for rank in ranks], minor=True)
         axes.tick_params(axis="y", which="minor", pad=50)

@@ -81,6 +81,7 @@ def _stack(axes: Axes, bands: Bands, world: str, table: pd.DataFrame) -> None:
 
 def _first_of_each(axes: Axes) -> tuple[list[Artist], list[str]]:
     handles, labels = axes.get_legend_handles_labels()
+    # Reversed, so that of equal labels the first one stays.
     unique = dict(zip(reversed(labels), reversed(handles), strict=True))
     return [unique[label] for label in dict.fromkeys(labels)], list(dict.fromkeys(labels))
 
@@ -98,6 +99,7 @@ def staleness_bars(samples: Mapping[str, pd.DataFrame]) -> Figure | None:
         return None
     with styled():
         figure, panels = new_figure(8.0, 2.6 * -(-len(kinds) // 2), nrows=-(-len(kinds) // 2), ncols=min(2, len(kinds)))
+        # Not strict: of an odd number the last panel is left over.
         for axes, kind in zip(panels, sorted(kinds, key=lambda kind: (kind != "gradient", kind)), strict=False):
             versions = {
                 world: each.loc[each["applied"] == kind, "versions"].to_numpy() for world, each in samples.items()
@@ -114,7 +116,7 @@ def _staleness_panel(axes: Axes, kind: str, versions: Mapping[str, NDArray[np.in
 
     highest = int(max(each.max() for each in versions.values()))
     bin_width = -(-(highest + 1) // _MAX_BARS)
-    edges = np.arange(0, highest + 1 + bin_width, bin_width) - 0.5
+    edges = np.arange(0, highest + 1 + bin_width, bin_width) - 0.5  # so that a bar stands over its number
     bar_width = 0.84 * bin_width / len(versions)
     for position, (world, each) in enumerate(versions.items()):
         shares = 100 * np.histogram(each, edges)[0] / len(each)
@@ -155,9 +157,10 @@ def _curve_panel(axes: Axes, key: str, series: Mapping[str, pd.DataFrame]) -> No
         if key not in each:
             continue
         values = each[key] * QUANTITIES[key].scale
+        # The second is dashed, so that both are seen where they agree.
         axes.plot(each["time_s"], values, "-" if position == 0 else "--", color=WORLD_COLOURS.get(world), label=world)
     if key == "consensus_distance" and any((each[key] > 0).any() for each in series.values() if key in each):
-        axes.set_yscale("log", nonpositive="mask")
+        axes.set_yscale("log", nonpositive="mask")  # workers that begin alike are at distance 0
     axes.set_title(QUANTITIES[key].words.capitalize())
     axes.set_xlabel("time (s)")
     axes.set_ylabel(QUANTITIES[key].label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from math import hypot, inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -89,7 +90,7 @@ def _node_size(positions: Mapping[Hashable, Point], unit: float) -> float:
     """Diameter in points: about half of the smallest distance between two nodes, less where no text fits in."""
     points = np.array(list(positions.values())) * unit
     nearest = inf
-    for number in range(len(points) - 1):
+    for number in range(len(points) - 1):  # node by node: all distances at once would be n^2 numbers
         nearest = min(nearest, float(np.hypot(*(points[number + 1 :] - points[number]).T).min()))
     size = min(22.0, 0.55 * nearest)
     return size if size >= _READABLE else max(3.0, 0.4 * nearest)
@@ -105,6 +106,7 @@ def _draw_edges(axes: Axes, graph: AnyGraph, positions: Mapping[Hashable, Point]
 def _draw_nodes(axes: Axes, graph: AnyGraph, positions: Mapping[Hashable, Point], size: float) -> None:
     colours = [NODE_COLOURS.get(str(data.get("kind")), WORKER_COLOUR) for _, data in graph.nodes(data=True)]
     places = [positions[node] for node in graph]
+    # scatter's s is an area.
     axes.scatter([x for x, _ in places], [y for _, y in places], s=size**2, c=colours, linewidths=0, zorder=4)
     workers = [node for node, data in graph.nodes(data=True) if data.get("kind") in _LABELLED]
     if size < _READABLE:
@@ -121,7 +123,7 @@ def _label_some(axes: Axes, nodes: Sequence[Hashable], positions: Mapping[Hashab
     middle, lowest = places.mean(axis=0), places[:, 1].min()
     for node in nodes:
         away = np.array((0.0, -1.0)) if positions[node][1] == lowest else np.array(positions[node]) - middle
-        x, y = 8 * away / (hypot(*away) or 1.0)
+        x, y = 8 * away / (hypot(*away) or 1.0)  # a node in the very middle has no direction
         axes.annotate(
             str(node),
             positions[node],
@@ -146,13 +148,15 @@ def _draw_links(
     from matplotlib.colors import Normalize
 
     axes, below = panels
-    pairs = {frozenset(pair) for pair in shares}
+    pairs = {frozenset(pair) for pair in shares}  # both directions of a link are one
     is_both_ways = len(pairs) <= _BOTH_WAYS_UP_TO
     if not is_both_ways:
+        # -1: what has one direction only is the busier one, even at rest.
         shares = {pair: share for pair, share in shares.items() if share >= shares.get(pair[::-1], -1.0)}
     thick = next(width for number, width in _WIDTHS if len(pairs) <= number)
     shift = (0.5 * thick + 0.4) / unit if is_both_ways else 0.0
-    drawn = sorted((share, pair) for pair, share in shares.items() if share > 0)
+    # By the share alone: names of switches and numbers of hosts cannot be compared.
+    drawn = sorted(((share, pair) for pair, share in shares.items() if share > 0), key=itemgetter(0))
     lines = [_beside(positions[u], positions[v], shift if (v, u) in shares else 0.0) for _, (u, v) in drawn]
     top = next((each for each in _ROUND if max(shares.values(), default=0) <= each), max(shares.values(), default=1))
     colours = ScalarMappable(Normalize(0, 100 * top), utilisation_map())

@@ -73,9 +73,11 @@ def _peaks(memory: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     is_next = np.append(False, (rank[1:] == rank[:-1]) & (lines[1:] == lines[:-1]))[: len(rank)]
     change = size - np.where(is_next, np.roll(size, 1), 0)
     order = np.lexsort((time, rank))
+    # One sum over all ranks; what it was before a rank's first row is taken off again.
     rank, time, total = rank[order], time[order], np.cumsum(change[order])
     ranks, first = np.unique(rank, return_index=True)
     before = np.append(0, total)[first]
+    # Kinds that change at once count together.
     is_last = np.append((rank[1:] != rank[:-1]) | (time[1:] != time[:-1]), True)[: len(rank)]
     peaks = np.zeros(len(ranks), dtype=np.int64)
     at = np.searchsorted(ranks, rank[is_last])
@@ -90,7 +92,7 @@ def _levels(rows: pd.DataFrame, kinds: list[str], end: int) -> tuple[NDArray[np.
     for number, kind in enumerate(kinds):
         own = rows[rows["kind"] == kind]
         position = np.searchsorted(own["time_ns"].to_numpy(), times, side="right")
-        levels[number] = np.append(0, own["bytes"].to_numpy(dtype=np.int64))[position]
+        levels[number] = np.append(0, own["bytes"].to_numpy(dtype=np.int64))[position]  # 0: before the first row
     return times, levels
 
 
@@ -98,7 +100,7 @@ def _thinned(times: NDArray[np.int64], levels: NDArray[np.int64]) -> tuple[NDArr
     """Of each of so many equal spans of time the change that leads to most; with the first and the last."""
     if len(times) <= 2 * _SPANS:
         return times, levels
-    span = times * _SPANS // (times[-1] + 1)
+    span = times * _SPANS // (times[-1] + 1)  # + 1: the end is in the last span
     order = np.lexsort((levels.sum(axis=0), span))
     fullest = order[np.append(span[order][1:] != span[order][:-1], True)]
     kept = np.unique(np.append(fullest, [0, len(times) - 1]))
@@ -111,7 +113,7 @@ def _stack(axes: Axes, times: NDArray[np.int64], levels: NDArray[np.int64], kind
     colours = [_COLOURS.get(kind, _OTHER) for kind in kinds]
     if kinds:
         axes.stackplot(times / 1e9, levels / factor, labels=kinds, colors=colours, step="post", linewidth=0)
-    axes.set_xlim(0, max(times[-1] / 1e9, 1e-9))
+    axes.set_xlim(0, max(times[-1] / 1e9, 1e-9))  # a run of no time still needs an axis
     axes.set_ylim(0, 1.05 * max(most, 1) / factor)
     axes.set_xlabel("time (s)")
     axes.set_ylabel(f"held ({unit})")

@@ -67,8 +67,8 @@ _SETTINGS: Final = {
     "lines.markersize": 4.5,
     "savefig.dpi": 160,
     "savefig.facecolor": PAPER,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "twinclock",
+    "svg.fonttype": "none",  # texts stay texts: a page can use its own font, and search them
+    "svg.hashsalt": "twinclock",  # else the ids are random, and equal figures differ
     "text.color": INK,
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
@@ -98,7 +98,7 @@ def kind_colours(kinds: list[str]) -> dict[str, str]:
         if kind not in colours:
             more = _MORE_COMPUTE if kind.startswith("Compute") else _MORE_TRANSFERS
             unused = [colour for colour in more if colour not in colours.values()]
-            colours[kind] = (unused or more)[0]
+            colours[kind] = (unused or more)[0]  # of more kinds than colours the rest have the first
     return {kind: colours[kind] for kind in kinds}
 
 
@@ -137,9 +137,9 @@ def save(figure: Figure, stem: str | PathLike[str]) -> tuple[Path, Path]:
     with styled():
         figure.draw_without_rendering()  # lays out once for both files, which takes most of the time
         figure.set_layout_engine(None)
-        figure.savefig(png, metadata={"Software": None})
+        figure.savefig(png, metadata={"Software": None})  # else the version of matplotlib is in the bytes
         figure.savefig(svg, metadata=_NO_METADATA)
-    figure.set_layout_engine(layout)
+    figure.set_layout_engine(layout)  # the figure may be drawn on, or saved again
     return png, svg
 
 
@@ -153,12 +153,12 @@ def inline_svg(svg: str, name: str) -> str:
         svg: content of a file that `save` wrote.
         name: of the figure, a word.
     """
-    svg = svg[svg.index("<svg") :]
+    svg = svg[svg.index("<svg") :]  # HTML has no place for an XML declaration
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
-    svg = re.sub(r"<style.*?</style>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style.*?</style>\s*", "", svg, flags=re.DOTALL)  # it would hold for the whole page
     svg = re.sub(r"(font(?:-family)?:[^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1inherit", svg)
     svg = re.sub(r'\b(?:d|x|y|transform)="[^"]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), svg)
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"| height="[\d.]+pt"| width="[\d.]+pt"', "", svg, count=2)

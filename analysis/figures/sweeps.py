@@ -87,7 +87,7 @@ def consensus_against_time(table: pd.DataFrame) -> Figure:
     with styled():
         figure, (axes,) = new_figure(5.2, 3.3)
         _single_lines(axes, named, "time_s", "consensus_distance")
-        axes.set_yscale("log", nonpositive="mask")
+        axes.set_yscale("log", nonpositive="mask")  # workers that begin alike are at distance 0
         axes.set_xlabel("time (s)")
         axes.set_ylabel(QUANTITIES["consensus_distance"].label)
         _legend(figure, named, has_markers=False)
@@ -106,6 +106,7 @@ def _named(table: pd.DataFrame, x: str) -> pd.DataFrame:
     named = table.copy()
     line = table[TOPOLOGY].astype(str) if TOPOLOGY in table else table[x].map(lambda _: "")
     for setting in table.columns:
+        # Columns with a dot are settings, the others results. Of [run] the seed varies, over which a line is averaged.
         is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.") or "." not in setting
         if not is_shown and table[setting].nunique() > 1:
             line = line + [f" {setting.rpartition('.')[2]}={value}" for value in table[setting]]
@@ -134,7 +135,7 @@ def _mean_lines(axes: Axes, named: pd.DataFrame, x: str, value: str) -> None:
         axes.plot(mean.index, mean, **style)
         low = grouped.min() * scale
         high = grouped.max() * scale
-        if (high > low).any():
+        if (high > low).any():  # one seed has no band
             axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
@@ -162,7 +163,7 @@ def _rate_axis(axes: Axes, rates: pd.Series[float]) -> None:
         axes.set_xscale("log", base=2)
     if len(values) <= 8:
         axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.minorticks_off()
+        axes.minorticks_off()  # a logarithmic axis would write more numbers between them
 
 
 def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:

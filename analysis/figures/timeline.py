@@ -41,7 +41,7 @@ def readable_window(traces: Mapping[str, pd.DataFrame], gradient_s: float) -> tu
         third = [np.sort(each.to_numpy())[2] for _, each in ends if len(each) > 2]
         end = max(end, int(np.median(third)) if third else 0)
     longest = max(span_ns(trace)[1] for trace in traces.values())
-    return 0, max(1, min(end, 40 * gradient_ns, longest))
+    return 0, max(1, min(end, 40 * gradient_ns, longest))  # 1 ns at least: of nothing there is no unit to draw in
 
 
 def timeline(
@@ -93,6 +93,7 @@ def _boxes(traces: Mapping[str, pd.DataFrame], bands: Bands, window: tuple[int, 
         waits = rows[is_transfer | rows["op"].isin(BLOCKED)]
         boxes.setdefault("waiting", []).append(_corners(waits, "start_ns", "ready_ns", tops, _TRANSFER_STRIP, window))
     order = sorted(boxes, key=lambda kind: (kind == "waiting", not kind.startswith(COMPUTE), kind))
+    # The legend has what is seen.
     return {kind: boxes[kind] for kind in order if any(len(part) for part in boxes[kind])}
 
 
@@ -115,7 +116,7 @@ def _draw(axes: Axes, boxes: Boxes, unit_ns: int) -> None:
     for kind, parts in boxes.items():
         # An array is drawn much faster than the list of polygons that matplotlib's types ask for.
         corners: Any = np.concatenate(parts) / (unit_ns, 1)
-        z_order = 1.5 if kind == "waiting" else 2
+        z_order = 1.5 if kind == "waiting" else 2  # data that move are never hidden
         axes.add_collection(
             PolyCollection(
                 corners, facecolor=colours[kind], edgecolor=PAPER, linewidth=0.35, label=kind, zorder=z_order

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 CATEGORIES: Final = ("compute", "transfer", "sharing", "latency", "queueing", "clock", "waiting", "other")
 COMPUTE, TRANSFER, SHARING, LATENCY, QUEUEING, CLOCK, WAITING, OTHER = CATEGORIES
 
-_ROUNDING_NS: Final = 2
+_ROUNDING_NS: Final = 2  # latency and bytes are rounded each: so much is no sharing
 
 Step = tuple[int, int]
 """A row that the path goes on with, or -1, and the row that it comes from."""
@@ -106,6 +106,7 @@ def last_operation(found: Dependencies) -> int:
     """The operation of a program that ended last. What was started and never awaited holds nobody up."""
     rows = np.flatnonzero(~found.is_started)
     is_asleep = np.isin(found.op[rows], SLEEPING)
+    # lexsort goes by its last key first: the latest, of these one that was not asleep, of these the lowest rank.
     return int(rows[np.lexsort((found.rank[rows], is_asleep, -found.end[rows]))[0]])
 
 
@@ -123,7 +124,7 @@ class _Walk:
         self.intervals: list[tuple[int, int, str, int, int]] = []
         self.handovers: list[tuple[int, int, int, int]] = []
         self._last = last_operation(found)
-        self.begin = min(0, int(found.start.min()))
+        self.begin = min(0, int(found.start.min()))  # clocks of hosts agree up to a residual
         self.now = max(int(found.end[self._last]), until_ns)
         self.rank, self.peer, self.size = _view(found.rank), _view(found.peer), _view(found.size)
         self.start, self.ready, self.end = _view(found.start), _view(found.ready), _view(found.end)
@@ -136,17 +137,17 @@ class _Walk:
         """Walk back to the begin of the run."""
         row, seen = self._last, set[int]()
         while self.now > self.begin:
-            self.back_to(self.end[row], OTHER, row)
+            self.back_to(self.end[row], OTHER, row)  # between the end of what was waited for and what came of it
             visit = _VISITS.get(self.op[row], _visit_unknown) if row not in seen else _visit_unknown
             seen.add(row)
             row, came_from = visit(self, row)
-            if row < 0:
+            if row < 0:  # its program has done nothing before that took time
                 self.back_to(self.begin, OTHER, came_from)
 
     def back_to(self, time: int, category: str, row: int, peer: int = -1) -> None:
         """The path from `time` to now is of this category."""
         time = max(time, self.begin)
-        if time < self.now:
+        if time < self.now:  # never forward, even where clocks do not quite agree
             self.intervals.append((time, self.now, category, row, peer))
             self.now = time
 
@@ -180,10 +181,10 @@ def _visit_message(walk: _Walk, row: int) -> Step:
         walk.back_to(walk.start[row], WAITING, row, walk.peer[row])
         return walk.own_way(row)
     other = walk.rank[mate]
-    there = walk.end[row] - walk.delays.overhead_ns
+    there = walk.end[row] - walk.delays.overhead_ns  # the software's part comes after the last byte
     walk.back_to(there, LATENCY, row, other)
     leaves, cause = _decisive_end(walk, row, mate)
-    arrives = min(leaves + _latency(walk, row, mate), there)
+    arrives = min(leaves + _latency(walk, row, mate), there)  # a measured message may beat the scenario's latency
     earlier = _before(walk, row, mate)
     if earlier >= 0 and arrives < walk.end[earlier] - walk.delays.overhead_ns < there:
         _move_bytes(walk, row, mate, walk.end[earlier] - walk.delays.overhead_ns)
@@ -221,7 +222,7 @@ def _decisive_end(walk: _Walk, row: int, mate: int) -> tuple[int, int]:
     source, target = _ends(walk, row, mate)
     sender = walk.start[source]
     receiver = walk.start[target] + walk.delays.announcement(walk.rank[source], walk.rank[target])
-    if sender == receiver:
+    if sender == receiver:  # nobody was late, so the path stays on its rank
         return sender, row
     return (sender, source) if sender > receiver else (receiver, target)
 

@@ -51,7 +51,7 @@ class Delays:
 
     def collective(self, kind: str, num_ranks: int, size: int) -> int:
         """Latency of a collective in nanoseconds; all of it where there are no bytes, none where nobody told it."""
-        unknown = 0 if size else 2**62
+        unknown = 0 if size else 2**62  # longer than any run: all of its time
         return self.collectives_ns.get((kind, num_ranks, size), unknown)
 
 
@@ -74,7 +74,7 @@ def delays(
     platform = scenario.get("platform") or {}
     link = platform.get("link") or {}
     transport = transport_of(platform)
-    routes = _routes(platform.get("network") or {}, network, pairs)
+    routes = _routes(platform.get("network") or {}, network, pairs)  # None, where the scenario has no such table
     return Delays(
         message_ns=_ns(link.get("latency", 0)),
         routes_ns={pair: _ns(sum(each["latency"] for each in links)) for pair, links in routes.items()},
@@ -105,7 +105,7 @@ def _routes(
     """The links of every route, each with its bandwidth and latency; none where every pair has a link of its own."""
     if not table or network is None or not any("kind" in data for _, data in network.nodes(data=True)):
         return {}
-    import topologies
+    import topologies  # networkx takes half a second to import, and most runs have no network
 
     given = {_pair(name): nodes for name, nodes in (table.get("routes") or {}).items()}
     found = topologies.routes(

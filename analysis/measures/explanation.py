@@ -61,7 +61,7 @@ class Explanation:
                 "rank": int(row["rank"]),
                 "waited_for": int(row["waited_for"]),
                 "seconds": int(row["waited_ns"]) / 1e9,
-                "share": int(row["waited_ns"]) / max(self.path.length_ns, 1),
+                "share": int(row["waited_ns"]) / max(self.path.length_ns, 1),  # a run may take no time
             }
             for row in self.waits.head(number).to_dict("records")
         ]
@@ -97,7 +97,7 @@ def explain(
     path, held_up, parts = None, None, []
     if trace is not None and len(trace):
         found = dependencies(trace)
-        end_ns = round(float(summary.get("makespan_s") or 0) * 1e9)
+        end_ns = round(float(summary.get("makespan_s") or 0) * 1e9)  # later than the last row, of a run that was cut
         path = critical_path(found, delays(scenario, summary, network, _pairs(found)), until_ns=end_ns)
         parts = path_parts(path)
         held_up = waits(found)
@@ -132,12 +132,13 @@ def _pairs(found: Dependencies) -> list[tuple[int, int]]:
 def path_parts(path: CriticalPath) -> list[Record]:
     """The path by category and kind, the longest part first; see `Explanation.parts`."""
     parts = []
+    # What is not explained is one part, of whatever operation.
     kind_told = path.intervals["kind"].where(path.intervals["category"] != OTHER, "")
     told = replace(path, intervals=path.intervals.assign(kind=kind_told))
     places = told.by("category", "kind", "rank", "peer")
     for part in told.by("category", "kind").to_dict("records"):
         category, kind = part["category"], part["kind"]
-        here = places[(places["category"] == category) & (places["kind"] == kind)].iloc[0]
+        here = places[(places["category"] == category) & (places["kind"] == kind)].iloc[0]  # the longest, as `by` sorts
         is_somewhere = category == COMPUTE or here["peer"] >= 0  # members of a collective are in it together
         parts.append(
             {
@@ -199,7 +200,7 @@ def busiest_links(links: pd.DataFrame, network: AnyGraph | None = None) -> list[
 def _link_name(network: AnyGraph | None, source: str, target: str) -> str:
     if network is None:
         return f"{source} -> {target}"
-    nodes = {str(node): node for node in network}
+    nodes = {str(node): node for node in network}  # the table of links has texts only
     u, v = nodes.get(source), nodes.get(target)
     labels = [network.nodes[n].get("label", name) if n in network else name for n, name in ((u, source), (v, target))]
     is_half = network.has_edge(u, v) and network.edges[u, v].get("duplex") == "half"

@@ -52,12 +52,12 @@ def throughput_interval(
     from scipy import stats
 
     done = np.asarray(completions_ns, dtype=np.int64)
-    num_batches = min(MAX_BATCHES, len(done) // num_workers // 2)
+    num_batches = min(MAX_BATCHES, len(done) // num_workers // 2)  # two rounds a batch, or more
     if num_batches < MIN_BATCHES:
         return None
     cuts = np.linspace(0, len(done) // num_workers, num_batches + 1).round().astype(np.int64) * num_workers
-    cuts[-1] = len(done)
-    bounds = np.concatenate(([0], done[cuts[1:] - 1]))
+    cuts[-1] = len(done)  # the last batch also has what does not fill a round
+    bounds = np.concatenate(([0], done[cuts[1:] - 1]))  # a batch lasts until its last gradient
     times = np.diff(bounds) / np.diff(cuts) / 1e9
     mean = makespan_ns / len(done) / 1e9
     half = float(stats.t.ppf(0.5 + level / 2, num_batches - 1) * times.std(ddof=1) / np.sqrt(num_batches))

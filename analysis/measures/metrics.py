@@ -87,13 +87,14 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
     rows = with_parts(trace)
     is_transfer = rows["op"].isin(TRANSFERS)
     # What was started in the background blocks nobody until it is awaited, and then the Await waits.
-    in_foreground = ~rows["stream"].str.contains("+", regex=False)
+    in_foreground = ~rows["stream"].str.contains("+", regex=False)  # `+` would be an operator of a regex
     computing = _intervals(rows[rows["op"] == COMPUTE], "ready_ns", "end_ns", begin)
     transferring = _intervals(rows[is_transfer], "ready_ns", "end_ns", begin)
     blocking = rows[(is_transfer & in_foreground) | rows["op"].isin(BLOCKED)]
     waiting = _intervals(blocking, "start_ns", "ready_ns", begin)
     num = num_ranks(trace)
     compute, with_transfer = _union_ns(num, computing), _union_ns(num, computing, transferring)
+    # Unions that grow: their differences cannot overlap.
     with_waiting = _union_ns(num, computing, transferring, waiting)
     table = {
         "compute_ns": compute,
@@ -101,6 +102,7 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
         "waiting_ns": with_waiting - with_transfer,
         "idle_ns": end - begin - with_waiting,
         "makespan_ns": np.full(num, end - begin, dtype=np.int64),
+        # What two have in common: both, less their union.
         "hidden_ns": compute + _union_ns(num, transferring) - with_transfer,
     }
     return pd.DataFrame(table, index=pd.RangeIndex(num, name="rank"))
@@ -108,6 +110,7 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
 
 def _intervals(rows: pd.DataFrame, start: str, end: str, begin_ns: int) -> IntMatrix:
     """Rank, start and end of every row: int64 [3, num_rows], in nanoseconds since the run's begin."""
+    # From 0 on, as `merged` needs it: clocks of hosts may put a begin below 0.
     since_begin: IntMatrix = rows[["rank", start, end]].to_numpy(dtype=np.int64).T - [[0], [begin_ns], [begin_ns]]
     return since_begin
 
@@ -135,6 +138,7 @@ def staleness(trace: pd.DataFrame) -> pd.DataFrame:
     columns = {
         "rank": rows["rank"],
         "applied": rows["applied"],
+        # This contribution has written the last of them.
         "versions": rows["version_written"] - 1 - rows["version_read"],
         "steps": rows["steps_behind"],
         "seconds": seconds,
@@ -159,6 +163,7 @@ def partner_matrix(trace: pd.DataFrame, *, weight: str = "count") -> IntMatrix:
     rows = trace[trace["op"].isin(("Exchange", "Send")) & (trace["peer"] >= 0)]
     matrix = np.zeros((num_ranks(trace), num_ranks(trace)), dtype=np.int64)
     amounts = rows["bytes"].to_numpy(dtype=np.int64) if weight == "bytes" else np.int64(1)
+    # `matrix[...] += 1` would count a pair once.
     np.add.at(matrix, (rows["rank"].to_numpy(), rows["peer"].to_numpy()), amounts)
     return matrix
 

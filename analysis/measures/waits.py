@@ -32,6 +32,7 @@ def waits(trace: pd.DataFrame | Dependencies) -> pd.DataFrame:
     whom, waited = _held_up(found)
     awaits = np.flatnonzero((found.op == Await.__name__) & (found.awaited >= 0))
     started = found.awaited[awaits]
+    # Until the other end was there, but only from when the program itself had nothing else to do.
     begin = np.maximum(found.start[awaits], found.start[started])
     end = np.minimum(found.end[awaits], found.start[started] + waited[started])
     direct = np.flatnonzero(~found.is_started & (waited > 0))
@@ -51,7 +52,7 @@ def _held_up(found: Dependencies) -> tuple[IntArray, IntArray]:
     cause = np.where(found.last >= 0, found.last, found.partner)
     is_meeting_nobody = (found.op == Meet.__name__) & (found.partner < 0)
     cause = np.where(is_meeting_nobody, found.waker, cause)
-    is_alone = np.isin(found.op, POINT_TO_POINT) & (cause < 0)
+    is_alone = np.isin(found.op, POINT_TO_POINT) & (cause < 0)  # the other row is missing; `ready` still tells when
     until = np.where(cause >= 0, found.start[cause], np.where(is_alone, found.ready, found.start))
     waited = np.clip(until - found.start, 0, found.end - found.start)
     whom = np.where(cause >= 0, found.rank[cause], found.peer)

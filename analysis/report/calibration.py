@@ -35,6 +35,7 @@ def _link_rows(ours: Calibration, theirs: Calibration) -> Iterator[dict[str, str
     same = ours.link
     if link.has_latency:
         yield _row("link latency", same.latency if same and same.has_latency else None, link.latency, "s")
+    # An effective bandwidth contains what cannot be told apart from it.
     label = "link bandwidth" if link.has_latency else "effective link bandwidth"
     yield _row(label, same.bandwidth if same else None, link.bandwidth, "B/s")
     if theirs.transport.has_overhead:
@@ -56,6 +57,7 @@ def calibration_toml(comparison: Comparison) -> str:
     found, platform = comparison.calibrations["measured"], _platform(comparison.measured)
     transport = str(platform.get("transport", DEFAULT))
     table = _kernel_tables(found, _distribution(comparison.simulated))
+    # Laid over a scenario that has speeds, a table without any would leave these in force.
     if (speeds := found.rank_speeds()) and (found.has_speeds or platform.get("speed")):
         table["speed"] = {str(rank): speed for rank, speed in speeds.items()}
     table["transport"] = transport
@@ -73,7 +75,7 @@ def _kernel_tables(found: Calibration, distribution: str) -> dict[str, object]:
     others = {}
     for kernel, fit in found.kernels.items():
         if kernel == _GRADIENT:
-            table[kernel] = duration_table(fit.mean_s, fit.cv, distribution)
+            table[kernel] = duration_table(fit.mean_s, fit.cv, distribution)  # of the shape that was assumed
         else:
             others[kernel] = duration_table(fit.mean_s, fit.cv)
     return {**table, "kernels": others} if others else table

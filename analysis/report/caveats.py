@@ -96,7 +96,7 @@ def _operation_rows(comparison: Comparison, name: str) -> Iterator[Record]:
 def _counts(comparison: Comparison) -> Iterator[str]:
     for row in _operation_rows(comparison, "count"):
         is_counted = str(row["kind"]).split()[0] in (COMPUTE, *TRANSFERS)
-        error = row["error"] if isfinite(row["error"]) else float("inf")
+        error = row["error"] if isfinite(row["error"]) else float("inf")  # one world has none: as unlike as can be
         if is_counted and abs(error) > COUNT_TOLERANCE:
             yield (
                 f"{row['kind']}: {row['simulated']:,.0f} simulated, {row['measured']:,.0f} measured; the two runs did "

@@ -53,7 +53,7 @@ def write_report(comparison: Comparison, out_dir: Path) -> tuple[Path, ...]:
         html = render(comparison, {name: inline_svg(svg, name) for name, svg in drawn.items()}, explanations)
         (place / REPORT).write_text(html, encoding="utf-8")
         written = sorted((each.name for each in place.iterdir()), key=lambda name: (name != REPORT, name))
-    _remove_former(out_dir, written)
+    _remove_former(out_dir, written)  # only now that the new one is whole
     return tuple(out_dir / name for name in written)
 
 
@@ -101,7 +101,10 @@ def render(comparison: Comparison, figures: dict[str, str], explanations: dict[s
     from markupsafe import Markup
 
     loader = jinja2.PackageLoader("analysis.report", "templates")
+    # Scenarios have names that people chose, so all is escaped; a misspelt name in a template is an error, not an empty
+    # cell.
     templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    # No line ends between a number and its %.
     templates.filters["joined"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
     page = templates.get_template("report.html.j2")
     return (
@@ -120,6 +123,7 @@ def render(comparison: Comparison, figures: dict[str, str], explanations: dict[s
             settings=comparison.settings.to_dict("records"),
             environment=environment(comparison),
             sections=[each for each in SECTIONS if each.is_shown(figures)],
+            # Ours, and safe: their texts are escaped already.
             figures={name: Markup(svg) for name, svg in figures.items()},
             colours=WORLD_COLOURS,
         )

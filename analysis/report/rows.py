@@ -139,4 +139,4 @@ def text(value: object) -> str:
     """A value of a run's description, for people."""
     if value is None:
         return MISSING
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)  # equal tables read the same

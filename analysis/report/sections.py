@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from schedules.result import Result
 
-Build = Callable[[Comparison], "Figure | None"]
+Build = Callable[[Comparison], "Figure | None"]  # in quotes: only type checkers import matplotlib for it
 
 
 @dataclass(frozen=True)

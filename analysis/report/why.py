@@ -50,7 +50,7 @@ def _part(part: Row | None) -> Row:
     if part is None:
         return {"seconds": MISSING, "share": MISSING, "place": ""}
     place = part_place(part)
-    if place and part["of_part"] < 1:
+    if place and part["of_part"] < 1:  # where all of it was there, the place says enough
         place = f"{share(part['of_part'])} on {place}"
     return {"seconds": with_unit(part["seconds"], "s"), "share": share(part["share"]), "place": place}
 
@@ -58,7 +58,7 @@ def _part(part: Row | None) -> Row:
 def _waits(explanations: Mapping[str, Explanation]) -> list[Row]:
     """The longest waits of either world, with what they were in both."""
     longest = [wait for each in explanations.values() for wait in each.longest_waits()]
-    longest.sort(key=lambda wait: -wait["share"])
+    longest.sort(key=lambda wait: -wait["share"])  # by share, as the two runs differ in length
     pairs = list(dict.fromkeys((wait["rank"], wait["waited_for"]) for wait in longest))[:NUM_WAITS]
     waited = {world: _by_pair(each) for world, each in explanations.items()}
     return [

@@ -48,10 +48,11 @@ class Shown(Protocol):
 def where(program: Any, rank: int, name: str) -> str:
     """The program's own line: `file.py:12: yield Exchange(...)`."""
     generator = program
+    # Down to where it really stands. What is yielded from may be any iterator, which has no frame to show.
     while getattr(generator, "gi_yieldfrom", None) is not None and hasattr(generator.gi_yieldfrom, "gi_frame"):
         generator = generator.gi_yieldfrom
     frame = generator.gi_frame
-    if frame is None:
+    if frame is None:  # the program has ended
         return f"rank {rank} {name}"
     file, line = frame.f_code.co_filename, frame.f_lineno
     return f"{file}:{line}: {linecache.getline(file, line).strip()}"

@@ -25,7 +25,7 @@ class Coordinator:
 
     def __init__(self, num_workers: int, seed: int) -> None:
         self.num_workers = num_workers
-        self._parked: dict[int, Sequence[int]] = {}
+        self._parked: dict[int, Sequence[int]] = {}  # dictionaries keep their order: who came first is first
         self._left: set[int] = set()
         self._meetings: dict[tuple[int, int], int] = {}
         self._orders = [stream(seed, StreamKey.NEIGHBOUR_ORDER, rank) for rank in range(num_workers)]
@@ -66,10 +66,10 @@ class Coordinator:
         return []
 
     def _free_peer(self, rank: int, candidates: Sequence[int]) -> int | None:
-        if len(candidates) == self.num_workers - 1:
+        if len(candidates) == self.num_workers - 1:  # the official code draws no order on a complete graph
             return next((peer for peer in self._parked if rank in self._parked[peer]), None)
         for position in self._orders[rank].permutation(len(candidates)).tolist():
             peer = candidates[int(position)]
-            if peer in self._parked and rank in self._parked[peer]:
+            if peer in self._parked and rank in self._parked[peer]:  # both must want it
                 return peer
         return None

@@ -14,8 +14,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from schedules.driving.board import not_an_operation, where
-from schedules.driving.checks import refusal
+from schedules.driving.board import not_an_operation
+from schedules.driving.checks import check_arrays
 from schedules.errors import ProgramError
 from schedules.operations import Operation, Program
 from schedules.payload import Arrivals, Handle
@@ -143,7 +143,7 @@ class Running:
     def __init__(self, world: World, worker: Worker, name: str, operation: Any, stream: Stream | None = None) -> None:
         self.world = world
         self.worker = worker
-        self.stream: Any = stream or self
+        self.stream: Any = stream or self  # a `Stream` stands for its own operation
         self.name = name
         self.lane = world.recorder.lane(worker.rank, name) if world.recorder is not None else -1
         self.operation = operation
@@ -181,7 +181,7 @@ class Stream(Running):
         self.crew = crew
         self.ledger = crew.worker.account.ledger
         self.program = program
-        self.send: Callable[[Any], Operation] = program.send
+        self.send: Callable[[Any], Operation] = program.send  # bound once: it is called for every operation
         self.index = -1
         self.is_daemon = is_daemon
         self.free_lanes: list[str] = []
@@ -191,12 +191,11 @@ class Stream(Running):
         self.wanted: frozenset[int] | int = 0
         self.replay, self.recorder = world.replay, world.recorder
         self.gradient_ns = world.gradient_ns
-        self.handlers: dict[type[Operation], Handler] = {}
+        self.handlers = world.handlers
         crew.streams.append(self)
 
     def begin(self) -> None:
         """Run the program to its first operation."""
-        self.handlers = self.world.handlers
         self._run(None)
 
     def ended(self) -> None:
@@ -211,12 +210,12 @@ class Stream(Running):
 
     def replayed(self, answer: tuple[Any, float]) -> None:
         """It is this stream's turn in the replay: resume it with the recorded answer."""
-        self.end_ns = self.world.now
+        self.end_ns = self.world.now  # the ledger has the present time; the program is told the recorded one
         self._run(answer)
 
     def _run(self, answer: tuple[Any, float] | None) -> None:
         """Run the program until it waits."""
-        now = self.ledger.now = self.end_ns
+        now = self.ledger.now = self.end_ns  # what the program applies in this segment is entered at this time
         is_recorded = self.recorder is not None
         try:
             while True:
@@ -227,13 +226,14 @@ class Stream(Running):
                 self.start_ns = self.ready_ns = now
                 self.index += 1
                 try:
+                    # By its class, and not by isinstance: a look-up is all that millions of operations can afford.
                     handler = self.handlers[operation.__class__]
                 except KeyError:
                     told = not_an_operation(self.program, self.worker.rank, self.name, operation)
                     raise ProgramError(told) from None
                 payload = operation.payload
-                if payload is not None and payload.array is not None:
-                    self.check(operation)
+                if payload is not None and payload.array is not None:  # timing-only runs do not pay for it
+                    check_arrays(self.program, self.worker.rank, self.name, operation)
                 if self.replay is not None:
                     return self.replay.issue(self, handler)
                 if not handler(self):
@@ -242,21 +242,12 @@ class Stream(Running):
         except StopIteration:
             self._finish()
 
-    def check(self, operation: Operation) -> None:
-        """Refuse an operation whose array is not what it says.
-
-        Raises:
-            ProgramError: naming the program's line.
-        """
-        told = refusal(operation)
-        if told is not None:
-            raise ProgramError(f"{where(self.program, self.worker.rank, self.name)}\n  {told}")
-
     def _record(self) -> None:
         """The segment that consumed the last answer is over: record the operation with what was applied."""
         recorder, log = self.recorder, self.worker.model.log
         if self.operation is not None and recorder is not None:
             assert log is not None, "a recorded run has models that log"
+            # The row comes only now, as what was applied is known when the program asks for the next operation.
             recorder.row(self, log[0] if log else None)
             for applied in log[1:]:
                 recorder.apply_row(self, applied)
@@ -264,6 +255,7 @@ class Stream(Running):
 
     def _finish(self) -> None:
         """The program has ended."""
+        # A program that was closed before its operation ended: sending to it has only ended it once more.
         if self.is_over:
             return
         if self.recorder is not None:
@@ -322,6 +314,7 @@ class Stream(Running):
 
 def _take_result(running: Running, now: int) -> None:
     """What a started operation has received has been kept for its program until now."""
+    # A handle may be awaited again; what it has received is counted once.
     size = 0 if running.is_taken else received(running.operation, running.result)
     running.is_taken = True
     if size and running.end_ns < now:

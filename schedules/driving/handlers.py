@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schedules.driving.board import not_an_operation, where
+from schedules.driving.checks import check_arrays
 from schedules.driving.driver import Handler, Queue, Running
 from schedules.errors import ProgramError
 from schedules.operations import Await, Cancel, Operation, Put, Start, Take
@@ -17,6 +18,7 @@ def _queue(running: Running) -> Queue:
 def _put(running: Running) -> bool:
     queue = _queue(running)
     if queue.takers:
+        # Past the queue: an item that was put for one who waits must not be taken by another in between.
         taker = queue.takers.popleft()
         taker.result = running.operation.item
         running.world.wake(taker, running.start_ns)
@@ -36,7 +38,7 @@ def _take(running: Running) -> bool:
     running.result = queue.items.popleft()
     if queue.putters:
         putter = queue.putters.popleft()
-        queue.items.append(putter.operation.item)
+        queue.items.append(putter.operation.item)  # there is room now, and who waited longest has it
         running.world.wake(putter, running.start_ns)
     return True
 
@@ -44,11 +46,11 @@ def _take(running: Running) -> bool:
 def _start(running: Running) -> bool:
     stream, operation = running.stream, running.operation.operation
     handler = running.world.handlers.get(operation.__class__)
-    if handler is None or operation.__class__ in (Start, Await, Cancel):
+    if handler is None or operation.__class__ in (Start, Await, Cancel):  # nothing is under way in these
         raise ProgramError(not_an_operation(stream.program, running.worker.rank, stream.name, operation))
     if operation.payload is not None and operation.payload.array is not None:
-        stream.check(operation)
-    if not stream.free_lanes:
+        check_arrays(stream.program, running.worker.rank, stream.name, operation)
+    if not stream.free_lanes:  # lanes are used again, so a trace shows as many as were busy at once
         stream.num_lanes += 1
         stream.free_lanes.append(f"{stream.name}+{stream.num_lanes}")
     started = Running(running.world, running.worker, stream.free_lanes.pop(), operation, stream)
@@ -80,7 +82,7 @@ def _cancel(running: Running) -> bool:
     if not target.is_over and not target.is_cancelled:
         target.is_cancelled = True
         target.stream.free_lanes.append(target.name)
-        if isinstance(target.operation, Put | Take):
+        if isinstance(target.operation, Put | Take):  # queues are the driver's, and no world knows them
             _leave_queue(target)
         else:
             running.world.abandon(target)

@@ -38,7 +38,7 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         name, kernel, stage, micro_batch, group = self.op
         words = {"kernel": kernel, "stage": stage, "micro_batch": micro_batch, "group": group}
-        words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}
+        words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}  # -1 is not shown
         return f"{name}({', '.join(f'{key}={value}' for key, value in words.items() if value not in (-1, ''))})"
 
 
@@ -62,7 +62,7 @@ class Replay:
         self._held: dict[int, dict[str, Stream]] = defaultdict(dict)
         self._draining: set[int] = set()
         self._started: dict[Asked, list[Row]] = defaultdict(list)
-        operations = trace[trace["op"] != "Apply"]
+        operations = trace[trace["op"] != "Apply"]  # no program yields these
         columns = [
             "rank",
             "stream",
@@ -99,7 +99,7 @@ class Replay:
         """A stream asks for an operation: it must be the recorded one."""
         row = self._row(stream)
         if row is None:
-            if stream.is_daemon:
+            if stream.is_daemon:  # it was closed when the others had ended, perhaps before it asked for this
                 return
             raise DivergenceError(
                 f"{_label(stream)}: the program yields {stream.operation}, the trace has ended there "
@@ -107,7 +107,7 @@ class Replay:
             )
         operation = stream.operation
         found = (describe(operation), operation.peer, operation.tag, operation.size)
-        if found != (row.op, row.peer, row.tag, row.size):
+        if found != (row.op, row.peer, row.tag, row.size):  # looked at before the world does anything
             raise DivergenceError(f"{_label(stream)}: the program yields {operation}, the trace has {row}")
         if row.answer == LOST:
             stream.note = LOST
@@ -134,6 +134,8 @@ class Replay:
         """A stream's operation is over: resume what is next in the recorded order, as far as it is there."""
         rank = stream.worker.rank
         self._held[rank][stream.name] = stream
+        # Resuming a program may end its next operation at once, which calls this again: the loop below goes on with it,
+        # so the stack does not grow with the trace.
         if rank in self._draining:
             return
         self._draining.add(rank)
@@ -184,7 +186,7 @@ class Replay:
         candidates = self._started[rank, stream.name, *found]
         row = next((each for each in candidates if begin <= each.start_ns <= end), None)
         if row is not None:
-            candidates.remove(row)
+            candidates.remove(row)  # the next of its kind has the next row
         return row
 
     def _row(self, stream: Stream) -> Row | None:

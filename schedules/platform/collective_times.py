@@ -62,6 +62,7 @@ def seconds(
         shard = cost("AllReduce", "ring", num_nodes, size)
         in_node = cost("AllReduce", "ring", width, size)
         in_nodes = in_node.latencies * (inside.latency + overhead) + in_node.in_sequence / inside.bandwidth
+        # A member has 1 / m of its node's bytes.
         return in_nodes + shard.latencies * (latency + overhead) + shard.in_sequence / width / bandwidth
     latencies, in_sequence, _ = cost(kind.__name__, algorithm, n, size, num_nodes=num_nodes or n)
     return latencies * (latency + overhead) + in_sequence / bandwidth

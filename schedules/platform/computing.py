@@ -23,6 +23,7 @@ class Duration(Table):
     The mean is given, or it follows from the kernel's work or from what was measured: see `resolved`.
     """
 
+    # It stands first, since the check of `cv` asks for it; there it is None if it was refused itself.
     distribution: Literal["constant", "exponential", "lognormal", "gamma", "empirical"] = "constant"
     mean: Seconds = Field(default=_FOLLOWS, validate_default=False)
     """One of mean, flops and bytes, samples, and trace is given."""
@@ -146,9 +147,10 @@ def _read_speeds(value: object) -> object:
     speeds = {}
     for rank, each in value.items():
         name = str(rank)
+        # isdigit alone lets superscripts through, which int refuses.
         if isinstance(rank, bool) or not (name.isascii() and name.isdigit()):
             raise ValueError(f"expected speeds by rank, found {name!r}")
-        if str(int(name)) in speeds:
+        if str(int(name)) in speeds:  # `3` and `03`
             raise ValueError(f"expected one speed a rank, found two for rank {int(name)}")
         speeds[str(int(name))] = _speed(int(name), each)
     return speeds
@@ -167,5 +169,6 @@ Speeds = Annotated[dict[str, Positive] | list[Positive], BeforeValidator(_read_s
 
 def refuse(expected: str, place: tuple[str, ...], found: object) -> NoReturn:
     """Refuse what stands at a place of the table under validation."""
+    # With a place: a ValueError from a check of a whole table would be told of the table, and not of the key in it.
     error = PydanticCustomError("value_error", "{expected}", {"expected": expected})
     raise ValidationError.from_exception_data("table", [InitErrorDetails(type=error, loc=place, input=found)])

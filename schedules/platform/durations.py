@@ -35,6 +35,7 @@ def durations(platform: PlatformTable, seed: int, rank: int, kernel: str, *, num
     """
     spec, factor = _spec(platform, kernel, num_buckets)
     speed = platform.speed_of(rank)
+    # Not by Python's hash of the name, which is another in each process.
     generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(kernel.encode()))
     nanoseconds = factor / speed * 1e9
     # In blocks, as one number a call would cost numpy many times more; the numbers are the same.
@@ -50,14 +51,16 @@ def draw(spec: Duration, generator: np.random.Generator, size: int) -> NDArray[n
     mean, cv = spec.mean, spec.cv
     if spec.samples is not None:
         samples = spec.samples
+        # Not np.array(samples)[...]: to convert ten thousand samples for each block takes 15 times as long.
         return np.array([samples[index] for index in generator.integers(len(samples), size=size).tolist()])
     if spec.distribution == "exponential":
         return generator.exponential(mean, size)
     if spec.distribution == "lognormal":
+        # Of exp(N(m, s^2)) the squared cv is exp(s^2) - 1 and the mean exp(m + s^2 / 2): so m = -s^2 / 2 makes it 1.
         sigma = math.sqrt(math.log1p(cv * cv))
         return mean * np.exp(generator.normal(-sigma * sigma / 2, sigma, size))
     if spec.distribution == "gamma":
-        return generator.gamma(1 / (cv * cv), mean * cv * cv, size)
+        return generator.gamma(1 / (cv * cv), mean * cv * cv, size)  # shape k and scale t: mean k t, cv 1 / sqrt(k)
     return np.full(size, mean)
 
 

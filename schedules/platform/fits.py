@@ -64,10 +64,10 @@ def _kernel_fit(kernel: str, rows: pd.DataFrame) -> KernelFit:
     means = by_rank.mean()
     ranks = [int(rank) for rank in means.index.tolist()]
     counts = dict(zip(ranks, by_rank.size().tolist(), strict=True))
-    if not bool((means > 0).all()):
+    if not bool((means > 0).all()):  # kernels that take no time have no speeds
         return KernelFit(kernel, len(rows), mean, 0.0, 0.0, dict.fromkeys(ranks, 1.0), counts)
     relative = durations / by_rank.transform("mean")
-    spare = max(1, len(rows) - len(means))
+    spare = max(1, len(rows) - len(means))  # degrees of freedom: each rank's mean is fitted
     cv = float(np.sqrt(((relative - 1) ** 2).sum() / spare))
     spread = float(durations.std(ddof=0)) / mean
     speeds = dict(zip(ranks, (mean / means).tolist(), strict=True))

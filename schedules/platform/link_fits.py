@@ -114,7 +114,7 @@ def link_estimate(trace: pd.DataFrame, transport: Transport) -> LinkEstimate | N
     if not is_free[0]:
         return _effective(messages, np.inf)
     found = _fitted(messages, transport, is_free)
-    is_believed = found.has_latency and (found.is_told or not has_sizes)
+    is_believed = found.has_latency and (found.is_told or not has_sizes)  # of one size no bandwidth is ever told
     return found if is_believed else _effective(messages, found.factor)
 
 
@@ -132,7 +132,7 @@ def message_seconds(messages: MessageEnds, transport: Transport, link: Numbers) 
 def _effective(messages: MessageEnds, factor: float) -> LinkEstimate:
     """Bytes over time: a bandwidth that contains all else."""
     moving = messages.taken - np.maximum(messages.late, 0)
-    bandwidth = float(messages.size.sum() / moving.sum())
+    bandwidth = float(messages.size.sum() / moving.sum())  # of sums: the short messages' noise counts little
     residual = float(np.median(np.abs(messages.size / bandwidth / moving - 1)))
     return LinkEstimate(0.0, bandwidth, 0.0, residual, factor, False, *_counts(messages))
 
@@ -151,14 +151,14 @@ def _fitted(messages: MessageEnds, transport: Transport, is_free: NDArray[np.boo
     plain = _search(messages, transport, np.array([False, True, False]))
     spare = max(len(messages.size) - int(is_free.sum()), 1)
     # Not by the standard error of the latency's logarithm: where it has taken over what the bytes cost, that is small.
-    scatter = max(2 * search.cost / spare, LEAST_NOISE**2)
+    scatter = max(2 * search.cost / spare, LEAST_NOISE**2)  # scipy's cost is half of the sum of squares
     has_latency = 2 * (plain.cost - search.cost) > CONVINCING * scatter
     # s^2 (J^T J)^-1; a direction in which nothing changes has a large variance rather than none.
     variance = max(float(search.errors @ search.errors) / spare, LEAST_NOISE**2)
     covariance = variance * np.linalg.inv(search.jacobian.T @ search.jacobian + 1e-9 * np.eye(len(search.jacobian.T)))
     of_bandwidth = float(covariance[1, 1])
     factor = float(np.exp(min(2 * of_bandwidth**0.5, 100.0))) if messages.has_sizes else np.inf
-    residual = float(np.median(np.abs(np.expm1(search.errors))))
+    residual = float(np.median(np.abs(np.expm1(search.errors))))  # fitted / measured - 1, from its logarithm
     latency, per_byte, overhead = search.link.tolist()
     return LinkEstimate(latency, 1 / per_byte, overhead, residual, factor, has_latency, *_counts(messages))
 
@@ -178,7 +178,7 @@ def _search(messages: MessageEnds, transport: Transport, is_free: NDArray[np.boo
     from scipy.optimize import least_squares
 
     def link(logarithms: Numbers) -> Numbers:
-        values = np.zeros(3)
+        values = np.zeros(3)  # what is not free is nothing: it is contained in the bandwidth
         values[is_free] = np.exp(logarithms)
         return values
 
@@ -187,6 +187,8 @@ def _search(messages: MessageEnds, transport: Transport, is_free: NDArray[np.boo
         return residuals
 
     bounds = np.log(LOWEST[is_free]), np.log(HIGHEST[is_free])
+    # In logarithms: the three are some powers of ten apart, and stay positive.
+    # Errors above 10 % count less than squared.
     found = least_squares(errors, np.log(FIRST[is_free]), loss="soft_l1", f_scale=0.1, bounds=bounds)
     return _Found(link(found.x), float(found.cost), errors(found.x), np.asarray(found.jac))
 
@@ -198,6 +200,7 @@ _MEETS = {Exchange.__name__: Exchange.__name__, Receive.__name__: Send.__name__,
 
 def messages_of(trace: pd.DataFrame) -> MessageEnds | None:
     """The ends of exchanges, and receives: a send may be over when its bytes are in a buffer. None: no bytes moved."""
+    # By issue, and stable: the k-th of a tag at one end is counted as the k-th at the other.
     rows = trace[trace["op"].isin(_MEETS)].sort_values("start_ns", kind="stable")
     if not rows["op"].isin((Exchange.__name__, Receive.__name__)).any():
         rows = rows.assign(op=Receive.__name__)  # no end that tells more
@@ -206,10 +209,10 @@ def messages_of(trace: pd.DataFrame) -> MessageEnds | None:
     late = (ends["peer_start_ns"] - ends["start_ns"]).to_numpy(dtype=np.float64) / 1e9
     taken = (ends["end_ns"] - ends["start_ns"]).to_numpy(dtype=np.float64) / 1e9
     size = ends["bytes"].to_numpy(dtype=np.float64)
-    told = np.flatnonzero((size > 0) & (taken > 0) & (taken > late))
+    told = np.flatnonzero((size > 0) & (taken > 0) & (taken > late))  # else no logarithm, or no time to move in
     if not len(told):
         return None
-    told = told[:: -(-len(told) // MOST_MESSAGES)]
+    told = told[:: -(-len(told) // MOST_MESSAGES)]  # rounded up: no more than so many
     is_exchange = (ends["op"] == Exchange.__name__).to_numpy(dtype=np.bool_)
     return MessageEnds(late[told], taken[told], size[told], is_exchange[told])
 

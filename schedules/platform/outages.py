@@ -42,7 +42,7 @@ class Outage(Table):
 class Faults(Table):
     """Ranks that fail and come back."""
 
-    outages: list[Outage] = Field(default=[])
+    outages: list[Outage] = Field(default=[])  # no list is shared: pydantic copies defaults
     """At given times: { rank = 3, at = "10 s", back = "40 s" }; at = 0 is a rank that joins late."""
     mean_time_to_failure: Mean | None = None
     """Of one rank, in seconds: failures at random, exponential."""
@@ -64,9 +64,9 @@ def outages(table: Faults, seed: int, rank: int) -> Iterator[Interval]:
 
     What all `CAUSES` say together; random outages may have no end.
     """
-    begin, until = -1.0, -1.0
-    for start, end in merge(*(cause(table, seed, rank) for cause in CAUSES)):
-        if start > until:
+    begin, until = -1.0, -1.0  # no interval yet, as all begin at 0 or later
+    for start, end in merge(*(cause(table, seed, rank) for cause in CAUSES)):  # lazily: a cause may go on for ever
+        if start > until:  # those that touch are one
             if until >= 0:
                 yield begin, until
             begin, until = start, end
@@ -89,7 +89,7 @@ def drawn(table: Faults, seed: int, rank: int) -> Iterator[Interval]:
     """At random: up for an exponential time, away for another, and so on."""
     generator = stream(seed, StreamKey.FAILURE, rank)
     now = 0.0
-    while table.mean_time_to_failure is not None:
+    while table.mean_time_to_failure is not None:  # never, or for ever: whoever asks stops at his end
         begin = now + generator.exponential(table.mean_time_to_failure)
         if table.mean_time_to_repair is None:
             yield begin, NEVER

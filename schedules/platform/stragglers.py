@@ -24,7 +24,7 @@ class Pace:
     def __init__(self, slowdown: float = 1.0, changes: Iterable[int] = (), *, starts_slow: bool = False) -> None:
         self._factors = (slowdown, 1.0) if starts_slow else (1.0, slowdown)
         self._changes = iter(changes)
-        self._known: list[float] = [0]
+        self._known: list[float] = [0]  # whole, but for the last: there may be an infinite one
         self._read()
 
     def end(self, start: int, work: float) -> int:
@@ -69,7 +69,7 @@ class Pace:
         while True:
             if index == len(known):
                 self._read()
-            yield begin, known[index], self._factors[(index - 1) % 2]
+            yield begin, known[index], self._factors[(index - 1) % 2]  # normal and slow pieces take turns
             begin = int(known[index])
             index += 1
 
@@ -93,4 +93,4 @@ def _changes(table: Stragglers, generator: np.random.Generator, is_slow: bool) -
     while True:
         seconds += generator.exponential(table.mean_slow if is_slow else table.mean_normal)
         is_slow = not is_slow
-        yield round(seconds * 1e9)
+        yield round(seconds * 1e9)  # the sum, not each sojourn: rounding must not add up

@@ -38,6 +38,7 @@ class Link(Table):
 class NetworkTable(BaseModel):
     """The physical network that messages cross. Further keys are options of the network's builder."""
 
+    # No `Table`, which forbids further keys: the options' names are the builder's to know.
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
 
     kind: str | None = None
@@ -50,7 +51,7 @@ class NetworkTable(BaseModel):
     """The node of every worker; left out, the GPUs (or hosts) in their order."""
     ties: Literal["smallest", "ecmp"] = "smallest"
     """Which of several shortest routes: the smallest sequence of nodes, or one by a hash, as switches choose."""
-    routes: dict[str, list[int | str]] = Field(default={})
+    routes: dict[str, list[int | str]] = Field(default={})  # keys are texts in TOML and JSON
     """Routes that are given, as nodes: "0-3" = [0, 12, 3] for messages from worker 0 to worker 3."""
     sharing: Literal["max-min", "rtt"] = "max-min"
     """How transfers share a link: equally, or by 1 / latency as TCP does."""
@@ -83,6 +84,7 @@ class NetworkTable(BaseModel):
 
 def _in_si(key: str, value: object) -> object:
     """An option of a network: bandwidths and latencies may have units."""
+    # Builders name them nvlink_bandwidth, uplink_latency and so on, and have no table of their units.
     unit = {"bandwidth": "byte/second", "latency": "second"}.get(key.rpartition("_")[2])
     try:
         return value if unit is None else quantity(value, unit)
@@ -111,11 +113,12 @@ class CollectivesTable(Table):
 class PlatformTable(Table):
     """What the simulator assumes of the hardware; `twinclock calibrate` writes such a table."""
 
+    # The device stands above the durations: pydantic checks in this order, and their means may follow from it.
     device: Device | None = None
     """What computes, where durations are given as FLOP and bytes."""
     gradient: Duration
     """How long a gradient takes."""
-    link: Link = Link(bandwidth=1.25e9, latency=50e-6)
+    link: Link = Link(bandwidth=1.25e9, latency=50e-6)  # an illustration, as in `topologies.fabrics`
     """Between two workers, each way; a link of their own, unless there is a network."""
     network: NetworkTable | None = None
     """The links that messages share."""

@@ -38,12 +38,12 @@ def _value(value: object) -> str:
         TypeError: if TOML has no such thing.
     """
     match value:
-        case bool():
+        case bool():  # above int, which a bool is, too
             return str(value).lower()
         case str():
             return _text(value)
         case int() | float():
-            return repr(value)
+            return repr(value)  # the shortest text that is read as this very number
         case Mapping():
             return "{ " + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + " }"
         case list() | tuple():

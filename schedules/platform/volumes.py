@@ -54,6 +54,7 @@ def cost(kind: str, algorithm: str, n: int, size: int, *, num_nodes: int = 1) ->
     algorithms = _algorithms(kind)
     if algorithm not in algorithms:
         raise ValueError(f"{kind}: expected one of {', '.join(algorithms)}, found {algorithm!r}")
+    # The formulas hold from two ranks on.
     return algorithms[algorithm](n, size, num_nodes) if n > 1 else Cost(0, 0.0, 0.0)
 
 
@@ -78,7 +79,7 @@ def bytes_sent(kind: str, n: int, size: int, algorithm: str | None = None) -> in
 
     All-reduce 2 S (n-1)/n, reduce-scatter, all-to-all and broadcast S (n-1)/n, all-gather S (n-1), barrier none.
     """
-    num_nodes = n if algorithm == "hierarchical" else 1
+    num_nodes = n if algorithm == "hierarchical" else 1  # n always divides, and what is sent does not depend on it
     return round(cost(kind, algorithm or default_algorithm(kind), n, size, num_nodes=num_nodes).sent)
 
 
@@ -91,7 +92,7 @@ def algbw(kind: str, n: int, size: int, seconds: float) -> float:
     Raises:
         ValueError: if the collective carries no bytes, or the time is not above 0.
     """
-    _bus_factor(kind, n)
+    _bus_factor(kind, n)  # for its error, before anything is divided
     if seconds <= 0:
         raise ValueError(f"expected a time above 0 s, found {seconds!r}")
     return (n * size if kind == "AllGather" else size) / seconds
@@ -123,7 +124,7 @@ def _bus_factor(kind: str, n: int) -> float:
 
 def depth(n: int) -> int:
     """Rounds of a binomial tree: ceil(log2 n)."""
-    return (n - 1).bit_length()
+    return (n - 1).bit_length()  # exact, where a logarithm in floats might round
 
 
 def folded(n: int) -> tuple[int, int]:
@@ -134,7 +135,7 @@ def folded(n: int) -> tuple[int, int]:
 
 def num_segments(size: int) -> int:
     """Into how many parts a chain cuts its bytes."""
-    return max(1, -(-size // SEGMENT))
+    return max(1, -(-size // SEGMENT))  # rounded up without floats; a message without bytes is one
 
 
 # ---- the rows of the table, for n > 1

@@ -137,23 +137,23 @@ def _latest(rows: IntArray, lane: IntArray, time: IntArray, asked: IntArray, whe
         return np.full(len(asked), NOTHING)
     begin = min(int(time[rows].min()), int(when.min()))
     span = max(int(time[rows].max()), int(when.max())) - begin + 1
-    known = lane[rows] * span + time[rows] - begin
+    known = lane[rows] * span + time[rows] - begin  # lane and time as one number: one search finds both
     order = np.argsort(known, kind="stable")
     place = np.searchsorted(known[order], asked * span + when - begin, side="right") - 1
-    found = rows[order[np.maximum(place, 0)]]
+    found = rows[order[np.maximum(place, 0)]]  # -1 would be the last of all; it is ruled out below
     return np.where((place >= 0) & (lane[found] == asked), found, NOTHING)
 
 
 def _previous(stream: IntArray, start: IntArray, end: IntArray, is_started: BoolArray) -> IntArray:
     """A started operation follows what its program did before it started it."""
-    steps = np.flatnonzero(~is_started & (end > start))
+    steps = np.flatnonzero(~is_started & (end > start))  # what took no time held nobody up
     return _latest(steps, stream, end, stream, start)
 
 
 def _awaited(op: Texts, stream: IntArray, start: IntArray, end: IntArray, is_started: BoolArray) -> IntArray:
     awaits = np.flatnonzero((op == Await.__name__) & (end > start))
     found = _latest(np.flatnonzero(is_started), stream, end, stream[awaits], end[awaits])
-    return _spread(len(op), awaits, np.where(end[found] > start[awaits], found, NOTHING))
+    return _spread(len(op), awaits, np.where(end[found] > start[awaits], found, NOTHING))  # else it was there before
 
 
 def _spread(num_rows: int, rows: IntArray, values: IntArray) -> IntArray:
@@ -192,7 +192,7 @@ def _meetings(op: Texts, answers: pd.Series[str]) -> tuple[IntArray, IntArray]:
     """Whom each `Meet` met, and which meeting of the two it was; -1 for everything else."""
     import pandas as pd
 
-    codes, texts = pd.factorize(answers.where(op == Meet.__name__, ""))
+    codes, texts = pd.factorize(answers.where(op == Meet.__name__, ""))  # each text is taken apart once
     split = [str(text).partition("#") for text in texts]
     pairs = [(int(peer), int(number)) if sign else (NOTHING, NOTHING) for peer, sign, number in split]
     met, meeting = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
@@ -203,7 +203,7 @@ def _paired(keys: tuple[IntArray, ...], side: IntArray, start: IntArray) -> IntA
     """The k-th of a key on one side belongs to the k-th on the other: positions, -1 where there is none."""
     key = _numbered(*keys)
     turn = _counted(_numbered(key, side), start)
-    order = np.lexsort((side, turn, key))
+    order = np.lexsort((side, turn, key))  # by key, then turn: the two ends of one stand side by side
     first, second = order[:-1], order[1:]
     belong = (key[first] == key[second]) & (turn[first] == turn[second]) & (side[first] != side[second])
     partner = np.full(len(key), NOTHING)

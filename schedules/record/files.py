@@ -161,7 +161,7 @@ def open_run(directory: str | PathLike[str]) -> RunFiles:
     info = _read_json(place / "run.json")
     if info["world"] not in WORLDS:
         raise ValueError(f"{place / 'run.json'}: expected world to be one of {WORLDS}, found {info['world']!r}")
-    if not isinstance(info["gradient_s"], int | float) or not info["gradient_s"] > 0:
+    if not isinstance(info["gradient_s"], int | float) or not info["gradient_s"] > 0:  # also NaN
         raise ValueError(f"{place / 'run.json'}: expected gradient_s in seconds, above 0, found {info['gradient_s']!r}")
     if not isinstance(info["scenario"], dict):
         raise ValueError(f"{place / 'run.json'}: expected scenario to be a table, found {info['scenario']!r}")
@@ -295,7 +295,7 @@ def _frame(path: Path, table: pa.Table, columns: tuple[str, ...]) -> pd.DataFram
     if not filled:
         return frame
     frame = frame.assign(**filled)
-    return frame[[*columns, *frame.columns.difference(list(columns), sort=False)]]
+    return frame[[*columns, *frame.columns.difference(list(columns), sort=False)]]  # further ones behind, as they were
 
 
 def _check_description(path: Path, table: pa.Table, info: Info) -> None:

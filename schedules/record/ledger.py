@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schedules.operations import Compute
     from schedules.payload import Payload
 
-_pack_computation = struct.Struct("<3q").pack
+_pack_computation = struct.Struct("<3q").pack  # "<": as numpy reads them below, on any machine
 _pack_transfer = struct.Struct("<7q").pack
 _pack_exchange = struct.Struct("<7q").pack
 _pack_applied = struct.Struct("<5q").pack
@@ -42,7 +42,7 @@ def merged(rank: Integers, start: Integers, end: Integers) -> Intervals:
     rank, start, end = rank[kept], start[kept], end[kept]
     if not len(rank):
         return rank, start, end
-    span = int(end.max()) + 1
+    span = int(end.max()) + 1  # all ranks on one line, so far apart that none reaches another
     order = np.argsort(start + rank * span)
     rank, start, end = rank[order], start[order], end[order]
     reach = np.maximum.accumulate(end + rank * span) - rank * span
@@ -161,10 +161,10 @@ class Ledger:
 
     def shorten(self, rank: int, start: int, end: int, now: int) -> None:
         """A computation that was entered to its end is abandoned now, and its activations with it."""
-        at = self.computations.rfind(_pack_computation(rank, start, end))
+        at = self.computations.rfind(_pack_computation(rank, start, end))  # from the end: it was entered not long ago
         if at >= 0:
             self.computations[at : at + 24] = _pack_computation(rank, start, now)
-        owner, kind, since, until, size = _entries(bytes(self.buffers), 5)
+        owner, kind, since, until, size = _entries(bytes(self.buffers), 5)  # a copy, as entries are replaced below
         found = np.flatnonzero((owner == rank) & (kind == KIND["activations"]) & (since <= start) & (until == end))
         self._passes.pop(rank, None)
         for number in found[-1:].tolist():
@@ -200,7 +200,7 @@ class Ledger:
         self._computing = _union(self._computing, computations)
         self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
         rank, issued, ready, _, size, is_exchange, _ = transfers
-        np.add.at(self._waited, rank, ready - issued)
+        np.add.at(self._waited, rank, ready - issued)  # `+=` would count a rank once, however often it is in it
         np.add.at(self._sent, rank, size)
         np.add.at(self._exchanges, rank, is_exchange)
         self._fold_memory(transfers, held)
@@ -215,7 +215,7 @@ class Ledger:
         ):
             entries = np.frombuffer(packed, dtype="<i8").reshape(-1, width)
             for column in times:
-                entries[:, column] = np.minimum(entries[:, column], now)
+                entries[:, column] = np.minimum(entries[:, column], now)  # this writes into the bytearray
             if width == 7:
                 entries[:, 4:6] = 0  # neither bytes nor an exchange
 
@@ -223,7 +223,7 @@ class Ledger:
         memory = self.memory
         rank, _, _, age, applied_at = _entries(self.gradients[40 * self._num_folded :], 5)
         self._num_folded += len(rank)
-        size = memory.always[rank, KIND["parameters"]]
+        size = memory.always[rank, KIND["parameters"]]  # a gradient is as large as what it is of
         memory.enter(rank, applied_at - np.where(age == UNKNOWN, 0, age), applied_at, KIND["gradients"], size)
         rank, issued, _, end, _, _, size = transfers
         memory.enter(rank, issued, end, KIND["in-flight"], size)
@@ -296,7 +296,7 @@ def _entries(packed: bytes | bytearray, width: int) -> Integers:
 def _transfers_of(exchanges: bytearray) -> bytes:
     """The two transfers of each exchange."""
     rank, peer, issued, ready, end, peer_end, size = _entries(exchanges, 7)
-    last = (rank, ready, ready, end, size, np.ones_like(size), 2 * size)
+    last = (rank, ready, ready, end, size, np.ones_like(size), 2 * size)  # held: what is sent, and room for theirs
     first = (peer, issued, ready, peer_end, size, np.ones_like(size), 2 * size)
     return np.stack((np.stack(last), np.stack(first))).transpose(2, 0, 1).astype("<i8").tobytes()
 

@@ -33,7 +33,7 @@ KINDS = ("activations", "gradients", "in-flight", "optimizer", "parameters", "re
 """What a rank may hold, in alphabetical order."""
 KIND = {name: number for number, name in enumerate(KINDS)}
 
-LATEST = 2**62
+LATEST = 2**62  # later than all runs; times and keys below it cannot run over 64 bits
 
 
 def in_flight(operation: str, n: int, size: int) -> int:
@@ -61,7 +61,7 @@ def received(operation: Any, result: Any) -> int:
     name = operation.__class__.__name__
     if result is None or name not in ("AllGather", "AllToAll", "Exchange", "Receive", "ReduceScatter"):
         return 0
-    return int(result.size - (operation.size if name == "AllGather" else 0))
+    return int(result.size - (operation.size if name == "AllGather" else 0))  # one's own part is held already
 
 
 class Buffers(NamedTuple):
@@ -110,7 +110,7 @@ class Memory:
         """What each rank holds when it holds most, the last time that it does: int64 [num_ranks, len(KINDS)]."""
         rank, start, _, kind, size = envelope(self._all())
         peak = self.always.copy()
-        is_first = start == 0
+        is_first = start == 0  # the envelope only falls: its first step is the peak
         peak[rank[is_first], kind[is_first]] += size[is_first]
         return peak
 
@@ -127,6 +127,7 @@ class Memory:
         line, time = np.concatenate((line, line, begun)), np.concatenate((held.start, held.end, nothing))
         order, is_last = _in_order(line, time)
         line, time = line[order][is_last], time[order][is_last]
+        # One sum for all lines, as each ends at 0.
         level = np.cumsum(np.concatenate((held.size, -held.size, nothing))[order])[is_last]
         is_change = np.insert((line[1:] != line[:-1]) | (level[1:] != level[:-1]), 0, True)[: len(line)]
         line, time, level = line[is_change], time[is_change], level[is_change]
@@ -183,13 +184,14 @@ def _joined(held: Buffers) -> Buffers:
 
 def _in_order(rank: Integers, time: Integers) -> tuple[Integers, NDArray[np.bool_]]:
     """What sorts by rank and time, and of what is sorted, whether it is the last of its rank and time."""
-    span = int(time.max(initial=0)) + 1
+    span = int(time.max(initial=0)) + 1  # rank and time as one number, which sorts fastest
     if span * (int(rank.max(initial=0)) + 1) >= LATEST:
+        # By their order, where the times are too large for that.
         time, span = np.unique(time, return_inverse=True)[1], len(time)
     key = rank * span + time
     order = np.argsort(key)
     key = key[order]
-    return order, np.append(key[1:] != key[:-1], True)[: len(key)]
+    return order, np.append(key[1:] != key[:-1], True)[: len(key)]  # cut off, as of nothing there is no last one
 
 
 def _falling(rank: Integers, level: Integers) -> Integers:
@@ -197,8 +199,8 @@ def _falling(rank: Integers, level: Integers) -> Integers:
     last, span = int(rank.max(initial=0)), int(level.max(initial=0)) + 1
     height = level
     if span * (last + 1) >= LATEST:
-        height, span = np.unique(level, return_inverse=True)[1], len(level)
-    raised = (height + (last - rank) * span)[::-1]
+        height, span = np.unique(level, return_inverse=True)[1], len(level)  # the same, where the bytes are too many
+    raised = (height + (last - rank) * span)[::-1]  # later ranks lie lower, so none hides another
     before = np.concatenate(([-1], np.maximum.accumulate(raised)))[: len(raised)]
     is_above = (raised > before)[::-1]
     return np.flatnonzero(is_above & (level > 0))

@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
     for name in ("twinclock", "numpy", "simpy", "networkx", "torch"):
         try:
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
+        except metadata.PackageNotFoundError:  # a source tree is no installed package, and simulations need no torch
             continue
     return found
 

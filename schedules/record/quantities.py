@@ -131,7 +131,7 @@ def number(value: float, digits: int = 4) -> str:
         return MISSING
     decimals = max(0, digits - 1 - _magnitude(value))
     text = f"{value:,.{decimals}f}" if abs(value) < 1e15 and decimals < 12 else f"{value:.{digits - 1}e}"
-    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text  # the zeros of 1,200 say something
 
 
 def with_unit(value: float, unit: str, digits: int = 4) -> str:
@@ -140,7 +140,7 @@ def with_unit(value: float, unit: str, digits: int = 4) -> str:
         return MISSING
     power = min(9, max(-9, 3 * (_magnitude(value) // 3))) if value else 0
     if unit == "B":
-        power = max(power, 0)
+        power = max(power, 0)  # there are no millibytes
     return f"{number(value / 10**power, digits)} {_PREFIXES[power]}{unit}"
 
 

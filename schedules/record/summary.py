@@ -40,7 +40,7 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int) -> Summary:
     makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.applied_gradients()
     peaks = ledger.peak_memory()
     held = peaks.sum(axis=1)
-    whole = max(makespan_ns, 1) * ledger.num_ranks
+    whole = max(makespan_ns, 1) * ledger.num_ranks  # a run of no time is idle, not an error
     num_gradients = len(applied.rank)
     per_second = num_gradients / makespan if makespan else 0.0
     return {
@@ -52,7 +52,7 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int) -> Summary:
         "utilization_communication": int(totals.transfer_ns.sum()) / whole,
         "idle_fraction": 1 - int(totals.busy_ns.sum()) / whole,
         "bytes_sent": int(totals.bytes_sent.sum()),
-        "exchanges": int(totals.num_exchanges.sum()) // 2,
+        "exchanges": int(totals.num_exchanges.sum()) // 2,  # both ends count it
         **_staleness(applied.versions, applied.steps, applied.age_ns),
         "peak_memory_bytes": int(held.max()),
         "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
@@ -90,6 +90,7 @@ def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Intege
 
 def _known(values: Integers) -> Integers:
     known = values[values != UNKNOWN]
+    # Of no gradient the mean would be NaN, which is no JSON.
     return known if len(known) else np.zeros(1, dtype=np.int64)
 
 

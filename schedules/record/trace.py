@@ -45,7 +45,7 @@ _row = struct.Struct(f"<{len(NUMBERS)}q")
 class Names(dict[Any, int]):
     """Numbers for things that recur."""
 
-    def __missing__(self, thing: Any) -> int:
+    def __missing__(self, thing: Any) -> int:  # so a look-up of what has a number is no call of ours
         number = self[thing] = len(self)
         return number
 
@@ -57,8 +57,9 @@ class Recorder:
         self.rows = bytearray()
         self.lanes = Names()
         self.whats = Names()
-        self.texts = Names({"": 0})
+        self.texts = Names({"": 0})  # 0 is no text, as in the columns that have none
         self._apply = self.whats[APPLY]
+        # Of these operations the class says all that `describe` would: most rows are theirs.
         self._plain = {
             kind: self.whats[name, "", -1, -1, ""]
             for name, kind in OPERATIONS.items()
@@ -77,7 +78,7 @@ class Recorder:
             what = self.whats[describe(operation)]
         answer = 0
         if running.note:
-            answer, running.note = self.texts[running.note], ""
+            answer, running.note = self.texts[running.note], ""  # a stream's object serves its next operation, too
         kind, version_read, version_written, steps_behind, read_ns = applied or NOTHING_APPLIED
         payload = operation.payload
         size = operation.size if payload is None else payload.size
@@ -105,7 +106,7 @@ class FileRecorder(Recorder):
 
     def __init__(self, stem: Path) -> None:
         super().__init__()
-        self._rows_file = stem.with_suffix(".rows").open("wb", buffering=0)
+        self._rows_file = stem.with_suffix(".rows").open("wb", buffering=0)  # a process that dies loses its buffers
         self._names_file = stem.with_suffix(".names").open("w", buffering=1)
         self._num_named = [0, 0, 0]
 
@@ -123,6 +124,7 @@ class FileRecorder(Recorder):
         tables = (self.lanes, self.whats, self.texts)
         for number, names in enumerate(tables):
             if len(names) > self._num_named[number]:
+                # Before the row that has their numbers: a crash may cut off rows, but leaves none without its names.
                 for name in list(names)[self._num_named[number] :]:
                     self._names_file.write(json.dumps([number, name]) + "\n")
                 self._num_named[number] = len(names)
@@ -152,9 +154,9 @@ def read_rank_files(stems: list[Path], *, run: str, world: str) -> pd.DataFrame:
     for stem in stems:
         names: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
         for line in stem.with_suffix(".names").read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
+            if line.endswith("\n"):  # else it was cut off
                 number, name = json.loads(line)
-                names[number].append(tuple(name) if isinstance(name, list) else name)
+                names[number].append(tuple(name) if isinstance(name, list) else name)  # JSON has no tuples
         frames.append(table(stem.with_suffix(".rows").read_bytes(), *names, run=run, world=world))
     return pd.concat(frames, ignore_index=True)
 
@@ -163,6 +165,7 @@ def table(rows: bytes, lanes: list[Any], whats: list[Any], texts: list[str], *, 
     """Decode raw rows into a table with `COLUMNS`."""
     import pandas as pd
 
+    # Whole rows only: a crash may have cut off the last.
     raw = np.frombuffer(rows, dtype="<i8", count=len(rows) // _row.size * len(NUMBERS)).reshape(-1, len(NUMBERS))
     frame = pd.DataFrame(raw, columns=list(NUMBERS))
     lane, what = frame.pop("lane").to_numpy(), frame.pop("what").to_numpy()
@@ -180,7 +183,7 @@ def table(rows: bytes, lanes: list[Any], whats: list[Any], texts: list[str], *, 
 
 def _positions(lane: Any, is_apply: Any) -> Any:
     """Each row's number on its lane, -1 for a row that is no operation of its own."""
-    order = np.argsort(lane * 2 + is_apply, kind="stable")
+    order = np.argsort(lane * 2 + is_apply, kind="stable")  # stable: rows of a lane stay in their order
     key = (lane * 2 + is_apply)[order]
     first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.empty(0, dtype=np.int64)
     counts = np.arange(len(key)) - np.repeat(first, np.diff(np.append(first, len(key))))
@@ -190,5 +193,6 @@ def _positions(lane: Any, is_apply: Any) -> Any:
 
 
 def _decode(numbers: Any, names: list[Any]) -> Any:
+    # Texts as objects: equal ones are one object, where numpy's own would take the longest's room in each row.
     values = np.array(names) if names and not isinstance(names[0], str) else np.array(names, dtype=object)
     return values[numbers] if len(numbers) else values[:0]

@@ -60,7 +60,7 @@ def new_directory(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o755)  # a temporary directory is for its owner only
         if path.exists():
-            shutil.rmtree(path)
+            shutil.rmtree(path)  # a directory that is not empty cannot be moved over
         os.replace(temporary, path)
 
 

@@ -24,7 +24,7 @@ LARGEST_SAMPLE = 10_000
 def read(source: str | Path | Mapping[str, object]) -> tuple[Tables, str]:
     """The unresolved tables, and what to call them in messages."""
     if isinstance(source, Mapping):
-        return copy.deepcopy(dict(source)), "scenario"
+        return copy.deepcopy(dict(source)), "scenario"  # overrides are set in it; the caller keeps his own
     path = Path(source)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
@@ -67,7 +67,7 @@ def read_value(text: str) -> Any:
         table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    return table["value"] if len(table) == 1 else text
+    return table["value"] if len(table) == 1 else text  # a line break in the text would set further keys
 
 
 # ---- files that a scenario names
@@ -126,6 +126,7 @@ def measured(directory: str | Path, kernel: str) -> list[float]:
         raise ValueError(f"{directory}: expected computations of the kernel {kernel}, found {known}")
     taken = np.sort((rows["end_ns"] - rows["ready_ns"]).to_numpy(dtype=np.int64))
     if len(taken) > LARGEST_SAMPLE:
+        # The middle of each of as many equal parts, in whole numbers.
         taken = taken[(2 * np.arange(LARGEST_SAMPLE) + 1) * len(taken) // (2 * LARGEST_SAMPLE)]
     seconds: list[float] = (taken / 1e9).tolist()
     return seconds

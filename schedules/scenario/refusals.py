@@ -24,7 +24,7 @@ def check_tables(tables: Mapping[str, object], where: str) -> None:
             raise ScenarioError(f"{where}: unknown table [{name}]{nearest(name, known)}; accepted: {', '.join(known)}")
         if not isinstance(table, Mapping):
             raise ScenarioError(f"{where}: {name}: expected a table, found {table!r}")
-    for name in known[:4]:
+    for name in known[:4]:  # the others have defaults
         if name not in tables:
             raise ScenarioError(f"{where}: expected a table [{name}], found none")
 
@@ -60,8 +60,8 @@ def _check_problem(scenario: Scenario, where: str) -> None:
         )
     try:
         _ = scenario.problem
-    except (ValueError, TypeError) as error:
-        told = str(error).replace("num_workers", "topology.workers")
+    except (ValueError, TypeError) as error:  # options reach their builder as the file has them
+        told = str(error).replace("num_workers", "topology.workers")  # in a scenario's words
         raise ScenarioError(f"{where}: workload.options: {told}") from None
 
 
@@ -95,7 +95,7 @@ def validated(model: type[Model], values: Mapping[str, object], where: str, pref
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = error.errors()[0]  # of several the first: one clear sentence
         key = ".".join((*prefix, *map(str, problem["loc"])))
         raise ScenarioError(f"{where}: {key}: {_message(problem, values, model)}") from None
 
@@ -132,6 +132,7 @@ def _message(problem: ErrorDetails, values: Mapping[str, object], model: type[Ba
     if ", found " in expected:
         return expected
     found = _written(values, path, problem["input"])
+    # The accepted words are what pydantic puts in quotes.
     hint = nearest(str(found), problem["ctx"]["expected"].split("'")[1::2]) if kind == "literal_error" else ""
     return f"{expected}, found {_short(found)}{hint}"
 

@@ -46,7 +46,7 @@ def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
     check_tables(tables, where)
     rest: Tables = dict(tables)
     schedule = dict(rest.pop("schedule"))
-    program = schedule.pop("program", None)
+    program = schedule.pop("program", None)  # first, as it says which keys the table may have
     if program is None:
         raise ScenarioError(f"{where}: schedule.program: expected one of {', '.join(catalogue.names())}; found none")
     try:

@@ -51,7 +51,7 @@ class Scenario(Table):
     @property
     def gradient_s(self) -> float:
         """One gradient time in seconds (1 s where gradients take no time)."""
-        return self.platform.gradient.mean or 1.0
+        return self.platform.gradient.mean or 1.0  # ticks need a unit all the same
 
     @property
     def parameter_bytes(self) -> int | None:
@@ -70,7 +70,7 @@ class Scenario(Table):
         size: float | None = getattr(self.schedule, "bucket_size", None)
         if size is None or self.parameter_bytes is None:
             return 1
-        return max(1, math.ceil(self.parameter_bytes / max(8.0, size // 8 * 8)))
+        return max(1, math.ceil(self.parameter_bytes / max(8.0, size // 8 * 8)))  # as `Model.buckets` cuts
 
     @functools.cached_property
     def graph(self) -> nx.Graph[int]:
@@ -123,7 +123,7 @@ class Scenario(Table):
         del same["workload"]["activations"]  # memory decides nothing
         deciding = {"seed", "numerics", "observations"}
         if self.run.until == "precision":
-            deciding |= {"until", "precision", "limit"}
+            deciding |= {"until", "precision", "limit"}  # they decide how many gradients are made
         same["run"] = self.run.model_dump(include=deciding)
         return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -157,7 +157,7 @@ def physical_network(scenario: Scenario) -> AnyGraph | None:
         network = read_network(table.file)
     else:
         options = {**(table.model_extra or {})}
-        if table.kind == "dedicated":
+        if table.kind == "dedicated":  # it follows the graph, which no key of a table can be
             options["graph"] = scenario.graph
         network = topologies.build_network(str(table.kind), table.hosts or workers, **options)
     num_places = len(table.placement or places(network))

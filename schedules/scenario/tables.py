@@ -13,6 +13,7 @@ from schedules.units import Bytes, Seconds
 class TopologyTable(BaseModel):
     """Who talks to whom. Further keys are options of the graph's builder."""
 
+    # No `Table`, which forbids further keys: the options' names are the builder's to know.
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
 
     graph: str
@@ -25,6 +26,7 @@ class TopologyTable(BaseModel):
 class WorkloadTable(Table):
     """What is trained: a problem with numbers, a size for timing alone, or the user's own module."""
 
+    # It stands above what is checked beside it: pydantic goes in this order.
     problem: str | None = None
     """With numbers: quadratic, logistic-regression or digits-mlp."""
     module: str | None = None
@@ -42,7 +44,7 @@ class WorkloadTable(Table):
     @field_validator("module")
     @classmethod
     def _check_module(cls, module: str | None) -> str | None:
-        if module is not None and not all(module.partition(":")):
+        if module is not None and not all(module.partition(":")):  # package, colon, factory: none is empty
             raise ValueError('expected a factory such as "package.module:factory"')
         return module
 

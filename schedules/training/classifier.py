@@ -126,13 +126,13 @@ class Classifier:
         batch = self.batches(rank, step)
         outputs = self._forward(x, self.features[batch])
         error = self.arrays.xp.exp(self._log_softmax(outputs[-1])) - self.targets[batch]
-        gradient = self._backward(x, outputs[:-1], error / self.batches.sizes[rank])
+        gradient = self._backward(x, outputs[:-1], error / self.batches.sizes[rank])  # logits go into no layer
         return gradient + self.l2 * x if self.l2 else gradient
 
     def loss(self, x: Array) -> float:
         """Mean cross-entropy over all training samples, and the penalty: see `Problem`."""
         x, xp = self.arrays.convert(x), self.arrays.xp
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that diverges is told as a number, not by warnings
             likelihoods = self._log_softmax(self._forward(x, self.features)[-1]) * self.targets
             return 0.5 * self.l2 * float(x @ x) - float(xp.sum(likelihoods)) / len(self.targets)
 
@@ -156,13 +156,15 @@ class Classifier:
         xp = self.arrays.xp
         parts: list[Array] = []
         for layer, values in zip(reversed(self.layers), reversed(inputs), strict=True):
+            # Biases first, since all is turned round below.
             parts += [xp.sum(error, axis=0), xp.reshape(values.T @ error, (-1,))]
-            if layer.start:
+            if layer.start:  # below the first layer are the features, which do not learn
                 error = (error @ layer.weights(x).T) * self.activation.slope(values)
         return xp.concat(parts[::-1])
 
     def _log_softmax(self, logits: Array) -> Array:
         xp = self.arrays.xp
+        # The exponential of a large logit would overflow; the result is the same.
         shifted = logits - xp.max(logits, axis=1, keepdims=True)
         return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
 

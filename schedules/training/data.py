@@ -16,7 +16,7 @@ Indices = NDArray[np.int64]
 PARTITIONS = ("iid", "dirichlet")
 
 _SPLIT_SEED = 1797
-_NUM_TEST = 360
+_NUM_TEST = 360  # a fifth
 _PARTITION = 2
 """Of the streams `(seed, DATA, i, j)`, j = 2 is the partition's (`schedules.training.quadratic` has 0 and 1)."""
 
@@ -49,7 +49,7 @@ def digits() -> Digits:
     features, labels = features / 16.0, labels.astype(np.int64)
     found = Digits(features[train], labels[train], features[test], labels[test])
     for array in found:
-        array.flags.writeable = False
+        array.flags.writeable = False  # the one copy is everybody's
     return found
 
 
@@ -93,6 +93,7 @@ def _dirichlet(
     for label in np.unique(classes):
         samples = generator.permutation(np.flatnonzero(classes == label))
         shares = generator.dirichlet(np.full(num_workers, alpha))
+        # Of cumulative shares: every sample is in exactly one part.
         cuts = np.round(np.cumsum(shares[:-1]) * len(samples)).astype(np.int64)
         for part, piece in zip(parts, np.split(samples, cuts), strict=True):
             part.append(piece)
@@ -103,6 +104,6 @@ def _without_empty(parts: list[Indices]) -> list[Indices]:
     """Give every empty part the last sample of the largest."""
     for position, part in enumerate(parts):
         if not len(part):
-            largest = max(range(len(parts)), key=lambda each: len(parts[each]))
+            largest = max(range(len(parts)), key=lambda each: len(parts[each]))  # the first of equals, on any machine
             parts[position], parts[largest] = parts[largest][-1:], parts[largest][:-1]
     return parts

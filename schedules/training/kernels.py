@@ -19,12 +19,13 @@ def numeric_kernels(problem: Any, model: Any, rank: int) -> Mapping[str, Kernel]
     steps = iter(range(2**63))
 
     def gradient(_: Compute) -> Callable[[], Array]:
-        x, step = model.snapshot(), next(steps)
+        x, step = model.snapshot(), next(steps)  # `gradient` and `forward` draw batches from one count
         return lambda: problem.gradient(x, rank, step)
 
     def backward(operation: Compute) -> Callable[[], Array]:
         whole, sizes = operation.inputs
         first = sum(sizes[: operation.stage])
+        # From bytes to numbers.
         begin, end = (at * len(whole.array) // sum(sizes) for at in (first, first + sizes[operation.stage]))
         return lambda: whole.array[begin:end]
 

@@ -65,7 +65,7 @@ class NumericModel(Model):
         super().__init__(int(x.nbytes), account, is_recorded=is_recorded)
         self.xp = array_namespace(x)
         self.x: Array = self.xp.asarray(x, copy=True)
-        self.x_tilde: Array = self.x if has_tilde else None
+        self.x_tilde: Array = self.x if has_tilde else None  # no copy, as neither is ever written in place
         self.optimizer = optimizer
         self.eta = real_number("eta", eta, 0)
         self.alpha_tilde = real_number("alpha_tilde", alpha_tilde, 0)
@@ -89,7 +89,7 @@ class NumericModel(Model):
 
         For A²CiD², `mix` up to the time of the step first.
         """
-        self._add(self.optimizer.delta(self.x, gradient.array, self.steps))
+        self._add(self.optimizer.delta(self.x, gradient.array, self.steps))  # before `super` counts this step
         super().step(gradient)
 
     def average(self, mine: Payload, theirs: Payload) -> None:
@@ -132,6 +132,7 @@ class NumericModel(Model):
             raise ValueError("mix_neighbours: expected a model without x-tilde, found one with it")
         change = self.optimizer.delta(self.x, gradient.array, self.steps)
         for model, weight in zip(models[1:], weights[1:], strict=True):
+            # Numpy's own floats would make float32 arrays float64.
             change = change + float(weight) * (model.array - models[0].array)
         self._add(change)
         super().mix_neighbours(gradient, models, weights)
@@ -161,6 +162,7 @@ class NumericModel(Model):
         x, x_tilde, elapsed = self.x, self.x_tilde, time - self.tau
         if x_tilde is None or not self.eta or elapsed <= 0:
             return x, x_tilde
+        # 1 - exp loses its digits between close events.
         moved = -0.5 * math.expm1(-2 * self.eta * elapsed) * (x_tilde - x)
         return x + moved, x_tilde - moved
 
@@ -172,7 +174,7 @@ def consensus_distance(stack: NDArray[np.floating]) -> float:
         stack: [num_workers, num_params].
     Source: gossip.md section 8, which asks for this sum and for the sum divided by n: `series` has both.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows it in its numbers, not in warnings
         # From the first worker: equal models are at distance zero exactly, and close ones lose no digits.
         offsets = stack - stack[0]
         return float(np.sum((offsets - offsets.mean(axis=0)) ** 2))
@@ -195,6 +197,7 @@ def series(
         (None where there is none), `consensus_distance` (the sum over workers), `consensus_distance_mean` (over n).
     """
     tables = [{index: (time, x) for index, time, x in observations} for observations in observations_by_rank]
+    # Read-outs end with their worker, and workers do not end together.
     common = sorted(set.intersection(*map(set, tables))) if tables else []
     return [_summary(index, [table[index] for table in tables], problem, gradient_s) for index in common]
 

@@ -77,7 +77,7 @@ class LearningRate:
             return 1.0
         if self.schedule == "step":
             return float(self.factor) ** sum(step >= round(drop * self.total) for drop in self.drops)
-        elapsed = max(step - num_warmup, 0) / max(self.total - num_warmup, 1)
+        elapsed = max(step - num_warmup, 0) / max(self.total - num_warmup, 1)  # short runs may round to warm-up alone
         return 0.5 * (1 + math.cos(math.pi * elapsed))
 
 
@@ -112,7 +112,7 @@ class SGD:
         if callable(learning_rate) and schedule:
             raise ValueError(f"learning_rate: expected a number, as {', '.join(schedule)} is given, found a function")
         if not callable(learning_rate):
-            learning_rate = LearningRate(learning_rate, **(schedule or {"total": 1}))
+            learning_rate = LearningRate(learning_rate, **(schedule or {"total": 1}))  # a constant has no length
         self.learning_rate = learning_rate
         self.momentum = probability("momentum", momentum)
         self.weight_decay = real_number("weight_decay", weight_decay, 0)
@@ -131,7 +131,7 @@ class SGD:
         Returns:
             A new array like `gradient`; neither argument is written to or kept.
         """
-        rate = float(self.learning_rate(step))
+        rate = float(self.learning_rate(step))  # one of numpy's floats would make float32 arrays float64
         if self.weight_decay:
             gradient = gradient + self.weight_decay * x
         if not self.momentum:

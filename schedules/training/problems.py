@@ -85,7 +85,7 @@ def build_problem(
                 f"problem {name!r}: expected one of {known}, found {option!r}{nearest(option, kind.options)}"
             )
     try:
-        namespace = array_namespace(xp.empty(0))
+        namespace = array_namespace(xp.empty(0))  # of an array, as it does not take modules
         arrays = ArrayKind(namespace, getattr(namespace, one_of("dtype", dtype, DTYPES)), device)
         counts = whole_number("num_workers", num_workers, 1), whole_number("seed", seed, 0)
         setup = ProblemSetup(*counts, arrays, whole_number("batch_size", batch_size, 1))

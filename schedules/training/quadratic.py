@@ -94,6 +94,7 @@ def quadratic(
         raise ValueError(f"condition_number: expected 1, as the dimension is 1, found {condition_number!r}")
     shared = _hessian(eigenvalues, stream(setup.seed, StreamKey.DATA, 0, _SHARED))
     own = [stream(setup.seed, StreamKey.DATA, rank, _OWN) for rank in range(setup.num_workers)]
+    # Before the Hessians, so that both kinds of these have equal centres.
     centres = [spread * generator.standard_normal(size) for generator in own]
     matrices = [shared if is_common else _hessian(eigenvalues, generator) for generator in own]
     return _assemble(setup, centres, matrices, _gaussian(setup, size, sigma) if sigma else None)
@@ -103,9 +104,9 @@ def _hessian(eigenvalues: NDArray[np.float64], generator: np.random.Generator) -
     """Q diag(eigenvalues) Q^T, Q uniform among the rotations and reflections (QR of a Gaussian, Mezzadri 2007)."""
     size = len(eigenvalues)
     q, r = np.linalg.qr(generator.standard_normal((size, size)))
-    q *= np.sign(np.diag(r))
+    q *= np.sign(np.diag(r))  # LAPACK's choice of signs is not uniform
     matrix: NDArray[np.float64] = (q * eigenvalues) @ q.T
-    return 0.5 * (matrix + matrix.T)
+    return 0.5 * (matrix + matrix.T)  # rounding leaves the product not quite symmetric
 
 
 def _gaussian(setup: ProblemSetup, size: int, sigma: float) -> Callable[[int, int], Array]:

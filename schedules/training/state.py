@@ -57,7 +57,7 @@ class Model:
     def average(self, mine: Payload, theirs: Payload) -> None:
         """Pairwise averaging: half the difference of the two values that were sent is taken off the parameters."""
         if self.log is not None:
-            self._log(APPLIED_AVERAGE, mine)
+            self._log(APPLIED_AVERAGE, mine)  # versions of the peer's x mean nothing here
         self.version += 1
 
     def mix(self, time: float) -> None:
@@ -73,13 +73,9 @@ class Model:
         self.version += 1
         self.steps += 1
 
-    def like(self, gradient: Payload, combined: Payload) -> Payload:
-        """A combined gradient, with the version and step that the worker's own was computed from."""
-        return Payload(combined.size, combined.array, gradient.version, gradient.step, gradient.read_ns)
-
     def buckets(self, bucket_size: int) -> list[int]:
         """Sizes in bytes of the buckets that the gradient is cut into, in the order of the backward pass."""
-        largest = max(8, min(bucket_size, self.size) // 8 * 8)
+        largest = max(8, min(bucket_size, self.size) // 8 * 8)  # no number of any dtype is cut in two
         whole, rest = divmod(self.size, largest)
         return [largest] * whole + [rest] * bool(rest)
 

@@ -17,9 +17,9 @@ from schedules.operations import Barrier, Compute, Leave, Meet, Payload, Program
 from schedules.settings import Count, Positive, Table
 from schedules.worker import Worker
 
-GRADIENT = Compute("gradient")
+GRADIENT = Compute("gradient")  # operations are frozen, so one object serves all workers and steps
 
-NONE_LEFT = -1.0
+NONE_LEFT = -1.0  # no tick comes before 0; None means that a gradient may start at once
 """Follows the last start of a gradient."""
 
 Step = Callable[[Worker, Payload, float], None]
@@ -54,7 +54,7 @@ def _gradients(worker: Worker, step: Step) -> Program:
             yield from _tick(worker, start)
         gradient, time = yield GRADIENT
         step(worker, gradient, time)
-    yield Take("averaged")
+    yield Take("averaged")  # a barrier before the last exchange would read out too early
     yield from _finish(worker)
 
 
@@ -66,8 +66,9 @@ def _edge_clock(worker: Worker, exchange: Exchange) -> Program:
 
 
 def _gradients_with_quota(worker: Worker, step: Step) -> Program:
-    quota = worker.random(StreamKey.QUOTA, 1)
+    quota = worker.random(StreamKey.QUOTA, 1)  # apart from the gossip's, which is number 0
     number, due = 0, 1
+    # In pairs, as a Poisson clock does not say how many ticks are left, and the last gradient must be known as such.
     for number, (start, following) in enumerate(pairwise(chain(_gradient_starts(worker), (NONE_LEFT,))), 1):
         if start is not None:
             yield from _tick(worker, start)
@@ -78,7 +79,7 @@ def _gradients_with_quota(worker: Worker, step: Step) -> Program:
             yield Put("stepped", is_last)
             yield Take("released")
             due += 1 if worker.settings.rate >= 1 else int(quota.poisson(1 / worker.settings.rate))
-    if number == 0:
+    if number == 0:  # a Poisson clock may have no tick at all, and the gossip waits to be told
         yield Put("stepped", True)
         yield Take("released")
     yield from _finish(worker)
@@ -92,9 +93,10 @@ def _first_come(worker: Worker, exchange: Exchange) -> Program:
         if partner is not None:
             yield from exchange(worker, partner.peer, partner.meeting, time)
             exchanges += 1
-        if partner is None or exchanges >= due:
+        if partner is None or exchanges >= due:  # when nobody can come any more, no quota holds a gradient back
             is_last, _ = yield Take("stepped")
             yield Put("released")
+            # Below one exchange a gradient it is the gradients that have a quota drawn (gossip.md, 4.2).
             due += 1 if worker.settings.rate < 1 else int(quota.poisson(worker.settings.rate))
     yield Leave()
 

@@ -36,7 +36,7 @@ def metropolis_weights(worker: Worker) -> list[float]:
 def _steps(worker: Worker) -> Program:
     weights = metropolis_weights(worker)
     for number in range(worker.settings.gradients):
-        mine = worker.model.outgoing()
+        mine = worker.model.outgoing()  # before the gradient begins, which reads the same x
         computing, _ = yield Start(Compute("gradient"))
         exchanging = []
         for peer in worker.neighbours:

@@ -1,5 +1,6 @@
 """The drawing of a network shows every link where it is, in the colour of what it carried."""
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,6 +49,12 @@ def test_links_have_the_colours_of_their_utilisation_and_keep_to_the_right():
     assert (back[:, 1] > 0).all()
     assert figure.axes[1].get_xlabel() == "utilisation of the links (%)"
     assert figure.axes[1].get_xlim() == (0, 50)
+
+
+def test_links_of_one_utilisation_need_no_order_of_their_names():
+    graph = nx.Graph([(0, "s"), ("s", 1)])
+    _, (drawn, _) = lines(graph_figure(graph, links_of(graph, lambda u, v: 0.5)))
+    assert len(drawn) == 4
 
 
 def test_of_many_links_the_busier_direction_is_shown():

@@ -24,9 +24,7 @@ def test_a_message_carries_the_array_and_what_it_was_computed_from(dtype: torch.
 
 
 def test_numbers_that_have_no_place_in_the_header_are_refused() -> None:
-    with pytest.raises(
-        ProgramError, match=r"expected an array of torch\.uint8, .*, found torch\.complex64"
-    ):
+    with pytest.raises(ProgramError, match=r"expected an array of torch\.uint8, .*, found torch\.complex64"):
         write(torch.zeros(HEADER + 8, dtype=torch.uint8), Payload(8, torch.zeros(1, dtype=torch.complex64)), 0, 0)
 
 
