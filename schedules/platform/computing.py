@@ -90,7 +90,10 @@ class Duration(Table):
             return self
         if self.mean is not None and not math.isclose(self.mean, mean, rel_tol=1e-9):
             refuse(f"expected none beside the keys that give it ({mean:.6g} s)", (*place, "mean"), self.mean)
-        return self.model_copy(update={"mean": mean})
+        found = self.model_copy(update={"mean": mean})
+        if "mean" not in self.model_fields_set:  # what follows was not said, and other keys may follow later
+            found.model_fields_set.discard("mean")
+        return found
 
     def _implied_mean(self, device: Device | None, place: tuple[str, ...]) -> float | None:
         """The mean that other keys give, in seconds."""

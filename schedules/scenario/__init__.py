@@ -1,5 +1,7 @@
 """The scenario: one file says everything. What programs, worlds and commands need of it, from one import."""
 
+from pydantic import field_validator
+
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
 from schedules.scenario.files import read, read_setting, read_value, set_key
@@ -23,6 +25,7 @@ __all__ = [
     "Table",
     "build_problem",
     "communication_graph",
+    "field_validator",
     "load",
     "nearest",
     "physical_network",

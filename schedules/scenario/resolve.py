@@ -33,7 +33,7 @@ def load(source: Source, overrides: Mapping[str, object] | None = None) -> Scena
     if isinstance(source, Scenario):
         if not overrides:
             return source
-        source = source.tables()
+        source = source.said()
     tables, where = read(source)
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)

@@ -115,6 +115,14 @@ class Scenario(Table):
         plain = self.model_dump(mode="json", exclude={"program", "schedule"})
         return {"schedule": {"program": self.program, **self.schedule.model_dump(mode="json")}, **plain}
 
+    def said(self) -> Tables:
+        """The keys that were given, as plain tables, SI units: without defaults, and without what follows from others.
+
+        So what is laid over it meets what it would have met in the file.
+        """
+        plain = self.model_dump(mode="json", exclude={"program", "schedule"}, exclude_unset=True)
+        return {"schedule": {"program": self.program, **self.schedule.model_dump(mode="json", exclude_unset=True)}, **plain}
+
     def fingerprint(self) -> str:
         """Hash of what must be equal between a run and its replay: everything but platform, execution and [run]'s way
         of keeping."""

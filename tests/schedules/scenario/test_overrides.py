@@ -29,10 +29,36 @@ def test_a_resolved_scenario_is_handed_back_as_it_is(resolved: Scenario) -> None
     assert load(resolved, {}) is resolved
 
 
-def test_overrides_give_what_they_give_on_tables(resolved: Scenario) -> None:
-    for overrides in ({"schedule.gradients": 3, "topology.graph": "complete"}, {"platform.gradient": {"mean": "2 s"}}):
-        assert load(resolved, overrides).tables() == load(TABLES, overrides).tables() != resolved.tables()
+OVERRIDES: dict[str, dict[str, object]] = {
+    "several": {"schedule.gradients": 3, "topology.graph": "complete"},
+    "a table": {"platform.gradient": {"mean": "2 s"}},
+    "another program, which has other keys": {"schedule.program": "d-psgd"},
+    "what the mean follows from": {"platform.device.flops": "2 TFLOP/s"},
+    "its other side": {"platform.gradient.flops": "4 GFLOP"},
+    "a table that was not there": {"platform.network.kind": "fabric"},
+    "another": {"platform.faults.mean_time_to_failure": "20 ms", "platform.faults.mean_time_to_repair": "2 ms"},
+    "an option of the problem": {"workload.options.dimension": 5},
+}
+
+
+@pytest.mark.parametrize("overrides", OVERRIDES.values(), ids=OVERRIDES)
+def test_overrides_give_what_they_give_on_tables(resolved: Scenario, overrides: dict[str, object]) -> None:
+    assert load(resolved, overrides).tables() == load(TABLES, overrides).tables() != resolved.tables()
     assert resolved.schedule.gradients == 7
+
+
+def test_what_is_refused_on_tables_is_refused_on_what_is_resolved(resolved: Scenario) -> None:
+    told = []
+    for source in (TABLES, resolved):
+        with pytest.raises(ScenarioError) as error:
+            load(source, {"platform.link.latency": "1 ms"})
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
+def test_what_was_changed_in_a_copy_was_said(resolved: Scenario) -> None:
+    copied = resolved.model_copy(update={"run": resolved.run.model_copy(update={"seed": 9})})
+    assert load(copied, {"schedule.gradients": 3}).run.seed == 9
 
 
 def test_a_simulation_applies_them(resolved: Scenario) -> None:
