@@ -47,6 +47,9 @@ _SUM = {
 }
 """gloo has no mean: it is the sum, divided here."""
 
+_NOT_CARRIED = {torch.int16, torch.uint16, torch.uint32, torch.uint64}
+"""Numbers that neither gloo nor NCCL knows."""
+
 
 class Collectives:
     """The collectives of one rank."""
@@ -79,6 +82,9 @@ class Collectives:
         members = self._everybody if running.operation.group is None else running.operation.group
         if self._rank not in members or not set(members) <= set(self._everybody):
             raise ProgramError(f"rank {self._rank}: expected to be a member of {running.operation}")
+        if isinstance(running.operation, Broadcast) and running.operation.root not in members:
+            told = f"expected a root among {list(members)}, found {running.operation.root}"
+            raise ProgramError(f"rank {self._rank} {running.operation}: {told}")
         self._lane(members, running.stream.name).queue.put(running)
         return False
 
@@ -154,6 +160,8 @@ class _GroupLane:
         placement = self._groups.placement
         device = placement.device if placement.backend == "nccl" else torch.device("cpu")
         if payload.array is not None:
+            if payload.array.dtype in _NOT_CARRIED:  # gloo's own error would be taken for a lost connection
+                raise ProgramError(f"expected numbers that collectives carry, found {payload.array.dtype}")
             copied: torch.Tensor = payload.array.detach().to(device, copy=True)
             return copied
         # Floats, as most that they stand for, so that adding them takes as long; bytes where parts would not be equal.
@@ -212,7 +220,7 @@ def _broadcast(group: Group, given: Payload, array: torch.Tensor, root: int) -> 
 
 
 def _mean(array: torch.Tensor, reduction: str, n: int) -> torch.Tensor:
-    return array / n if reduction == "mean" and array.is_floating_point() else array
+    return array / n if reduction == "mean" else array
 
 
 def _part(operation: Combining, array: torch.Tensor, n: int) -> int:

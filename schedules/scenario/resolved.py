@@ -121,7 +121,10 @@ class Scenario(Table):
         So what is laid over it meets what it would have met in the file.
         """
         plain = self.model_dump(mode="json", exclude={"program", "schedule"}, exclude_unset=True)
-        return {"schedule": {"program": self.program, **self.schedule.model_dump(mode="json", exclude_unset=True)}, **plain}
+        return {
+            "schedule": {"program": self.program, **self.schedule.model_dump(mode="json", exclude_unset=True)},
+            **plain,
+        }
 
     def fingerprint(self) -> str:
         """Hash of what must be equal between a run and its replay: everything but platform, execution and [run]'s way

@@ -99,8 +99,13 @@ def _check(members: Sequence[int], operations: dict[int, Any], rank: int) -> Non
 
 def check_parts(operation: Any, members: Sequence[int]) -> None:
     """What is cut into a part a member must divide by their number."""
-    if isinstance(operation, ReduceScatter | AllToAll) and operation.size % len(members):
-        raise ProgramError(f"rank {members[0]} {operation}: expected bytes that {len(members)} ranks can divide")
+    if not isinstance(operation, ReduceScatter | AllToAll):
+        return
+    array, n = operation.payload.array, len(members)
+    if operation.size % n:
+        raise ProgramError(f"rank {members[0]} {operation}: expected bytes that {n} ranks can divide")
+    if array is not None and len(array) % n:
+        raise ProgramError(f"{operation}: expected a length that {n} ranks divide, found {len(array)}")
 
 
 def check_gone(operation: Any, gone: set[int], present: Sequence[int]) -> None:

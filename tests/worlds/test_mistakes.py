@@ -52,5 +52,23 @@ def test_integers_have_no_mean(case: str, world: World) -> None:
         world({**PAYLOADS, "schedule.case": case})
 
 
-def test_integers_have_a_sum(world: World) -> None:
-    world({**PAYLOADS, "schedule.case": "sum"})
+@pytest.mark.parametrize("case", ["sum", "complex mean"])
+def test_integers_have_a_sum_and_complex_numbers_a_mean(case: str, world: World) -> None:
+    """The program compares."""
+    world({**PAYLOADS, "schedule.case": case})
+
+
+@pytest.mark.parametrize("case", ["odd parts", "odd shares"])
+def test_what_is_cut_into_parts_must_have_as_many(case: str, world: World) -> None:
+    with pytest.raises(ProgramError, match="expected a length that 4 ranks divide, found 5"):
+        world({**PAYLOADS, "schedule.case": case})
+
+
+def test_a_broadcast_has_a_root_that_takes_part(world: World) -> None:
+    with pytest.raises(ProgramError, match=r"expected a root among \[0, 1, 2, 3\], found 99"):
+        world({**PAYLOADS, "schedule.case": "root"})
+
+
+def test_numbers_that_a_backend_does_not_know_are_no_lost_connection(measured: World) -> None:
+    with pytest.raises(ProgramError, match=r"expected numbers that collectives carry, found torch\.int16"):
+        measured({**PAYLOADS, "schedule.case": "small integers"})

@@ -46,9 +46,19 @@ def integers(worker: Worker) -> Payload:
     return Payload(32, array)
 
 
-def floats(worker: Worker) -> Any:
+def complexes(worker: Worker) -> Payload:
     model: Any = worker.model
-    return model.snapshot()[:4]
+    return Payload(64, model.xp.asarray([complex(worker.rank, 2 * worker.rank)] * 4, dtype=model.xp.complex128))
+
+
+def small_integers(worker: Worker) -> Payload:
+    model: Any = worker.model
+    return Payload(8, model.xp.asarray([worker.rank] * 4, dtype=model.xp.int16))
+
+
+def floats(worker: Worker, length: int = 4) -> Any:
+    model: Any = worker.model
+    return model.snapshot()[:length]
 
 
 CASES: dict[str, Callable[[Worker], Operation]] = {
@@ -61,17 +71,24 @@ CASES: dict[str, Callable[[Worker], Operation]] = {
     "broadcast": lambda worker: Broadcast(wrong_size(worker)),
     "mean": lambda worker: AllReduce(integers(worker), "mean"),
     "mean-parts": lambda worker: ReduceScatter(integers(worker), "mean"),
+    "root": lambda worker: Broadcast(Payload(32, floats(worker)), root=99),
+    "odd parts": lambda worker: ReduceScatter(Payload(40, floats(worker, 5)), "sum"),
+    "odd shares": lambda worker: AllToAll(Payload(40, floats(worker, 5))),
+    "complex mean": lambda worker: AllReduce(complexes(worker), "mean"),
+    "small integers": lambda worker: AllGather(small_integers(worker)),
     "sum": lambda worker: AllReduce(integers(worker), "sum"),
 }
 
 
 def _one(worker: Worker) -> Program:
-    name, _, how = worker.settings.case.partition(" ")
+    name = worker.settings.case.removesuffix(" started")
     operation = CASES[name](worker)
-    if how == "started":
+    if name != worker.settings.case:
         handle, _ = yield Start(operation)
         yield Await((handle,))
     else:
         result, _ = yield operation
         if name == "sum":
             assert [int(each) for each in result.array] == [6] * 4
+        if name == "complex mean":
+            assert [complex(each) for each in result.array] == [1.5 + 3j] * 4
