@@ -291,9 +291,15 @@ class Stream(Running):
         self.world.wake(self, now)
 
     def _has_enough(self, handles: Sequence[Handle]) -> bool:
-        if isinstance(self.wanted, int):
-            return sum(bool(handle.running.is_over) for handle in handles) >= self.wanted
-        return all(bool(handles[position].running.is_over) for position in self.wanted)
+        if not isinstance(self.wanted, int):
+            return all(bool(handles[position].running.is_over) for position in self.wanted)
+        num_spare = len(handles) - self.wanted
+        for handle in handles:  # a loop that ends early: every arrival asks
+            if not handle.running.is_over:
+                if num_spare <= 0:
+                    return False
+                num_spare -= 1
+        return num_spare >= 0  # more may be wanted than there are handles
 
     def _take_arrivals(self, handles: Sequence[Handle], now: int) -> None:
         """What has arrived becomes the result. A replay shows what had arrived then, not what has by now."""
