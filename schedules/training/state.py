@@ -73,6 +73,10 @@ class Model:
         self.version += 1
         self.steps += 1
 
+    def like(self, gradient: Payload, combined: Payload) -> Payload:
+        """A combined gradient, with the version and step that the worker's own was computed from."""
+        return Payload(combined.size, combined.array, gradient.version, gradient.step, gradient.read_ns)
+
     def buckets(self, bucket_size: int) -> list[int]:
         """Sizes in bytes of the buckets that the gradient is cut into, in the order of the backward pass."""
         largest = max(8, min(bucket_size, self.size) // 8 * 8)  # no number of any dtype is cut in two

@@ -35,7 +35,7 @@ def _plain(worker: Worker) -> Program:
     for _ in range(worker.settings.gradients):
         gradient, _ = yield Compute("gradient")
         mean, _ = yield AllReduce(gradient, "mean")
-        worker.model.step(mean)
+        worker.model.step(worker.model.like(gradient, mean))
     yield from _finish(worker)
 
 
