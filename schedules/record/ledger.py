@@ -146,14 +146,13 @@ class Ledger:
 
     def applied(self, rank: int, version: int, step: int, gradient: Payload) -> None:
         """Enter a gradient that is applied now to the parameters of this version and step."""
-        now = self.now
-        self.gradients += _pack_applied(
-            rank,
-            version - gradient.version if gradient.version >= 0 else UNKNOWN,
-            step - gradient.step if gradient.step >= 0 else UNKNOWN,
-            now - gradient.read_ns if gradient.read_ns >= 0 else UNKNOWN,
-            now,
-        )
+        now, read, at, since = self.now, gradient.version, gradient.step, gradient.read_ns
+        if read < 0 or at < 0 or since < 0:
+            versions, steps = UNKNOWN if read < 0 else version - read, UNKNOWN if at < 0 else step - at
+            age = UNKNOWN if since < 0 else now - since
+            self.gradients += _pack_applied(rank, versions, steps, age, now)
+        else:
+            self.gradients += _pack_applied(rank, version - read, step - at, now - since, now)
 
     def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
         """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""

@@ -47,12 +47,12 @@ class Model:
 
     def step(self, gradient: Payload) -> None:
         """One optimizer step."""
-        account = self.account
-        account.ledger.applied(account.rank, self.version, self.steps, gradient)
+        account, version, steps = self.account, self.version, self.steps
+        account.ledger.applied(account.rank, version, steps, gradient)
         if self.log is not None:
             self._log(APPLIED_GRADIENT, gradient)
-        self.version += 1
-        self.steps += 1
+        self.version = version + 1
+        self.steps = steps + 1
 
     def average(self, mine: Payload, theirs: Payload) -> None:
         """Pairwise averaging: half the difference of the two values that were sent is taken off the parameters."""
