@@ -147,7 +147,7 @@ class Ledger:
     def applied(self, rank: int, version: int, step: int, gradient: Payload) -> None:
         """Enter a gradient that is applied now to the parameters of this version and step."""
         now, read, at, since = self.now, gradient.version, gradient.step, gradient.read_ns
-        if read < 0 or at < 0 or since < 0:
+        if (read | at | since) < 0:  # any of them; one test, as this is asked of every gradient
             versions, steps = UNKNOWN if read < 0 else version - read, UNKNOWN if at < 0 else step - at
             age = UNKNOWN if since < 0 else now - since
             self.gradients += _pack_applied(rank, versions, steps, age, now)
