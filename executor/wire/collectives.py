@@ -144,10 +144,11 @@ class _GroupLane:
             return None
         given, n, placement = operation.payload, len(self._members), self._groups.placement
         array = self._wire(given)
-        if self._group is not None and isinstance(operation, Broadcast):
-            given, array = _broadcast(self._group, given, array, self._members.index(operation.root))
-        elif self._group is not None and not isinstance(operation, Broadcast):
-            array = _combined(self._group, operation, array, n)
+        if self._group is not None:
+            if isinstance(operation, Broadcast):
+                given, array = _broadcast(self._group, given, array, self._members.index(operation.root))
+            else:
+                array = _combined(self._group, operation, array, n)
         if placement.device.type == "cuda" and placement.backend == "nccl":  # NCCL's wait is the GPU's, not the host's
             torch.cuda.current_stream(placement.device).synchronize()
         size = operation.size * n if isinstance(operation, AllGather) else operation.size
