@@ -18,6 +18,10 @@ class ProgramError(ScheduleError):
     """A program yielded something that is not an operation, or an operation that makes no sense where it stands."""
 
 
+class MisuseError(ProgramError):
+    """A program calls something as it is not meant. The driver tells it with the program's line."""
+
+
 class UnknownKernelError(LookupError):  # no `ScheduleError`: platforms do not know the program's line
     """There is no kernel of that name; worlds tell it of the program that asks for it, as a `ProgramError`.
 

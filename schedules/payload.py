@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from schedules.errors import MisuseError
+
 Array = Any
 """A numpy array or a torch tensor, one-dimensional: the numerics are written for both alike."""
 
@@ -17,11 +19,16 @@ class Payload:
         version: version of the parameters that were read (-1: of none).
         step: gradient steps that the worker had made by then.
         read_ns: when they were read, on the world's clock.
+    Raises:
+        MisuseError: if the array has other bytes than the payload says: what one transport would cut off another would
+            pad.
     """
 
     __slots__ = ("array", "read_ns", "size", "step", "version")
 
     def __init__(self, size: int, array: Array = None, version: int = -1, step: int = -1, read_ns: int = -1) -> None:
+        if array is not None and array.nbytes != size:
+            raise MisuseError(f"expected an array of {size} bytes, as its payload says, found {array.nbytes}")
         self.size = size
         self.array = array
         self.version = version

@@ -95,13 +95,16 @@ class Events:
         self._queue, self._numbers = queue, numbers
         self._num_dropped = 0
 
-        # Closures: they are called for every event, and look nothing up. An operation is queued as it is, since a bound
-        # method of each would be one more object in a queue that has to stay in the processor's cache.
+        # Closures: they are called for every event, and look nothing up, not even what a name of this module means. An
+        # operation is queued as it is, since a bound method of each would be one more object in a queue that has to
+        # stay in the processor's cache.
+        push, number, priority = heappush, numbers.__next__, _NORMAL
+
         def end_at(tick: int, due: Due) -> None:
-            heappush(queue, (tick, _NORMAL, next(numbers), due))
+            push(queue, (tick, priority, number(), due))
 
         def call_at(tick: int, call: Callback) -> None:
-            heappush(queue, (tick, _NORMAL, next(numbers), _Call(call)))
+            push(queue, (tick, priority, number(), _Call(call)))
 
         self.end_at: EndAt = end_at
         self.call_at: CallAt = call_at

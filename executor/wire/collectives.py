@@ -21,6 +21,7 @@ from torch import distributed
 from executor.ends import Ends, Took
 from executor.wire.groups import Group, Groups
 from schedules.driving import answers
+from schedules.driving.checks import check_reduction
 from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError
 from schedules.operations import (
@@ -85,6 +86,7 @@ class Collectives:
         if isinstance(running.operation, Broadcast) and running.operation.root not in members:
             told = f"expected a root among {list(members)}, found {running.operation.root}"
             raise ProgramError(f"rank {self._rank} {running.operation}: {told}")
+        check_reduction(running)
         self._lane(members, running.stream.name).queue.put(running)
         return False
 

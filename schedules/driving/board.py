@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Iterable, Sequence
+from traceback import walk_tb
+from types import FrameType
 from typing import Any, Protocol
 
+from schedules.errors import MisuseError
 from schedules.operations import OPERATIONS
 from schedules.payload import Handle
 
@@ -56,6 +59,20 @@ def where(program: Any, rank: int, name: str) -> str:
         return f"rank {rank} {name}"
     file, line = frame.f_code.co_filename, frame.f_lineno
     return f"{file}:{line}: {linecache.getline(file, line).strip()}"
+
+
+def misused(error: MisuseError, rank: int, name: str) -> str:
+    """The message of a program that calls what it is not meant to: the line that calls, not the one that refuses."""
+    frames = [(frame, line) for frame, line in walk_tb(error.__traceback__) if not _is_ours(frame)]
+    frame, line = frames[-1]
+    file = frame.f_code.co_filename
+    return f"{file}:{line}: {linecache.getline(file, line).strip()}\n  rank {rank}, stream {name}: {error}"
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether a frame is of the contract itself, and not of a program."""
+    module = frame.f_globals.get("__name__", "")
+    return module.startswith("schedules.") and not module.startswith("schedules.programs.")
 
 
 def not_an_operation(program: Any, rank: int, name: str, found: object) -> str:

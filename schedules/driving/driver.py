@@ -14,9 +14,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from schedules.driving.board import not_an_operation
-from schedules.driving.checks import check_arrays
-from schedules.errors import ProgramError
+from schedules.driving.board import misused, not_an_operation
+from schedules.errors import MisuseError, ProgramError
 from schedules.operations import Operation, Program
 from schedules.payload import Arrivals, Handle
 from schedules.record.memory import received
@@ -231,9 +230,6 @@ class Stream(Running):
                 except KeyError:
                     told = not_an_operation(self.program, self.worker.rank, self.name, operation)
                     raise ProgramError(told) from None
-                payload = operation.payload
-                if payload is not None and payload.array is not None:  # timing-only runs do not pay for it
-                    check_arrays(self.program, self.worker.rank, self.name, operation)
                 if self.replay is not None:
                     return self.replay.issue(self, handler)
                 if not handler(self):
@@ -241,6 +237,8 @@ class Stream(Running):
                 answer = (self.result, now / self.gradient_ns)
         except StopIteration:
             self._finish()
+        except MisuseError as error:
+            raise ProgramError(misused(error, self.worker.rank, self.name)) from None
 
     def _record(self) -> None:
         """The segment that consumed the last answer is over: record the operation with what was applied."""

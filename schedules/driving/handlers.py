@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from schedules.driving.board import not_an_operation, where
-from schedules.driving.checks import check_arrays
 from schedules.driving.driver import Handler, Queue, Running
 from schedules.errors import ProgramError
 from schedules.operations import Await, Cancel, Operation, Put, Start, Take
@@ -48,8 +47,6 @@ def _start(running: Running) -> bool:
     handler = running.world.handlers.get(operation.__class__)
     if handler is None or operation.__class__ in (Start, Await, Cancel):  # nothing is under way in these
         raise ProgramError(not_an_operation(stream.program, running.worker.rank, stream.name, operation))
-    if operation.payload is not None and operation.payload.array is not None:
-        check_arrays(stream.program, running.worker.rank, stream.name, operation)
     if not stream.free_lanes:  # lanes are used again, so a trace shows as many as were busy at once
         stream.num_lanes += 1
         stream.free_lanes.append(f"{stream.name}+{stream.num_lanes}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _pack_computation = struct.Struct("<3q").pack  # "<": as numpy reads them below, on any machine
 _pack_transfer = struct.Struct("<7q").pack
 _pack_exchange = struct.Struct("<7q").pack
-_pack_applied = struct.Struct("<5q").pack
+_pack_applied = struct.Struct("<7q").pack
 _pack_buffer = struct.Struct("<5q").pack
 
 
@@ -103,7 +103,8 @@ class Ledger:
         transfers: entries (rank, issued, ready, end, bytes sent, 1 for an exchange, bytes held from issue to end).
         exchanges: both ends of one at once, which are two transfers: entries (rank that came last, its peer, when the
             peer issued it, when the other did, end, end of the peer's, bytes of one direction).
-        gradients: entries as `AppliedGradients` has them.
+        gradients: entries (rank, version of the parameters, the one that the gradient was read from, steps of the
+            worker, those when it was read, now, when it was read), where -1 is unknown.
         buffers: entries (rank, number of `schedules.record.memory.KINDS`, since, until, bytes).
         memory: what is made of them, and what the ranks hold throughout.
         activations: bytes that one gradient's activations take.
@@ -146,13 +147,9 @@ class Ledger:
 
     def applied(self, rank: int, version: int, step: int, gradient: Payload) -> None:
         """Enter a gradient that is applied now to the parameters of this version and step."""
-        now, read, at, since = self.now, gradient.version, gradient.step, gradient.read_ns
-        if (read | at | since) < 0:  # any of them; one test, as this is asked of every gradient
-            versions, steps = UNKNOWN if read < 0 else version - read, UNKNOWN if at < 0 else step - at
-            age = UNKNOWN if since < 0 else now - since
-            self.gradients += _pack_applied(rank, versions, steps, age, now)
-        else:
-            self.gradients += _pack_applied(rank, version - read, step - at, now - since, now)
+        # As they are: what is known of them, and how stale they were, is worked out for all at once.
+        read, read_ns = gradient.version, gradient.read_ns
+        self.gradients += _pack_applied(rank, version, read, step, gradient.step, self.now, read_ns)
 
     def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
         """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""
@@ -220,10 +217,10 @@ class Ledger:
 
     def _fold_memory(self, transfers: Integers, held: Integers) -> None:
         memory = self.memory
-        rank, _, _, age, applied_at = _entries(self.gradients[40 * self._num_folded :], 5)
+        rank, _, _, _, _, applied_at, read_at = _entries(self.gradients[56 * self._num_folded :], 7)
         self._num_folded += len(rank)
         size = memory.always[rank, KIND["parameters"]]  # a gradient is as large as what it is of
-        memory.enter(rank, applied_at - np.where(age == UNKNOWN, 0, age), applied_at, KIND["gradients"], size)
+        memory.enter(rank, np.where(read_at < 0, applied_at, read_at), applied_at, KIND["gradients"], size)
         rank, issued, _, end, _, _, size = transfers
         memory.enter(rank, issued, end, KIND["in-flight"], size)
         rank, kind, since, end, size = held
@@ -258,11 +255,13 @@ class Ledger:
     @property
     def num_applied(self) -> int:
         """Gradients applied so far, by all ranks."""
-        return len(self.gradients) // 40
+        return len(self.gradients) // 56
 
     def applied_gradients(self) -> AppliedGradients:
         """Every applied gradient."""
-        return AppliedGradients(*_entries(bytes(self.gradients), 5))
+        rank, version, read, step, step_read, now, read_at = _entries(bytes(self.gradients), 7)
+        behind = (_since(version, read), _since(step, step_read), _since(now, read_at))
+        return AppliedGradients(rank, *behind, at_ns=now)
 
 
 class Account:
@@ -290,6 +289,11 @@ class Account:
 def _entries(packed: bytes | bytearray, width: int) -> Integers:
     """The entries, one a column; a bytearray cannot grow while they are in use."""
     return np.frombuffer(packed, dtype="<i8").reshape(-1, width).T
+
+
+def _since(now: Integers, then: Integers) -> Integers:
+    """How far each has come, where it is known from what."""
+    return np.where(then < 0, UNKNOWN, now - then)
 
 
 def _transfers_of(exchanges: bytearray) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from schedules.driving.checks import check_reduction
 from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError, ScenarioError
 from schedules.operations import COLLECTIVES, Barrier, Group, Operation
@@ -56,6 +57,7 @@ class Collectives:
         group = operation.group
         if group is not None and rank not in group:
             raise ProgramError(f"rank {rank}: expected to be a member of {operation}")
+        check_reduction(running)
         # Several may be open: whoever is ahead begins the next while others have yet to come to this one.
         gatherings = self._open.setdefault((operation.__class__, group, operation.tag), [])
         gathering = next((each for each in gatherings if rank not in each.operations), None)

@@ -13,7 +13,7 @@ from schedules.operations import Compute, Operation
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
 from schedules.training.kernels import Kernel
-from simulator.computing.engines import Draw, Engine, draw
+from simulator.computing.engines import Draw, Engine, look_up
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 
@@ -72,6 +72,8 @@ class Computing:
             result.size = result.array.nbytes
         elif operation.kernel == "backward":
             result.size = operation.inputs[1][operation.stage]
+        if operation.kernel not in self.durations[worker.rank]:
+            look_up(self.durations[worker.rank], running)
         engine = self._engines[worker.rank][operation.engine]
         # In the tick in which a kernel ends others may be waiting for it yet, and go first.
         if engine.free_ns <= now and not engine.waiting:
@@ -98,7 +100,7 @@ class Computing:
         operation, rank = running.operation, running.worker.rank
         engine.current = running
         running.ready_ns = now
-        engine.free_ns = running.end_ns = end = now + draw(self.durations[rank], running)
+        engine.free_ns = running.end_ns = end = now + self.durations[rank][operation.kernel]()
         # Entered now: nothing moves its end but being cancelled, and then the entry is shortened.
         self._computed(rank, now, end, operation)
         self._end_at(end, running)

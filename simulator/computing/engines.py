@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from schedules.driving.board import not_a_kernel
 from schedules.driving.driver import Running
@@ -24,13 +24,13 @@ class Engine:
         self.waiting: deque[Running] = deque()
 
 
-def draw(durations: Mapping[str, Draw], running: Running) -> int:
-    """How long a kernel takes on a rank.
+def look_up(durations: dict[str, Draw], running: Running) -> None:
+    """Have a rank's durations of a kernel at hand, at its first issue.
 
     Raises:
         ProgramError: if the platform does not know it; the program's line is named.
     """
     try:
-        return durations[running.operation.kernel]()
+        durations[running.operation.kernel]
     except UnknownKernelError as error:
         raise ProgramError(not_a_kernel(running, error.known)) from None

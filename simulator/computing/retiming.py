@@ -13,7 +13,7 @@ from functools import partial
 from schedules.driving.driver import Running
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
-from simulator.computing.engines import Draw, Engine, draw
+from simulator.computing.engines import Draw, Engine
 from simulator.network.calls import CallAt
 
 
@@ -63,7 +63,7 @@ class Retiming:
         rank = running.worker.rank
         engine.current = running
         running.ready_ns = now
-        kernel = PacedKernel(engine, running, now, draw(self._durations[rank], running))
+        kernel = PacedKernel(engine, running, now, self._durations[rank][running.operation.kernel]())
         self._kernels[rank].append(kernel)
         self._plan(kernel, rank)
 

@@ -26,18 +26,16 @@ class Losses(Protocol):
         """An exchange is in the air."""
 
 
-class BothEnds:
-    """The two ends of an exchange that is over at both at once."""
+class BothEnds(tuple[Running, Running]):
+    """The two ends of an exchange that is over at both at once. A bare tuple, since one is made for every exchange."""
 
-    __slots__ = ("first", "second")
-
-    def __init__(self, first: Running, second: Running) -> None:
-        self.first, self.second = first, second
+    __slots__ = ()
 
     def ended(self) -> None:
         """It is over."""
-        self.first.ended()
-        self.second.ended()
+        first, second = self
+        first.ended()
+        second.ended()
 
 
 class Exchanges:
@@ -95,7 +93,7 @@ class Exchanges:
             slowed.transfer(peer, now, other_end)
         running.end_ns, other.end_ns = end, other_end
         if end == other_end:  # one entry in the queue for both ends
-            self._end_at(end, BothEnds(other, running))  # in the order that two entries would have
+            self._end_at(end, BothEnds((other, running)))  # in the order that two entries would have
         else:
             self._end_at(other_end, other)
             self._end_at(end, running)

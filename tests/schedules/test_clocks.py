@@ -13,6 +13,13 @@ def ring(workers: int, rate: float = 0.5) -> nx.Graph:
     return graph
 
 
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1, 2**32, 2**40 + 3, 2**63 - 1])
+def test_a_stream_is_numpys_of_the_whole_numbers(seed: int) -> None:
+    i, j = 2**32 - 1, 12  # a checksum of a kernel's name may be that large
+    expected = np.random.default_rng([seed, int(StreamKey.EDGE), i, j]).random(4)
+    assert stream(seed, StreamKey.EDGE, i, j).random(4).tolist() == expected.tolist()
+
+
 def test_both_ends_of_an_edge_see_the_same_ticks() -> None:
     clocks = Clocks(ring(5), seed=7, horizon=40.0)
     ticks = {rank: list(clocks.edges(rank)) for rank in range(5)}

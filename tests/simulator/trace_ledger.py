@@ -24,10 +24,10 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"), held=held)
     ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange", "held"])
     applied = trace[trace["applied"] == "gradient"]
-    applied = applied.assign(
-        versions=applied["version_written"] - 1 - applied["version_read"], age=applied["end_ns"] - applied["read_ns"]
-    )
-    ledger.gradients += _packed(applied, ["rank", "versions", "steps_behind", "age", "end_ns"])
+    # A trace has how many steps behind, not which: so they are counted from 0 here.
+    applied = applied.assign(version=applied["version_written"] - 1, step_read=0)
+    columns = ["rank", "version", "version_read", "steps_behind", "step_read", "end_ns", "read_ns"]
+    ledger.gradients += _packed(applied, columns)
     return ledger
 
 
