@@ -13,7 +13,7 @@ from schedules.operations import Payload
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.uint8])
 def test_a_message_carries_the_array_and_what_it_was_computed_from(dtype: torch.dtype) -> None:
     array = torch.arange(5).to(dtype)
-    payload = Payload(array.nbytes + 3, array, version=4, step=2, read_ns=99)
+    payload = Payload(array.nbytes, array, version=4, step=2, read_ns=99)
     buffer = torch.zeros(HEADER + payload.size, dtype=torch.uint8)
     write(buffer, payload, issue_ns=1234, tag=-7)
     header, found = read(buffer, None)
