@@ -11,8 +11,8 @@ from analysis.measures.intervals import Interval, throughput_interval
 from analysis.measures.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
 from schedules.platform.fits import Calibration, calibration
 from schedules.platform.transports import transport_of
-from schedules.record.kinds import BOOKKEEPING
 from schedules.record.quantities import number, percent, relative_error, resolved, with_unit
+from schedules.record.rows import BOOKKEEPING
 
 if TYPE_CHECKING:
     import pandas as pd

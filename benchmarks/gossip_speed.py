@@ -144,7 +144,7 @@ def run_model(case: Scenario, kind: type[BareModel]) -> tuple[float, int]:
 def run_ours(case: Scenario, *, trace: bool) -> tuple[float, int]:
     world = build_world(Setup(case, is_recorded=trace), Recorder() if trace else None)
     seconds = timed(world.run)
-    gradients = len(world.ledger.applied_gradients()[0])
+    gradients = world.ledger.contributions.num_gradients
     return seconds, gradients + 2 * int(world.ledger.totals().num_exchanges.sum())
 
 

@@ -3,8 +3,7 @@
 x_i <- x_i - gamma g_i(x_i) + (y_j - y_i) / 2, with j = i XOR 2^(k mod d) and the y that were sent.
 """
 
-from schedules.operations import Await, Barrier, Compute, Exchange, Start
-from schedules.scenario import Count, Table
+from schedules import Await, Barrier, Compute, Count, Exchange, Start, Table, descend
 
 SOURCE = "Daily et al. 2018, GossipGraD (arXiv:1803.05880), on a hypercube"
 
@@ -24,8 +23,11 @@ def steps(worker):
         mine = worker.model.outgoing()
         exchange, _ = yield Start(Exchange(worker.rank ^ (1 << number % dimensions), mine, tag=number))
         gradient, _ = yield Compute("gradient")
-        worker.model.step(gradient)
+        worker.model.apply(descend, gradient)
         arrivals, _ = yield Await((exchange,))
-        worker.model.average(mine, arrivals.results[0])
-    _, time = yield Barrier()
-    worker.model.observe_end(time)
+        worker.model.apply(average, mine, arrivals.results[0])
+    yield Barrier()
+
+
+def average(s, mine, theirs):
+    s.x = s.x - (mine - theirs) / 2

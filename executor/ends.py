@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from schedules.driving.driver import Running
+from schedules.operations import Receive
 from schedules.record.memory import in_flight
 
 
@@ -42,6 +43,7 @@ class Took(NamedTuple):
 def enter_transfer(running: Running, *, sent: int = 0, is_exchange: bool = False) -> None:
     """Enter an operation between two ranks that is over, with the bytes that this rank has sent."""
     account, operation = running.worker.account, running.operation
+    came = running.result if isinstance(operation, Receive) else operation  # which may have asked for more
     account.ledger.transferred(
         account.rank,
         running.start_ns,
@@ -49,5 +51,5 @@ def enter_transfer(running: Running, *, sent: int = 0, is_exchange: bool = False
         running.end_ns,
         sent=sent,
         is_exchange=is_exchange,
-        held=in_flight(type(operation).__name__, 2, operation.size),
+        held=in_flight(type(operation).__name__, 2, came.size),
     )

@@ -8,12 +8,13 @@ import sys
 import time
 import traceback
 import zlib
-from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TypedDict
 
 import pandas as pd
 import torch
+from torch.distributed import AllreduceOptions, BroadcastOptions
 
 from executor import rank_report as report
 from executor.agreement.clock import EXACT, Offset, RunClock, machine, measure_offset
@@ -23,9 +24,11 @@ from executor.agreement.meetings import Meetings
 from executor.agreement.news import FAILED, News, Stopped
 from executor.agreement.store import connect
 from executor.events import Agenda
-from executor.running.computing import Computing, Draw
-from executor.running.modules import FlatModule, module_model
+from executor.running import buffers
+from executor.running.computing import Computing
+from executor.running.modules import FlatModule, flat_module
 from executor.running.waiting import sharpen
+from executor.running.warmup import warm_up
 from executor.seat import Order, Seat
 from executor.services import Services
 from executor.wire.collectives import Collectives
@@ -35,15 +38,15 @@ from executor.wire.groups import Groups, Placement, place
 from executor.wire.sends import Sends
 from executor.world import World
 from schedules.driving.coordinator import Coordinator
+from schedules.driving.crew import Crew
 from schedules.driving.replay import Replay
 from schedules.errors import ScheduleError
-from schedules.platform.durations import durations
+from schedules.platform.durations import Durations
 from schedules.platform.stragglers import pace
 from schedules.record.trace import FileRecorder
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
-from schedules.training.kernels import Kernel, numeric_kernels
-from schedules.training.numeric import NumericModel
+from schedules.training.problems import to_numpy
 from schedules.worker import Worker
 
 LEAD_NS = 20_000_000
@@ -91,7 +94,6 @@ class Introduction(TypedDict):
     """What a rank tells the others of itself at the set-up."""
 
     machine: str
-    streams: list[str]
     initial: int
 
 
@@ -125,7 +127,8 @@ class RankRun:
             recorder=self.recorder,
             replay=self.replay,
         )
-        self.world.add(self.worker, programs, daemons=(OBSERVE,))
+        self.crew = Crew(self.worker)
+        self.world.add(self.crew, programs, daemons=(OBSERVE,))
 
     def run(self) -> None:
         """Connect, start together, run, and write the report."""
@@ -134,6 +137,8 @@ class RankRun:
         cpu = time.process_time()
         self.world.run()
         cpu = time.process_time() - cpu
+        self.setup.observe_end(self.seat.rank, self.crew.ended_at or 0.0)
+        self._share_buffers()
         after = measure_offset(self.services.meetings.ask_time) if not self._is_clock_shared else EXACT
         self._report(before, after, cpu)
 
@@ -143,24 +148,22 @@ class RankRun:
         scenario, rank = self.scenario, self.seat.rank
         if scenario.workload.module is None or not scenario.run.numerics:
             return self.setup.worker(rank)
-        self.module, model = module_model(self.setup, rank, self.placement.device)
-        return self.setup.worker(rank, model)
+        self.module = flat_module(scenario, rank, self.placement.device)
+        return self.setup.worker(rank, self.module)
 
     def _services(self) -> Services:
         """What runs the operations. All hand in at the agenda what is over."""
         seat, store, ends = self.seat, self.control.store, self.agenda
-        kernels = self.setup.kernels(self.worker)
-        if self.module is not None:
-            kernels = numeric_kernels(self.module, self.worker.model, seat.rank)
+        kernels = self.setup.kernels(self.worker, self.module)
         computing = Computing(
             self.clock,
             ends,
             kernels=kernels,
-            draw=self._draw(kernels),
+            durations=self._durations(),
             device=self.placement.device,
             pace=pace(self.scenario.platform.stragglers, self.scenario.run.seed, seat.rank),
         )
-        groups = Groups(store, self.placement, is_local=seat.is_local)
+        self.groups = groups = Groups(store, self.placement, is_local=seat.is_local, connect=self.control.connect)
         self.edges = Edges(groups, seat.rank, seat.num_workers, ends)
         if seat.rank == 0:
             # Before this rank's own meetings are made, which wait for the desk's address.
@@ -174,46 +177,37 @@ class RankRun:
             Meetings(store, seat.rank, ends),
         )
 
-    def _draw(self, kernels: Mapping[str, Kernel] | None) -> Draw | None:
+    def _durations(self) -> Durations | None:
         """Durations of paced kernels; a replay follows an order and does not wait."""
-        compute = self.scenario.execution.compute
-        is_real = kernels is not None if compute == "auto" else compute == "real"
-        if self.replay is not None or (is_real and kernels):
+        compute, is_numeric = self.scenario.execution.compute, bool(self.setup.read_outs)
+        is_real = is_numeric if compute == "auto" else compute == "real"
+        if self.replay is not None or (is_real and is_numeric):
             return None
         if is_real:
             raise ScenarioError("scenario: execution.compute: expected 'paced' for a timing-only run, found 'real'")
-
-        def draw(kernel: str) -> Iterator[int]:
-            scenario, seed = self.scenario, self.scenario.run.seed
-            return durations(scenario.platform, seed, self.seat.rank, kernel, num_buckets=scenario.num_buckets)
-
-        return draw
+        return self.setup.durations(self.seat.rank)
 
     def _warm_up(self) -> Offset:
         """Connect everything that will be used, so that nothing of it is measured. Returns the clock's offset."""
-        streams = [stream.name for stream in self.world.streams]
-        mine = Introduction(machine=machine(), streams=streams, initial=self._fingerprint())
+        mine = Introduction(machine=machine(), initial=self._fingerprint())
         told = self.control.gather("set-up", mine)
         self._check_equal([each["initial"] for each in told])
         self._is_clock_shared = told[0]["machine"] == mine["machine"]
         self.edges.warm_up(self.worker.neighbours)
-        # A stream that not all ranks have may make no collective of everybody: to wait for its lane here is in vain.
-        common = [name for name in streams if name != OBSERVE and all(name in each["streams"] for each in told)]
-        self.services.collectives.warm_up(common)
-        self._take_a_gradient()
+        self.services.collectives.warm_up()
+        trained = self.module or self.setup.problem
+        with buffers.kept(self.module.module) if self.module is not None else nullcontext():
+            warm_up(trained, seed=self.scenario.run.seed, rank=self.seat.rank, device=self.placement.device)
         return EXACT if self._is_clock_shared else measure_offset(self.services.meetings.ask_time)
-
-    def _take_a_gradient(self) -> None:
-        """What a first gradient costs (data, kernels, caches) is no gradient's time."""
-        problem, model = self.module or self.setup.problem, self.worker.model
-        if problem is not None:
-            assert isinstance(model, NumericModel)
-            problem.gradient(model.snapshot(), self.seat.rank, 0)
 
     def _fingerprint(self) -> int:
         """Of the initial parameters of the user's module."""
         # As bytes, since numpy has no bfloat16.
-        return 0 if self.module is None else zlib.crc32(self.module.initial.cpu().view(torch.uint8).numpy().tobytes())
+        return (
+            0
+            if self.module is None
+            else zlib.crc32(self.module.initial(self.scenario.run.seed).cpu().view(torch.uint8).numpy().tobytes())
+        )
 
     def _check_equal(self, fingerprints: list[int]) -> None:
         other = next((rank for rank, each in enumerate(fingerprints) if each != fingerprints[0]), None)
@@ -236,10 +230,34 @@ class RankRun:
 
     # ------------------------------------------------------------------ afterwards
 
+    def _share_buffers(self) -> None:
+        """What becomes of the module's buffers where its parameters are read out: `workload.buffers`.
+
+        Not an operation of the run: a simulation does not know the module, and its trace would lack it.
+        """
+        choice, flat, rank = self.scenario.workload.buffers, self.module, self.seat.rank
+        if flat is None or choice == "own":
+            return
+        roles, num_workers = self.setup.plan.roles, self.seat.num_workers
+        group = self.groups.gloo("buffers", rank, num_workers) if num_workers > 1 else None
+        if choice == "recompute":
+            (read_outs,) = self.setup.read_outs[rank]
+            x = read_outs.parameters().detach().cpu().clone()
+            if group is not None and "server" in roles:  # the final parameters are the server's
+                options = BroadcastOptions()
+                options.rootRank, options.rootTensor = roles.index("server"), 0
+                group.broadcast([x], options).wait()
+            buffers.recompute(flat, x.to(self.placement.device))
+        # A server computes no gradient, so its buffers are still what they were at the start.
+        is_trained = roles[rank] == "worker"
+        total = buffers.vector(flat.module) * is_trained
+        if len(total) and group is not None:
+            group.allreduce([total], AllreduceOptions()).wait()
+            buffers.load(flat.module, total / roles.count("worker"))
+
     def _report(self, before: Offset, after: Offset, cpu_s: float) -> None:
         if self.recorder is not None:
             self.recorder.close()
-        model = self.worker.model
         ends = [stream.end_ns for stream in self.world.streams if not stream.is_daemon]
         told = report.Report(
             rank=self.seat.rank,
@@ -252,10 +270,12 @@ class RankRun:
             after=after,
             is_clock_shared=self._is_clock_shared,
         )
-        if isinstance(model, NumericModel):
-            told.parameters, told.observations = model.parameters(), model.observations
+        read_outs = self.setup.read_outs.get(self.seat.rank)
+        if read_outs is not None:
+            told.parameters = [to_numpy(each.parameters()) for each in read_outs]
+            told.observations = [observation for each in read_outs for observation in each.observations]
             if self.module is not None:
-                told.evaluation = self.module.evaluate(model.x)
+                told.evaluation = self.module.evaluate(read_outs[0].parameters())
         report.write(told, self.seat.directory)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
 from executor.ends import Took
+from schedules import catalogue
 from schedules.platform.volumes import bandwidths
 from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
@@ -21,13 +22,13 @@ from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
 from schedules.result import Result
 from schedules.scenario import Scenario
-from schedules.training.numeric import Observation, series
+from schedules.training.readout import Observation, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Not `exchanges`: its entries are both ends of one, of which a rank sees one only.
-_ENTRIES = ("computations", "transfers", "gradients", "buffers")
+_ENTRIES = ("computations", "transfers", "buffers")
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Report:
     Attributes:
         end_ns: when its last stream ended.
         collectives: when it issued and ended each collective.
-        observations: `(index, time, x)`, in a numeric run; `parameters` at the end.
+        observations: `(index, time, x)`, in a numeric run; `parameters` at the end, those of each model that it holds.
         info: about its process, for people.
         t0_ns, before, after: its clock.
         evaluation: what the user's module says of itself at the end.
@@ -48,7 +49,7 @@ class Report:
     end_ns: int
     collectives: Sequence[Took] = ()
     observations: Sequence[Observation] = ()
-    parameters: NDArray[np.floating] | None = None
+    parameters: Sequence[NDArray[np.floating]] | None = None
     info: Mapping[str, object] = field(default_factory=dict)
     t0_ns: int = 0
     before: Offset = EXACT
@@ -64,21 +65,24 @@ def stem(directory: Path, rank: int) -> Path:
 
 def write(report: Report, directory: Path) -> Path:
     """Write a report into the run's working directory."""
-    told = {
+    told: dict[str, object] = {
         "rank": report.rank,
         "end_ns": report.end_ns,
         "info": report.info,
         "clock": [report.t0_ns, astuple(report.before), astuple(report.after), report.is_clock_shared],
         "lanes": [each.lane for each in report.collectives],
         "evaluation": report.evaluation,
+        "contributions": report.ledger.contributions.told(),
     }
     # As bytes: how entries are packed only the ledger knows.
     arrays: dict[str, Any] = {name: np.frombuffer(bytes(getattr(report.ledger, name)), np.uint8) for name in _ENTRIES}
+    arrays["contributions"] = np.frombuffer(bytes(report.ledger.contributions.packed), np.uint8)
     # Reshaped, as of no collectives there would be one axis only.
     arrays["collectives"] = np.array([each[1:] for each in report.collectives], dtype=np.int64).reshape(-1, 4)
     arrays["always"] = report.ledger.memory.always[report.rank]
     if report.parameters is not None:
-        arrays["parameters"] = report.parameters
+        told["models"] = len(report.parameters)
+        arrays |= {f"parameters{number}": each for number, each in enumerate(report.parameters)}
         arrays["index"] = np.array([each[0] for each in report.observations], dtype=np.int64)
         arrays["time"] = np.array([each[1] for each in report.observations], dtype=np.float64)
         arrays["x"] = np.array([each[2] for each in report.observations])
@@ -98,13 +102,14 @@ def read(directory: Path, rank: int) -> Report:
     ledger.memory.always[rank] = arrays["always"]
     for name in _ENTRIES:
         getattr(ledger, name).extend(arrays[name].tobytes())
+    ledger.contributions.extend(arrays["contributions"].tobytes(), told["contributions"])
     t0_ns, before, after, is_shared = told["clock"]
     took = [Took(lane, *times) for lane, times in zip(told["lanes"], arrays["collectives"].tolist(), strict=True)]
     report = Report(rank, ledger, told["end_ns"], took, info=told["info"], evaluation=told["evaluation"])
     report.t0_ns, report.is_clock_shared = t0_ns, is_shared
     report.before, report.after = Offset(*before), Offset(*after)
-    if "parameters" in arrays:
-        report.parameters = arrays["parameters"]
+    if "models" in told:
+        report.parameters = [arrays[f"parameters{number}"] for number in range(told["models"])]
         report.observations = list(zip(arrays["index"].tolist(), arrays["time"].tolist(), arrays["x"], strict=True))
     return report
 
@@ -125,6 +130,9 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
             result.summary["collectives"] = told
     if reports[0].parameters is not None:
         _add_numbers(result, reports)
+    tell = catalogue.find(scenario.program).told
+    if tell is not None:
+        result.tell(tell)
     return result
 
 
@@ -165,6 +173,8 @@ def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]], *, keep
         for name in _ENTRIES:
             # Every entry says its rank: one behind the other they are merged.
             getattr(ledger, name).extend(getattr(report.ledger, name))
+        theirs = report.ledger.contributions
+        ledger.contributions.extend(theirs.packed, theirs.told())
         ledger.memory.always[report.rank] = report.ledger.memory.always[report.rank]
         for took, at in zip(report.collectives, ready, strict=True):
             ledger.transferred(report.rank, took.start_ns, at, took.end_ns, sent=took.sent, held=took.held)
@@ -208,14 +218,15 @@ def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time."""
     import pandas as pd
 
-    result.parameters = np.stack([np.asarray(report.parameters, dtype=np.float64) for report in reports])
-    problem = result.scenario.problem
-    if problem is None:
+    scenario, stages = result.scenario, result.scenario.plan.stages
+    final = [report.parameters or [] for report in reports]
+    if scenario.problem is None:
+        result.parameters = np.stack([np.asarray(each, dtype=np.float64) for (each,) in final])
         # Prefixed, so that no name of the user's takes the place of one of ours.
         result.summary |= {f"module_{name}": value for name, value in reports[0].evaluation.items()}
         return
-    rows = series([report.observations for report in reports], problem, result.scenario.gradient_s)
-    result.series = pd.DataFrame(rows)
-    for key in ("loss", "accuracy", "consensus_distance"):
-        if rows:
-            result.summary[key] = rows[-1][key]
+    found = numbers(final, [report.observations for report in reports], stages, scenario.problem, scenario.gradient_s)
+    result.parameters = found.parameters
+    result.summary |= found.told
+    if not stages:
+        result.series = pd.DataFrame(found.series)

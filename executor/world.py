@@ -15,13 +15,13 @@ from executor.agreement.news import DEAD, FINISHED, News, Stopped
 from executor.agreement.watch import Watch
 from executor.events import Agenda, Event, Failure, Timer
 from executor.services import Services
-from schedules.driving.driver import Crew, Handler, Running, Stream
+from schedules.driving.crew import Crew
+from schedules.driving.driver import Handler, Running, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
 from schedules.driving.services import Service
 from schedules.operations import Compute, Operation, Program, Until
 from schedules.record.trace import Recorder
-from schedules.worker import Worker
 
 PATIENCE_S = 1.0
 """How long a rank whose operation has failed waits for the news of who is to blame."""
@@ -72,9 +72,8 @@ class World:
         if self.replay is not None:
             self.handlers |= self.replay.handlers()
 
-    def add(self, worker: Worker, programs: Mapping[str, Program], daemons: tuple[str, ...] = ()) -> None:
+    def add(self, crew: Crew, programs: Mapping[str, Program], daemons: tuple[str, ...] = ()) -> None:
         """Add the worker with its programs."""
-        crew = Crew(worker)
         for name, program in programs.items():
             self.streams.append(Stream(self, crew, name, program, is_daemon=name in daemons))
 

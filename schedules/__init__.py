@@ -45,18 +45,73 @@ if TYPE_CHECKING:
         Take,
         Until,
     )
+    from schedules.payload import Array
     from schedules.settings import Count, NonNegative, Number, Positive, Table
+    from schedules.training.kernels import Kernel
+    from schedules.training.optimizers import squared_norm
+    from schedules.training.parts import part
+    from schedules.training.state import Rule, State, descend
+    from schedules.training.vectors import COPY, SHARD, ZERO, ZERO_SHARD, Vector
     from schedules.units import Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds
     from schedules.worker import Worker
 
 # Said three times, because type checkers and editors understand only the imports above and a literal `__all__`, and a
 # running program needs the modules' names; a test holds the three together.
 __all__ = [
-    "AllGather", "AllReduce", "AllToAll", "Arrivals", "Await", "Barrier", "Broadcast", "Bytes", "BytesPerSecond",
-    "Cancel", "Compute", "Count", "Exchange", "Field", "Flop", "FlopPerSecond", "Group", "Handle", "Join", "Leave",
-    "Meet", "NonNegative", "Number", "Operation", "Partner", "Payload", "Positive", "Program", "Put", "Receive",
-    "ReduceScatter", "Reduction", "Seconds", "Send", "Start", "StreamKey", "Table", "Take", "Tick", "Until", "Worker",
-    "field_validator", "model_validator",
+    "COPY",
+    "SHARD",
+    "ZERO",
+    "ZERO_SHARD",
+    "AllGather",
+    "AllReduce",
+    "AllToAll",
+    "Array",
+    "Arrivals",
+    "Await",
+    "Barrier",
+    "Broadcast",
+    "Bytes",
+    "BytesPerSecond",
+    "Cancel",
+    "Compute",
+    "Count",
+    "Exchange",
+    "Field",
+    "Flop",
+    "FlopPerSecond",
+    "Group",
+    "Handle",
+    "Join",
+    "Kernel",
+    "Leave",
+    "Meet",
+    "NonNegative",
+    "Number",
+    "Operation",
+    "Partner",
+    "Payload",
+    "Positive",
+    "Program",
+    "Put",
+    "Receive",
+    "ReduceScatter",
+    "Reduction",
+    "Rule",
+    "Seconds",
+    "Send",
+    "Start",
+    "State",
+    "StreamKey",
+    "Table",
+    "Take",
+    "Tick",
+    "Until",
+    "Vector",
+    "Worker",
+    "descend",
+    "field_validator",
+    "model_validator",
+    "part", "squared_norm",
 ]  # fmt: skip
 
 _NAMES = {
@@ -64,10 +119,16 @@ _NAMES = {
     "schedules.clocks": ("StreamKey", "Tick"),
     "schedules.operations": (
         "AllGather", "AllReduce", "AllToAll", "Arrivals", "Await", "Barrier", "Broadcast", "Cancel", "Compute",
-        "Exchange", "Group", "Handle", "Join", "Leave", "Meet", "Operation", "Partner", "Payload", "Program", "Put",
-        "Receive", "ReduceScatter", "Reduction", "Send", "Start", "Take", "Until",
+        "Exchange", "Group", "Handle", "Join", "Leave", "Meet", "Operation", "Partner", "Payload", "Program",
+        "Put", "Receive", "ReduceScatter", "Reduction", "Send", "Start", "Take", "Until",
     ),
+    "schedules.payload": ("Array",),
+    "schedules.training.parts": ("part",),
     "schedules.settings": ("Count", "NonNegative", "Number", "Positive", "Table"),
+    "schedules.training.kernels": ("Kernel",),
+    "schedules.training.optimizers": ("squared_norm",),
+    "schedules.training.state": ("Rule", "State", "descend"),
+    "schedules.training.vectors": ("COPY", "SHARD", "ZERO", "ZERO_SHARD", "Vector"),
     "schedules.units": ("Bytes", "BytesPerSecond", "Flop", "FlopPerSecond", "Seconds"),
     "schedules.worker": ("Worker",),
 }  # fmt: skip

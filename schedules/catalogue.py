@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from schedules.errors import nearest
 from schedules.operations import Program
+from schedules.training.readout import ReadOut
+from schedules.training.state import RESERVED
+from schedules.training.vectors import Vector, Vectors
 
 if TYPE_CHECKING:
     from schedules.worker import Worker
@@ -30,7 +34,15 @@ class Schedule:
         source: the paper.
         settings: pydantic model of the keys of [schedule].
         streams: worker -> its programs by stream name, in the order in which they begin.
-        has_tilde: whether the workers keep a second copy x~ of the parameters (A²CiD²).
+        vectors: what the workers keep beside x.
+        optimizer: SHARD where the optimizer works on the rank's part of x; None: on all of it.
+        constants: worker -> further names that rules see, with their values at the start.
+        read_out: (state, time) -> the parameters to be looked at; None: x as it is.
+        place: (settings, number of workers) -> for every stage its rank, or a tuple of ranks; None: no stages.
+        length: (settings, rank) -> gradients of a worker; None: the key `gradients`.
+        updates: (settings, rank) -> steps of its optimizer; None: as many.
+        role: (settings, rank) -> "worker" or "server"; None: all are workers.
+        told: run -> further keys of its summary; the module's function `summary`.
         survives: whether the others go on when a worker fails: an exchange with it is answered None.
     """
 
@@ -39,9 +51,20 @@ class Schedule:
     source: str
     settings: type[BaseModel]
     streams: Callable[[Worker], Mapping[str, Program]]
-    has_tilde: bool = False
+    vectors: Vectors = field(default_factory=dict)
+    optimizer: Vector | None = None
+    constants: Callable[[Worker], Mapping[str, Any]] | None = None
+    read_out: ReadOut | None = None
+    place: Callable[[Any, int], Sequence[int | tuple[int, ...]]] | None = None
+    length: Callable[[Any, int], int] | None = None
+    updates: Callable[[Any, int], int] | None = None
+    role: Callable[[Any, int], str] | None = None
+    told: Callable[[Any], Mapping[str, Any]] | None = None
     survives: bool = False
 
+
+_FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role")
+"""What a module may have beside `streams`: see `Schedule`."""
 
 MODULES = {
     "all-reduce": "schedules.programs.synchronous.all_reduce",
@@ -59,8 +82,8 @@ def names() -> list[str]:
 def find(name: object) -> Schedule:
     """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
 
-    A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`; `HAS_TILDE` and
-    `SURVIVES_FAILURES`, if it has them, say what `Schedule` says.
+    A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`; what else it may have
+    (`STATE`, `OPTIMIZER`, `SURVIVES_FAILURES` and functions) says what `Schedule` says.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -71,17 +94,41 @@ def find(name: object) -> Schedule:
         raise ValueError(
             f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}"
         )
-    if "gradients" not in module.Settings.model_fields:  # the clocks' horizon is in it
-        raise ValueError(f"expected Settings with the key gradients, found {name!r} without")
+    if "gradients" not in module.Settings.model_fields and not hasattr(module, "length"):  # the clocks' horizon
+        raise ValueError(f"expected Settings with the key gradients, or length(settings, rank), found {name!r} without")
     return Schedule(
         name=str(name),
         summary=(module.__doc__ or str(name)).strip().splitlines()[0],
         source=module.SOURCE,
         settings=module.Settings,
         streams=module.streams,
-        has_tilde=getattr(module, "HAS_TILDE", False),
+        vectors=_vectors(module, name),
+        optimizer=getattr(module, "OPTIMIZER", None),
+        **{each: getattr(module, each, None) for each in _FUNCTIONS},
+        told=getattr(module, "summary", None),
         survives=getattr(module, "SURVIVES_FAILURES", False),
     )
+
+
+def _vectors(module: ModuleType, name: object) -> Vectors:
+    vectors = getattr(module, "STATE", {})
+    for key, vector in vectors.items():
+        if not isinstance(vector, Vector) or not str(key).isidentifier() or key in RESERVED:
+            raise ValueError(
+                f"expected STATE with COPY, ZERO, SHARD, ZERO_SHARD or a Vector by name, found {name!r} with "
+                f"{key!r}: {vector!r}"
+            )
+    return dict(vectors)
+
+
+def own_text(name: str) -> str | None:
+    """The text of the user's own schedule, whether its file or its module is named; None of one of ours.
+
+    Raises:
+        ValueError: as `find`.
+    """
+    file = None if name in MODULES else _module(name).__file__
+    return None if file is None else Path(file).read_text(encoding="utf-8")
 
 
 def _module(name: object) -> ModuleType:
@@ -98,8 +145,11 @@ def _module(name: object) -> ModuleType:
 
 
 def _from_file(path: Path) -> ModuleType:
-    """The user's own file as a module; the same file gives the same module."""
-    key = f"schedules.programs.own.{path.resolve()}"
+    """The user's own file as a module; the same file gives the same module until somebody writes to it.
+
+    In a notebook the text that a fingerprint is of must be the one that runs.
+    """
+    key = f"schedules.programs.own.{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.{path.resolve()}"
     if key not in sys.modules:
         spec = importlib.util.spec_from_file_location(key, path)  # not by its bare name, which may be another's
         assert spec is not None

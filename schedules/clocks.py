@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import networkx as nx
@@ -30,6 +30,7 @@ class StreamKey(enum.IntEnum):
     PROGRAM = 9
     FAILURE = 10
     STRAGGLER = 11
+    COIN = 12
 
 
 Tick = tuple[float, int, int]
@@ -40,7 +41,8 @@ def stream(seed: int, key: StreamKey, i: int = 0, j: int = 0) -> np.random.Gener
     """The random stream for `(key, i, j)` of a run."""
     # What numpy makes of a list of integers, words of 32 bits each from its low end; handed over as words, a third is
     # saved of what a run with a clock on every edge spends on its streams.
-    words = (seed, key, i, j) if seed < 2**32 else (seed % 2**32, seed >> 32, key, i, j)
+    number = int(key)  # numpy is slow to read an enumeration
+    words = (seed, number, i, j) if seed < 2**32 else (seed % 2**32, seed >> 32, number, i, j)
     return np.random.default_rng(np.array(words, dtype=np.uint32))
 
 
@@ -65,10 +67,10 @@ class Poisson:
             # Four standard deviations more than are expected: one draw nearly always reaches the horizon.
             gaps = self._generator.exponential(1 / self._rate, size=int(expected + 4 * expected**0.5 + 8))
             gaps[0] += self._last  # so sums are the same however they are cut
-            times = np.cumsum(gaps)
+            times = gaps.cumsum()
             self._times = np.append(self._times, times) if len(self._times) else times
             self._last = float(times[-1])
-        num_due = int(np.searchsorted(self._times, horizon, side="right"))
+        num_due = int(self._times.searchsorted(horizon, "right"))
         due, self._times = self._times[:num_due], self._times[num_due:].copy()  # a view would keep all
         return due
 
@@ -80,14 +82,30 @@ class Clocks:
         graph: undirected, edge attribute `rate` = lambda_ij in ticks per gradient time.
         seed: of the run.
         horizon: time of the last possible tick, in gradient times.
+        lengths: of the workers' own clocks, likewise, by rank; None: the horizon.
         ahead: how far ahead ticks are drawn, in gradient times; None: all at once. The ticks are the same.
+        has_unit: whether it is known what a gradient time is: without one no clock ticks.
     """
 
-    def __init__(self, graph: nx.Graph[int], seed: int, horizon: float, *, ahead: float | None = None) -> None:
+    def __init__(
+        self,
+        graph: nx.Graph[int],
+        seed: int,
+        horizon: float,
+        *,
+        lengths: Sequence[float] | None = None,
+        ahead: float | None = None,
+        has_unit: bool = True,
+    ) -> None:
         self.graph = graph
         self.seed = seed
         self.horizon = horizon
+        self._lengths = lengths
+        self.has_unit = has_unit
         self._ahead = horizon if ahead is None else min(ahead, horizon)
+        # Looked up once: networkx makes views of views for every edge that it is asked for.
+        rates = graph.edges(data="rate", default=0.0)
+        self._rates = {(min(i, j), max(i, j)): rate for i, j, rate in rates}
         self._edges: dict[tuple[int, int], Poisson] = {}
         self._drawn: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
@@ -123,8 +141,10 @@ class Clocks:
             return iter(())
         times = np.concatenate(ticks)
         order = np.argsort(times, kind="stable")  # stable: of equal times the lower edge first, at both ends
-        whom = np.repeat(np.array(peers), lengths)[order]
-        index = np.concatenate([np.arange(n, n + length) for n, length in zip(num_before, lengths, strict=True)])[order]
+        whom = np.array(peers).repeat(lengths)[order]
+        # Each edge's own numbers: from those of earlier windows on, one behind the other.
+        first = num_before - np.cumsum([0, *lengths[:-1]])
+        index = (np.arange(len(times)) + first.repeat(lengths))[order]
         num_before += lengths  # in place: the next window counts on from here
         # Lists, since programs and the trace want Python's numbers, and numpy is slow to hand out one at a time.
         return zip(times[order].tolist(), whom.tolist(), index.tolist(), strict=True)
@@ -132,11 +152,12 @@ class Clocks:
     def gradient(self, rank: int) -> Iterator[Tick]:
         """Ticks of a worker's own gradient clock: Poisson of rate 1."""
         clock = Poisson(stream(self.seed, StreamKey.GRADIENT_CLOCK, rank), 1.0)
-        times = chain.from_iterable(clock.until(self._end(window)).tolist() for window in self._windows())
+        length = self.horizon if self._lengths is None else self._lengths[rank]
+        times = chain.from_iterable(clock.until(min(self._end(window), length)).tolist() for window in self._windows())
         return ((time, -1, index) for index, time in enumerate(times))
 
     def _clock(self, i: int, j: int) -> Poisson:
-        return Poisson(stream(self.seed, StreamKey.EDGE, i, j), self.graph.edges[i, j]["rate"])
+        return Poisson(stream(self.seed, StreamKey.EDGE, i, j), self._rates[i, j])
 
     def _end(self, window: int) -> float:
         return min((window + 1) * self._ahead, self.horizon)

@@ -34,6 +34,10 @@ class UnknownKernelError(LookupError):  # no `ScheduleError`: platforms do not k
         super().__init__(f"expected one of the kernels {', '.join(self.known)}")
 
 
+class UnknownStageError(LookupError):
+    """There is no duration of a kernel for that stage; worlds tell it of the program, as a `ProgramError`."""
+
+
 class DeadlockError(ScheduleError):
     """No worker can move. The message is the whole board."""
 

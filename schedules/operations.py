@@ -5,7 +5,7 @@ gave, and when it took effect, in gradient times since the start of the run.
 
 | operation | meaning | result |
 |---|---|---|
-| `Compute` | run a named kernel on an engine of this worker | `Payload` with the version that it read |
+| `Compute` | run a kernel or a rule on an engine of this worker | `Payload` with the version that it read |
 | `Send`, `Receive`, `Exchange` | point to point; `Exchange` is a full-duplex rendezvous | `Payload` received, or None |
 | `Meet` | first come, first paired, with whichever candidate is free | `Partner`; None when nobody can come any more |
 | `AllReduce`, `ReduceScatter`, `AllGather`, `Broadcast`, `AllToAll`, `Barrier` | collective on a group | `Payload` |
@@ -36,7 +36,8 @@ from schedules.payload import format_bytes as format_bytes
 from schedules.payload import parse_bytes as parse_bytes
 
 Group = tuple[int, ...] | None
-"""The ranks of a collective, ascending; None is everybody."""
+"""The ranks of a collective, ascending; None is everybody. A group and a channel are a communicator: in it collectives
+go one after the other, in the order of issue."""
 
 
 class _Token(NamedTuple):
@@ -76,6 +77,10 @@ def _tag() -> Any:
     return _token("#", _INTEGER, int, default=0)
 
 
+def _channel() -> Any:
+    return _token("via ", _NAME, str, default="")
+
+
 def _payload() -> Any:
     return _token("", _BYTES, lambda text: Payload(parse_bytes(text)), lambda payload: format_bytes(payload.size))
 
@@ -97,6 +102,7 @@ class Operation:
     group: Any = None
     size: Any = 0
     payload: Any = None
+    channel: Any = ""
 
     def __str__(self) -> str:
         shown = ((token, getattr(self, name), default) for name, token, default in _tokens(type(self)))
@@ -145,33 +151,44 @@ def _operation(cls: type[_C]) -> type[_C]:
 
 @_operation
 class Compute(Operation):
-    """Run `kernel` for a stage and micro-batch, where that applies, on one of the worker's engines (first in, first
-    out). It works on the version of the parameters that it read when it was issued. `inputs` is handed to the
-    kernel."""
+    """Run a kernel of the workload (`gradient`, `forward`, ...) on one of the worker's engines (first in, first out).
+
+    It works on the parameters that it read when it was issued, or on those of the payload `at`. `data` says which
+    batch: (rank, number), by default this rank's, and how many computations of this kernel it has issued. `inputs` are
+    handed to the kernel. With `work` the engine runs that rule, `work(s, *inputs)`, on a copy of the state made at
+    issue, and `kernel` names its duration. `size`: bytes of the answer, where the kernel's own are not meant."""
 
     kernel: str = _token("", _NAME, str)
     stage: int = _token("s", _INTEGER, int, default=-1)
     micro_batch: int = _token("m", _INTEGER, int, default=-1)
     engine: str = _token("on ", _NAME, str, default="compute")
     inputs: Any = field(default=None, compare=False)  # arrays have no single truth to be equal by
+    size: int | None = field(default=None, compare=False)
+    at: Payload | None = field(default=None, compare=False)
+    data: tuple[int, int] | None = field(default=None, compare=False)
+    work: Callable[..., Any] | None = field(default=None, compare=False)
 
 
 @_operation
 class Send(_Carrying):
-    """Send the payload; over when the receiver has it."""
+    """Send the payload; over when the receiver has it. With a `limit`, the receiver has asked for that many bytes, and
+    the payload may have fewer."""
 
     peer: int = _peer("->")
     payload: Payload = _payload()
     tag: int = _tag()
+    channel: str = _channel()
+    limit: int | None = _token("limit ", _BYTES, parse_bytes, format_bytes, default=None)
 
 
 @_operation
 class Receive(Operation):
-    """Receive `size` bytes."""
+    """Receive `size` bytes; fewer, where the sender's `limit` is `size`."""
 
     peer: int = _peer("<-")
     size: int = _token("", _BYTES, parse_bytes, format_bytes)
     tag: int = _tag()
+    channel: str = _channel()
 
 
 @_operation
@@ -203,25 +220,28 @@ class AllReduce(_Carrying):
     reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
     group: Group = _group()
     tag: int = _tag()
+    channel: str = _channel()
 
 
 @_operation
 class ReduceScatter(_Carrying):
-    """Combine the payloads; the i-th member of the group gets the i-th of equal parts (the length must divide)."""
+    """Combine the payloads; the i-th member of the group gets the i-th part (`schedules.training.parts.part`)."""
 
     payload: Payload = _payload()
     reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
     group: Group = _group()
     tag: int = _tag()
+    channel: str = _channel()
 
 
 @_operation
 class AllGather(_Carrying):
-    """Everybody gets the payloads of the group, one behind the other."""
+    """Everybody gets the payloads of the group, which may differ in size, one behind the other."""
 
     payload: Payload = _payload()
     group: Group = _group()
     tag: int = _tag()
+    channel: str = _channel()
 
 
 @_operation
@@ -232,15 +252,20 @@ class Broadcast(_Carrying):
     root: int = _token("from ", _INTEGER, int, default=0)
     group: Group = _group()
     tag: int = _tag()
+    channel: str = _channel()
 
 
 @_operation
 class AllToAll(_Carrying):
-    """The i-th of equal parts goes to the i-th member; everybody gets its parts one behind the other."""
+    """The i-th part goes to the i-th member; everybody gets the parts meant for it one behind the other.
+
+    `parts` says the bytes of each; None: as equal as can be (`schedules.training.parts.part`)."""
 
     payload: Payload = _payload()
     group: Group = _group()
     tag: int = _tag()
+    channel: str = _channel()
+    parts: tuple[int, ...] | None = _token("parts ", r"[\d,]+", _ranks, _join, default=None)
 
 
 @_operation
@@ -249,6 +274,7 @@ class Barrier(Operation):
 
     group: Group = _group()
     tag: int = _tag()
+    channel: str = _channel()
 
 
 @_operation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from schedules.errors import MisuseError
 
@@ -10,23 +10,53 @@ Array = Any
 """A numpy array or a torch tensor, one-dimensional: the numerics are written for both alike."""
 
 
+Kind = Literal["gradient", "average", "change"]
+"""What a contribution is: a gradient, parameters to average with, or any other change of a vector."""
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+What = tuple[Kind, str, int]
+"""What a payload is: its kind, its target, and how many gradients are in it. One object, as most payloads are alike."""
+
+LONGEST_TARGET: Final = 48
+"""Bytes of a target's name that the wire carries."""
+
+CHANGE: Final[What] = ("change", "x", 0)
+AVERAGE: Final[What] = ("average", "x", 0)
+GRADIENT: Final[What] = ("gradient", "x", 1)
+
+
 class Payload:
-    """What is handed over: bytes, in a numeric run an array, and the version of the parameters it comes from.
+    """What is handed over: bytes, in a numeric run an array, and what they are.
 
     Attributes:
         size: bytes on the wire.
-        array: [size / itemsize] one-dimensional, or None in a timing-only run.
-        version: version of the parameters that were read (-1: of none).
+        array: [size / itemsize] one-dimensional, or None in a timing-only run. Not to be written to.
+        version: version of the target that was read (-1: of none).
         step: gradient steps that the worker had made by then.
-        read_ns: when they were read, on the world's clock.
+        read_ns: when it was read, on the world's clock.
+        what: `kind`, `target` and `gradients` in one.
+        kind: what it contributes.
+        target: what it is a contribution to: "x", or a name of the program's own (a fragment, an outer vector).
+        gradients: how many gradients are in it.
+        number: a small integer of the program's own (stop, a step, a count); there in timing-only runs too.
+        kept: what a kernel leaves on its rank (a graph, a weight gradient). It is never sent.
     Raises:
         MisuseError: if the array has other bytes than the payload says: what one transport would cut off another would
             pad.
     """
 
-    __slots__ = ("array", "read_ns", "size", "step", "version")
+    __slots__ = ("array", "kept", "number", "read_ns", "size", "step", "version", "what")
 
-    def __init__(self, size: int, array: Array = None, version: int = -1, step: int = -1, read_ns: int = -1) -> None:
+    def __init__(
+        self,
+        size: int,
+        array: Array = None,
+        version: int = -1,
+        step: int = -1,
+        read_ns: int = -1,
+        what: What = CHANGE,
+    ) -> None:
         if array is not None and array.nbytes != size:
             raise MisuseError(f"expected an array of {size} bytes, as its payload says, found {array.nbytes}")
         self.size = size
@@ -34,6 +64,38 @@ class Payload:
         self.version = version
         self.step = step
         self.read_ns = read_ns
+        self.what = what
+        self.number = 0
+        self.kept: Any = None
+
+    @property
+    def kind(self) -> Kind:
+        """What it contributes."""
+        return self.what[0]
+
+    @property
+    def target(self) -> str:
+        """What it is a contribution to."""
+        return self.what[1]
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients are in it."""
+        return self.what[2]
+
+    def rest(self) -> Payload:
+        """The payload without its array: what it is, for a contribution whose numbers come in other payloads."""
+        return self.with_array(self.size, None)
+
+    def with_array(self, size: int, array: Array, what: What | None = None) -> Payload:
+        """Other bytes that are the same contribution, or, with `what`, another that was read as it was."""
+        made = Payload(size, array, self.version, self.step, self.read_ns, what or self.what)
+        made.number = self.number
+        return made
+
+    def sent(self) -> Payload:
+        """What another rank gets of it: all but what is kept."""
+        return self if self.kept is None else self.with_array(self.size, self.array)
 
     def __eq__(self, other: object) -> bool:
         # What an operation's text has of it: so an operation that is printed and read again is equal to itself.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -10,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from schedules import catalogue
 from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, read_trace, write_run
 from schedules.record.origin import host, occasion, versions
+from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
-from schedules.scenario import Scenario, ScenarioError, load
+from schedules.scenario import Scenario, ScenarioError, load, recorded_fingerprint
 from topologies.checks import AnyGraph
 
 if TYPE_CHECKING:
@@ -61,6 +65,22 @@ class Result:
         """
         return load(self.tables)
 
+    def tell(self, summary: Callable[[Result], Mapping[str, object]]) -> None:
+        """Add what the schedule's own `summary(run)` says to the summary.
+
+        A mistake in it loses no run that has been made: it is told under `summary_error`, and nothing else is added.
+        """
+        try:
+            told = dict(summary(self))
+            for key, value in told.items():
+                if not isinstance(key, str) or key in self.summary or key in QUANTITIES:
+                    raise ValueError(f"expected keys that are not taken, found {key!r}")
+                json.dumps(value, allow_nan=False)
+        except Exception as error:
+            self.summary["summary_error"] = f"summary(run): {type(error).__name__}: {error}"
+        else:
+            self.summary |= told
+
     @cached_property
     def info(self) -> Info:
         """What `run.json` holds."""
@@ -82,10 +102,10 @@ class Result:
         """The resolved scenario, table by table."""
         return dict(self._about["scenario"])
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Hash of what must be equal between a run and its replay."""
-        return str(self._about["fingerprint"])
+        """Hash of what must be equal between a run and its replay, by today's rule."""
+        return recorded_fingerprint(self._about)
 
     @property
     def seed(self) -> int:
@@ -198,19 +218,24 @@ def read_replay(followed: str | Path | Result, scenario: Scenario) -> tuple[pd.D
             raise ScenarioError("replay: expected a result of this scenario with its trace, found another")
         return followed.trace, followed.gradient_s
     trace, info = read_trace(followed)
-    if info.get("fingerprint") != scenario.fingerprint():
+    if recorded_fingerprint(info) != scenario.fingerprint():
         raise ScenarioError(f"{followed}: expected a trace of this scenario, found {_differences(info, scenario)}")
     return trace, float(info["gradient_s"])
 
 
 def _differences(info: Info, scenario: Scenario) -> str:
-    theirs, mine = info.get("scenario", {}), scenario.tables()
+    theirs, mine, deciding = info.get("scenario", {}), scenario.tables(), scenario.deciding()
     lines = []
     kept = {"run": {"trace"}, "workload": {"activations"}}  # not in the fingerprint either
-    for table in ("schedule", "topology", "workload", "optimizer", "run"):
-        keys = {*theirs.get(table, {}), *mine[table]} - kept.get(table, set())
-        for key in sorted(keys):
-            a, b = theirs.get(table, {}).get(key), mine[table].get(key)
+    for table, ours in deciding.items():
+        said = theirs.get(table, {})
+        # Of a key that the run does not have, as it is new, the default is what the run had.
+        for key in sorted({*said, *ours} - kept.get(table, set())):
+            a, b = said.get(key), mine[table].get(key)
             if a != b:
                 lines.append(f"{table}.{key} = {a!r} (here {b!r})")
+    if not lines and catalogue.own_text(scenario.program) is not None:
+        return f"one of {scenario.program} with another text"
+    if not lines and scenario.workload.tensors is not None:
+        return f"one of {scenario.workload.tensors} with another text"
     return "another: " + ", ".join(lines) if lines else "one of another version"

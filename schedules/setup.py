@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from types import ModuleType
 
 import networkx as nx
+from array_api_compat import array_namespace
 
-import topologies
 from schedules import catalogue
 from schedules.clocks import Clocks
 from schedules.operations import Program, Until
+from schedules.platform.durations import Durations
 from schedules.record.ledger import Account, Ledger
-from schedules.scenario import Scenario, ScenarioError, build_problem
-from schedules.training.kernels import Kernel, numeric_kernels
-from schedules.training.numeric import NumericModel
-from schedules.training.optimizers import SGD
+from schedules.scenario import (
+    Scenario,
+    ScenarioError,
+    build_optimizer,
+    build_problem,
+    learning_rate,
+    optimizer_bytes,
+    stage_parameters,
+)
+from schedules.training.kernels import Kernels, Trained, data_parallel, staged
+from schedules.training.model import Model
+from schedules.training.optimizers import Optimizer
+from schedules.training.parts import part
 from schedules.training.problems import Problem
-from schedules.training.state import Model
+from schedules.training.readout import LAST, ReadOuts
+from schedules.training.state import State
+from schedules.training.vectors import COPY, GRADIENT, ITEM_SIZE, tensors_of
 from schedules.worker import Worker
 
 OBSERVE = "observe"
@@ -35,6 +47,9 @@ class Setup:
         xp: array namespace of the numerics (numpy in the simulator, torch in the executor).
         device: where torch keeps them.
         is_recorded: whether a trace is kept.
+    Attributes:
+        plan: what the schedule says of the ranks.
+        read_outs: of every worker that was made, by rank, one a model of it; none in a timing-only run.
     """
 
     def __init__(
@@ -42,89 +57,142 @@ class Setup:
     ) -> None:
         self.scenario = scenario
         self.schedule = catalogue.find(scenario.program)
-        self.graph = scenario.graph
-        self.settings, ahead = scenario.schedule, None
+        self.graph, self.plan = scenario.graph, scenario.plan
+        self.settings, ahead, horizon = scenario.schedule, None, self._horizon()
         if scenario.run.until == "precision":
             # The run stops when its throughput is known; this end is only for one that never gets there.
             self.settings = scenario.schedule.model_copy(update={"gradients": scenario.run.limit})
-            ahead = _ahead(self.graph)
-        self.clocks = Clocks(self.graph, scenario.run.seed, float(self.settings.gradients), ahead=ahead)
+            ahead, horizon = _ahead(self.graph), float(scenario.run.limit)
+        lengths = None if ahead else [float(length) for length in self.plan.lengths]
+        has_unit = scenario.platform.gradient is not None
+        self.clocks = Clocks(self.graph, scenario.run.seed, horizon, lengths=lengths, ahead=ahead, has_unit=has_unit)
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
-        self.ledger.activations = round(scenario.workload.activations)  # [workload] has it with a unit, so as a float
         self.is_recorded = is_recorded
         self.problem = self._problem(xp, device) if scenario.is_numeric else None
-        # Without mixing, and with the same step for x and x~, A²CiD² is plain pairwise averaging (gossip.md, 2.4).
-        self.eta, self.alpha_tilde = self._acceleration() if self.schedule.has_tilde else (0.0, 0.5)
+        self.read_outs: dict[int, list[ReadOuts]] = {}
 
-    def worker(self, rank: int, model: Model | None = None) -> Worker:
-        """One worker, ready to run. `model` replaces the scenario's own (the user's module)."""
-        if model is None:
-            model = self._numeric_model(rank) if self.problem is not None else self._timing_model(rank)
-        self.ledger.memory.owns(
-            rank,
-            {
-                "parameters": model.size,
-                "optimizer": model.size if self.scenario.optimizer.momentum else 0,  # plain SGD keeps nothing
-                "x-tilde": model.size if self.schedule.has_tilde else 0,
-            },
-        )
-        return Worker(rank, model, self.clocks, settings=self.settings)
+    def worker(self, rank: int, module: Trained | None = None) -> Worker:
+        """One worker, ready to run. `module` stands for the scenario's problem (the user's own)."""
+        trained = module or self.problem
+        account = Account(rank, self.ledger, is_recorded=self.is_recorded)
+        sizes, plan = self._sizes(trained), self.plan
+        models = {stage: self._model(sizes, account, stage) for stage in range(len(sizes)) if rank in plan.ranks(stage)}
+        rate = learning_rate(self.scenario, plan.updates[rank])
+        held = models if plan.stages else models[0]
+        worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate)
+        if trained is not None:
+            self._fill(worker, trained, sizes)
+            # Of a module, which may be large, only the end is looked at; and one stage alone has no loss.
+            keeps = module is None and not plan.stages
+            self.read_outs[rank] = [
+                ReadOuts(each.state, self.schedule.read_out, keeps=keeps) for each in _models(worker) if each.state
+            ]
+        self._own(worker)
+        return worker
 
-    def kernels(self, worker: Worker) -> Mapping[str, Kernel] | None:
-        """What a worker's kernels compute; None in a timing-only run."""
-        if self.problem is None:
-            return None
-        return numeric_kernels(self.problem, worker.model, worker.rank)
+    def kernels(self, worker: Worker, module: Trained | None = None) -> Kernels:
+        """What a worker's kernels compute, by name; those of stages compute what their operations bring."""
+        activations = round(self.scenario.workload.activations)  # [workload] has it with a unit, so as a float
+        rows = staged(activations) if self.plan.stages else data_parallel(module or self.problem, activations)
+        self.ledger.activations = {name: each.activations for name, each in rows.items() if each.activations}
+        return rows
+
+    def durations(self, rank: int) -> Durations:
+        """What draws how long the kernels of a worker take."""
+        scenario, num_stages = self.scenario, sum(rank in ranks for ranks in self.plan.stages)
+        seed, num_buckets = scenario.run.seed, scenario.num_buckets
+        return Durations(scenario.platform, seed, rank, num_buckets=num_buckets, num_stages=num_stages)
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""
-        programs = dict(self.schedule.streams(worker))
-        if worker.model.is_numeric and self.scenario.run.observations:
-            period = self.scenario.schedule.gradients / self.scenario.run.observations
-            programs[OBSERVE] = _observations(worker, self.scenario.run.observations, period)
+        programs, number = dict(self.schedule.streams(worker)), self.scenario.run.observations
+        programs = programs or {"compute": _nothing()}
+        read_outs = self.read_outs.get(worker.rank, [])
+        if number and not self.plan.stages and read_outs and self.plan.is_read_out(worker.rank):
+            period = max(self.plan.lengths[worker.rank], 1) / number
+            programs[OBSERVE] = _observations(read_outs[0], number, period)
         return programs
+
+    def observe_end(self, rank: int, time: float) -> None:
+        """Read out a worker's parameters at the end of the run, in gradient times."""
+        for each in self.read_outs.get(rank, []):
+            each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
+
+    def _horizon(self) -> float:
+        """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
+        speed_of = self.scenario.platform.speed_of
+        return max(length / speed_of(rank) for rank, length in enumerate(self.plan.lengths))
 
     def _problem(self, xp: ModuleType | None, device: object) -> Problem | None:
         """The scenario's own, which was checked; one with other arrays is built here."""
         return self.scenario.problem if xp is None else build_problem(self.scenario, xp, device)
 
-    def _acceleration(self) -> tuple[float, float]:
-        return topologies.a2cid2_parameters(topologies.chi_1(self.graph), topologies.chi_2(self.graph))
-
-    def _timing_model(self, rank: int) -> Model:
-        size = self.scenario.parameter_bytes
-        if size is None:
+    def _sizes(self, trained: Trained | None) -> list[int]:
+        """How many parameters each stage has, or the only model."""
+        sizes = stage_parameters(self.scenario, None if trained is None else trained.num_params)
+        if sizes is None:
             raise ScenarioError(
                 f"scenario: workload.parameters: expected the number of parameters of {self.scenario.workload.module} "
                 "(the simulator does not import it), found none"
             )
-        return Model(size, Account(rank, self.ledger), is_recorded=self.is_recorded)
+        return sizes
 
-    def _numeric_model(self, rank: int) -> Model:
-        assert self.problem is not None
-        return NumericModel(
-            x=self.problem.convert(self.problem.initial(self.scenario.run.seed)),
-            optimizer=build_optimizer(self.scenario),
-            account=Account(rank, self.ledger),
-            is_recorded=self.is_recorded,
-            eta=self.eta,
-            alpha_tilde=self.alpha_tilde,
-            has_tilde=self.schedule.has_tilde,
-        )
+    def _model(self, sizes: Sequence[int], account: Account, stage: int) -> Model:
+        size = sizes[stage] * ITEM_SIZE[self.scenario.workload.dtype]
+        tensors = tensors_of(self.scenario.tensors or {}, _held(sizes, stage))
+        number, accumulates = stage if self.plan.stages else -1, GRADIENT in self.schedule.vectors
+        return Model(size, account, stage=number, tensors=tensors, accumulates=accumulates)
+
+    def _fill(self, worker: Worker, trained: Trained, sizes: Sequence[int]) -> None:
+        """Give a worker's models their arrays."""
+        constants = self.schedule.constants
+        x = trained.convert(trained.initial(self.scenario.run.seed))
+        for model in _models(worker):
+            held = _held(sizes, max(model.stage, 0))
+            model.tensors = tensors_of(trained.tensors, held)
+            model.state = State(
+                x[held],
+                self.schedule.vectors,
+                constants={} if constants is None else constants(worker),
+                part=self._place(worker, model),
+                optimizer=self._optimizer(worker, model, trained, held),
+                rank=worker.rank,
+                num_workers=worker.num_workers,
+                tensors=model.tensors,
+                xp=array_namespace(x),
+            )
+
+    def _optimizer(self, worker: Worker, model: Model, trained: Trained, held: slice) -> Optimizer:
+        """The optimizer of a model, which works on all of it, or on the rank's part."""
+        part_of, index, count = self.schedule.optimizer, *self._place(worker, model)
+        if part_of is not None and part_of.is_shard:
+            own = part(held.stop - held.start, index, count)
+            held = slice(held.start + own.start, held.start + own.stop)
+        is_part = held != slice(0, trained.num_params)
+        updates = self.plan.updates[worker.rank]
+        return build_optimizer(self.scenario, updates=updates, tensors=trained.tensors, part=held if is_part else None)
+
+    def _place(self, worker: Worker, model: Model) -> tuple[int, int]:
+        """Which of how many holders of a model a worker is: its part of a vector that is shared among them."""
+        ranks = self.plan.ranks(max(model.stage, 0)) if self.plan.stages else range(worker.num_workers)
+        return ranks.index(worker.rank), len(ranks)
+
+    def _own(self, worker: Worker) -> None:
+        """Enter what a worker holds throughout the run."""
+        item_size, held = ITEM_SIZE[self.scenario.workload.dtype], {"parameters": 0, "optimizer": 0, "vectors": 0}
+        for model in _models(worker):
+            length, place = model.size // item_size, self._place(worker, model)
+            held["parameters"] += model.size
+            stepped = (self.schedule.optimizer or COPY).num_bytes(length, item_size, *place)
+            held["optimizer"] += optimizer_bytes(self.scenario, stepped)
+            held["vectors"] += sum(each.num_bytes(length, item_size, *place) for each in self.schedule.vectors.values())
+        self.ledger.memory.owns(worker.rank, held)
 
 
-def build_optimizer(scenario: Scenario) -> SGD:
-    """The scenario's optimizer; its schedule runs over the worker's own gradients."""
-    table = scenario.optimizer
-    return SGD(
-        learning_rate=table.learning_rate,
-        momentum=table.momentum,
-        weight_decay=table.weight_decay,
-        nesterov=table.nesterov,
-        schedule=table.schedule,
-        warmup=table.warmup,
-        total=scenario.schedule.gradients,
-    )
+def _held(sizes: Sequence[int], stage: int) -> slice:
+    """Where the parameters of a stage lie in those of the whole model."""
+    begin = sum(sizes[:stage])
+    return slice(begin, begin + sizes[stage])
 
 
 def _ahead(graph: nx.Graph[int]) -> float:
@@ -133,9 +201,19 @@ def _ahead(graph: nx.Graph[int]) -> float:
     return TICKS_AHEAD * graph.number_of_edges() / rate if rate else TICKS_AHEAD
 
 
-def _observations(worker: Worker, number: int, period: float) -> Program:
+def _models(worker: Worker) -> list[Model]:
+    """All models that a worker holds, by stage."""
+    return [worker.model] if worker.stages is None else list(worker.stages.values())
+
+
+def _nothing() -> Program:
+    """The program of a worker that has none."""
+    yield from ()
+
+
+def _observations(read_outs: ReadOuts, number: int, period: float) -> Program:
     """Read out the parameters at equal times; bounded, so that a run that is stuck comes to its end."""
-    worker.model.observe(0, 0.0)
+    read_outs.observe(0, 0.0)
     for index in range(1, 10 * number + 1):
         _, time = yield Until(index * period)
-        worker.model.observe(index, time)
+        read_outs.observe(index, time)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
 from schedules.clocks import Clocks, StreamKey, Tick, stream
-from schedules.training.state import Model
+from schedules.errors import MisuseError
+from schedules.record.ledger import Account
+from schedules.training.model import Model
+from schedules.training.optimizers import LearningRate
 
 if TYPE_CHECKING:
     import networkx as nx
+
+
+class NoModel:
+    """What `worker.model` is in a schedule with stages: whatever is asked of it is a mistake."""
+
+    def __init__(self, told: str) -> None:
+        self._told = told
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise MisuseError(f"expected worker.stage(number) in a schedule with stages; {self._told}")
 
 
 class Worker:
@@ -22,26 +35,78 @@ class Worker:
         graph: the communication graph, with the rates of its edges; not to be changed.
         neighbours: ranks that it may talk to, ascending.
         settings: the schedule's own settings, e.g. `settings.rate`.
-        model: its parameters (`schedules.training.state`); in a timing-only run only their size and version.
+        model: its parameters (`schedules.training.model`); in a timing-only run only their size and versions. An error
+            in a schedule with stages: see `stage`.
+        stages: the stages that it holds, by number; None in a schedule without stages.
         account: its page of the ledger, for what programs keep (`schedules.record.ledger`).
         capacities: how many items its queues hold, where that is not one; see `capacity`.
+        warmup_steps: steps of the learning rate's warm-up; see `learning_rate`.
     """
 
-    __slots__ = ("_clocks", "account", "capacities", "graph", "model", "neighbours", "num_workers", "rank", "settings")
+    __slots__ = (
+        "_clocks", "_rate", "account", "capacities", "graph", "model", "neighbours", "num_workers", "rank", "settings",
+        "stages",
+    )  # fmt: skip
 
-    def __init__(self, rank: int, model: Model, clocks: Clocks, *, settings: Any = None) -> None:
+    def __init__(
+        self,
+        rank: int,
+        model: Model | Mapping[int, Model],
+        clocks: Clocks,
+        *,
+        settings: Any = None,
+        account: Account | None = None,
+        rate: LearningRate | None = None,
+    ) -> None:
         self.rank = rank
         self.graph: nx.Graph[int] = clocks.graph
         self.num_workers = self.graph.number_of_nodes()
         self.neighbours = tuple(sorted(self.graph.adj[rank]))  # both worlds must ask, and draw, in one order
-        self.model = model
+        self.stages: Mapping[int, Model] | None = None if isinstance(model, Model) else model
+        # Not by a property: every computation asks for it.
+        self.model: Model = model if isinstance(model, Model) else cast(Model, NoModel(self._held()))
+        self.account: Account = account or self.model.account
         self.settings = settings
-        self.account = model.account
         self.capacities: dict[str, int] = {}
         self._clocks = clocks
+        self._rate = rate
+
+    def stage(self, number: int) -> Model:
+        """The model of a stage that this worker holds; in a schedule without stages, the only one.
+
+        Raises:
+            MisuseError: if it holds no such stage.
+        """
+        if self.stages is None:
+            return self.model
+        if number not in self.stages:
+            raise MisuseError(f"expected a stage that the rank holds, found {number}; {self._held()}")
+        return self.stages[number]
+
+    def _held(self) -> str:
+        return f"rank {self.rank} holds {', '.join(map(str, self.stages or ())) or 'none'}"
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate at a step of the optimizer, counted from 0."""
+        return 0.0 if self._rate is None else self._rate(step)
+
+    @property
+    def warmup_steps(self) -> int:
+        """How many steps the learning rate's warm-up takes."""
+        return 0 if self._rate is None else self._rate.num_warmup
+
+    def coin(self, key: int) -> float:
+        """A number in [0, 1) that is the same on all ranks, for what they decide together: drawn anew for each key."""
+        return float(stream(self._clocks.seed, StreamKey.COIN, key).random())
 
     def clock(self, name: str) -> Iterator[Tick]:
-        """Ticks of a clock: `edges` (all edges of this worker, in the one global order) or `gradient` (its own)."""
+        """Ticks of a clock: `edges` (all edges of this worker, in the one global order) or `gradient` (its own).
+
+        Raises:
+            MisuseError: if the platform does not say how long a gradient takes.
+        """
+        if not self._clocks.has_unit:
+            raise MisuseError(f"clock {name!r}: expected platform.gradient, in whose times clocks tick, found none")
         if name == "edges":
             return self._clocks.edges(self.rank)
         if name == "gradient":

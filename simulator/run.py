@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.replay import Replay
 from schedules.operations import Program
-from schedules.platform.durations import durations
 from schedules.platform.outages import outages
 from schedules.platform.stragglers import pace
 from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
@@ -20,9 +17,9 @@ from schedules.record.files import LINK_COLUMNS, SIMULATED
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
 from schedules.result import Result, read_replay
-from schedules.scenario import Scenario, ScenarioError, Source, load
+from schedules.scenario import ScenarioError, Source, load
 from schedules.setup import OBSERVE, Setup
-from schedules.training.numeric import series
+from schedules.training.readout import numbers
 from schedules.worker import Worker
 from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
@@ -92,7 +89,13 @@ def build_world(
     for rank in range(workers):
         worker = setup.worker(rank)
         chosen = (programs or setup.programs)(worker)
-        world.add(worker, Durations(scenario, rank), chosen, daemons=(OBSERVE,), kernels=setup.kernels(worker))
+        world.add(
+            worker,
+            setup.durations(rank),
+            chosen,
+            daemons=(OBSERVE,),
+            kernels=setup.kernels(worker),
+        )
     # A trace says which exchanges were given up, and a replay gives up the same without failures of its own.
     if platform.faults is not None and replay is None:
         drawn = [outages(platform.faults, scenario.run.seed, rank) for rank in range(workers)]
@@ -103,7 +106,7 @@ def build_world(
 
 
 def is_in_order(platform: PlatformTable) -> bool:
-    """Whether sends and receives of one stream wait for those before them."""
+    """Whether sends and receives of one channel are posted one after the other."""
     return TRANSPORTS[platform.transport].is_in_order if platform.order == "auto" else platform.order == "in-order"
 
 
@@ -118,7 +121,7 @@ def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
 
     def build(call_at: CallAt) -> Fabric:
         try:
-            fabric = Fabric(graph, table, call_at, own=own)
+            fabric = Fabric(graph, table, call_at, own=own, transport=TRANSPORTS[platform.transport])
             fabric.connect(setup.graph.to_directed().edges)
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None
@@ -134,20 +137,6 @@ def _collectives(setup: Setup) -> CollectivesTable:
     return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 
-class Durations(dict[str, Callable[[], int]]):
-    """For each kernel of a rank: a function that draws how many nanoseconds it takes."""
-
-    def __init__(self, scenario: Scenario, rank: int) -> None:
-        super().__init__()
-        self.scenario, self.rank = scenario, rank
-
-    def __missing__(self, kernel: str) -> Callable[[], int]:
-        scenario, seed = self.scenario, self.scenario.run.seed
-        drawn = durations(scenario.platform, seed, self.rank, kernel, num_buckets=scenario.num_buckets)
-        self[kernel] = drawn.__next__  # the generator's own method: no call of ours around every draw
-        return self[kernel]
-
-
 def _result(setup: Setup, world: World) -> Result:
     # Imported late, so that the command's `--help` need not load it.
     import pandas as pd
@@ -157,11 +146,11 @@ def _result(setup: Setup, world: World) -> Result:
     if makespan is None:
         # A daemon's end is set when it goes to sleep, and may lie long after the last program's.
         makespan = max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
-    elif setup.problem is not None:
-        for worker in world.workers:
-            worker.model.observe_end(makespan / world.gradient_ns)
+    if setup.problem is not None:
+        read_out(setup, world)
     world.ledger.stop(makespan)  # of what was started and never awaited, or failed for good, only the time up to here
-    summary = summarise(world.ledger, makespan, batch_size=scenario.workload.batch_size)
+    is_cut = world.course.stopped_ns is not None
+    summary = summarise(world.ledger, makespan, batch_size=scenario.workload.batch_size, is_cut=is_cut)
     result = Result(scenario, SIMULATED, summary)
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
@@ -174,18 +163,35 @@ def _result(setup: Setup, world: World) -> Result:
     result.network = world.fabric.graph if world.fabric is not None else setup.graph
     if setup.problem is not None:
         gone = world.outages.gone if world.outages is not None else set()
-        _add_numbers(result, setup.problem, [worker.model for worker in world.workers], gone)
+        _add_numbers(result, setup, gone)
+    if setup.schedule.told is not None:
+        result.tell(setup.schedule.told)
     return result
 
 
-def _add_numbers(result: Result, problem: Any, models: list[Any], gone: set[int]) -> None:
+def read_out(setup: Setup, world: World) -> None:
+    """Read out the parameters of all workers whose programs have ended, or all that there are when the run stops."""
+    stopped_ns = world.course.stopped_ns
+    for crew in world.crews:
+        time = crew.ended_at if stopped_ns is None else stopped_ns / world.gradient_ns
+        if time is not None:
+            setup.observe_end(crew.worker.rank, time)
+
+
+def _add_numbers(result: Result, setup: Setup, gone: set[int]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time, those of the ranks that are left."""
     import pandas as pd
 
-    result.parameters = np.stack([np.asarray(model.parameters(), dtype=np.float64) for model in models])
-    left = [model.observations for rank, model in enumerate(models) if rank not in gone]
-    rows = series(left, problem, result.scenario.gradient_s)
-    result.series = pd.DataFrame(rows)
-    for key in ("loss", "accuracy", "consensus_distance"):
-        if rows:
-            result.summary[key] = rows[-1][key]
+    assert setup.problem is not None
+    read_outs = [setup.read_outs[rank] for rank in range(setup.scenario.topology.workers)]
+    found = numbers(
+        [[each.parameters() for each in held] for held in read_outs],
+        [each.observations for rank, held in enumerate(read_outs) for each in held if rank not in gone],
+        setup.plan.stages,
+        setup.problem,
+        result.scenario.gradient_s,
+    )
+    result.parameters = found.parameters
+    result.summary |= found.told
+    if not setup.plan.stages:
+        result.series = pd.DataFrame(found.series)

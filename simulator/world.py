@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
 from schedules.driving.board import board
 from schedules.driving.coordinator import Coordinator
-from schedules.driving.driver import Crew, Handler, Running, Stream
+from schedules.driving.crew import Crew
+from schedules.driving.driver import Handler, Running, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
 from schedules.driving.services import Service
 from schedules.errors import DeadlockError
 from schedules.operations import Operation, Program, Until
+from schedules.platform.durations import Draw, Key
 from schedules.platform.stragglers import Pace
 from schedules.platform.tables import CollectivesTable
 from schedules.record.ledger import Ledger
 from schedules.record.trace import Recorder
-from schedules.training.kernels import Kernel
+from schedules.training.kernels import Kernels
 from schedules.worker import Worker
 from simulator.collectives.collectives import Collectives
 from simulator.computing.computing import Computing
-from simulator.computing.engines import Draw
 from simulator.course import Course
 from simulator.events import CancellableCall, Events, without_collector
 from simulator.meetings import Meetings
@@ -46,7 +48,7 @@ class World:
         coordinator: who meets whom.
         recorder: of the trace, or None.
         replay: the trace to follow, or None.
-        is_in_order: whether sends and receives of one stream wait for those before them.
+        is_in_order: whether sends and receives of one channel are posted one after the other.
         network: makes what messages cross, given how to have something called; None: each pair has a link of its own.
         collectives: how they are carried out.
     Attributes:
@@ -96,17 +98,17 @@ class World:
     def add(
         self,
         worker: Worker,
-        durations: dict[str, Draw],
+        durations: dict[Key, Draw],
         programs: Mapping[str, Program],
         daemons: Sequence[str] = (),
-        kernels: Mapping[str, Kernel] | None = None,
+        kernels: Kernels = MappingProxyType({}),
     ) -> None:
         """Add a worker with its programs.
 
         Args:
             durations: draws the nanoseconds that each of its kernels takes.
             daemons: names of programs that end with the others.
-            kernels: what its kernels compute; None in a timing-only run.
+            kernels: what its kernels compute.
         """
         crew = Crew(worker)
         self.crews.append(crew)

@@ -16,8 +16,7 @@ from executor import execute
 from schedules.operations import OPERATIONS, parse
 from schedules.record.trace import COLUMNS
 from schedules.scenario import load
-from schedules.training import numeric
-from schedules.training.state import Model
+from schedules.training.model import Model
 from schedules.worker import Worker
 from simulator import simulate
 from simulator.sweep import plan
@@ -196,7 +195,7 @@ def test_vocabulary_names_what_workers_and_models_have() -> None:
     table = VOCABULARY.partition("| method of the model |")[2].partition("\n\n")[0]
     methods = re.findall(r"`(\w+)\(", table)
     assert methods
-    assert all(hasattr(each, name) for name in methods for each in (Model, numeric.NumericModel))
+    assert all(hasattr(Model, name) for name in methods)
     named = set(re.findall(r"`worker\.(\w+)", VOCABULARY))
     assert named == {name for name in dir(Worker) if not name.startswith("_")}
 

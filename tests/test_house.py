@@ -30,7 +30,10 @@ LONG_FILES: Final = {
     "simulator/network/fair_sharing_numba.py": "The file is long because",
 }
 """With the words in which the file begins to say why."""
-LARGE_CLASSES: Final = {"schedules/result.py Result": "One method more than our classes have, because"}
+LARGE_CLASSES: Final = {
+    "schedules/result.py Result": "One method more than our classes have, because",
+    "schedules/scenario/resolved.py Scenario": "More methods than our classes have, because",
+}
 FULL_FOLDERS: Final = {"topologies"}
 """It stays flat: its files are families of graphs and what is worked out of a graph, all of one kind."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from analysis.measures.metrics import span_ns
-from schedules.record.kinds import APPLY, TRANSFERS, kind_of
+from schedules.record.rows import APPLY, TRANSFERS, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd

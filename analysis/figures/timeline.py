@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from analysis.figures.bands import Bands
 from analysis.figures.style import PAPER, WAITING, kind_colours, new_figure, styled
 from analysis.measures.metrics import num_ranks, span_ns, with_parts
-from schedules.record.kinds import BLOCKED, COMPUTE, TRANSFERS
 from schedules.record.quantities import number
+from schedules.record.rows import BLOCKED, COMPUTE, TRANSFERS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -35,9 +35,9 @@ import numpy as np
 
 from analysis.measures.delays import Delays
 from schedules.operations import COLLECTIVES, Await, Exchange, Meet, Put, Receive, Send, Take, Until
-from schedules.record.dependencies import Dependencies, IntArray, dependencies
-from schedules.record.kinds import COMPUTE as COMPUTATION
-from schedules.record.kinds import SLEEPING
+from schedules.record.dependencies import Dependencies, dependencies
+from schedules.record.rows import COMPUTE as COMPUTATION
+from schedules.record.rows import SLEEPING, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,14 +214,17 @@ def _ends(walk: _Walk, row: int, mate: int) -> tuple[int, int]:
 def _decisive_end(walk: _Walk, row: int, mate: int) -> tuple[int, int]:
     """When the message could leave, and because of which end, or of which earlier message of its stream.
 
-    Where messages go in order, both ends may have been issued and one posted only when the one before it was over.
+    In runs of former versions both ends may have been issued and one posted only when the one before it was over.
     """
     holder = walk.behind[row] if walk.behind[row] >= 0 else walk.behind[mate]
     if holder >= 0 and walk.ready[row] > max(walk.start[row], walk.start[mate]):
         return walk.ready[row], holder
     source, target = _ends(walk, row, mate)
     sender = walk.start[source]
-    receiver = walk.start[target] + walk.delays.announcement(walk.rank[source], walk.rank[target])
+    announcement = walk.delays.announcement(walk.rank[source], walk.rank[target])
+    if walk.op[row] == Exchange.__name__:
+        announcement = max(announcement, 0)  # its ends wait for each other, whatever the transport
+    receiver = walk.start[target] + announcement
     if sender == receiver:  # nobody was late, so the path stays on its rank
         return sender, row
     return (sender, source) if sender > receiver else (receiver, target)

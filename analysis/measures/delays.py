@@ -25,6 +25,7 @@ class Delays:
         overhead_ns: what a message costs after its last byte.
         is_announced: whether data leaves only when the receiver's announcement has arrived.
         ends_together: whether an exchange is over at both ends at once, or at each when it has the other's data.
+        leaves_at_once: whether a message leaves when its sender asks, and waits for its receiver where it arrives.
         collectives_ns: by kind, number of ranks and bytes.
     """
 
@@ -34,6 +35,7 @@ class Delays:
     overhead_ns: int = 0
     is_announced: bool = False
     ends_together: bool = True
+    leaves_at_once: bool = False
     collectives_ns: Mapping[tuple[str, int, int], int] = field(default_factory=dict)
 
     def message(self, source: int, target: int) -> int:
@@ -41,8 +43,10 @@ class Delays:
         return self.routes_ns.get((source, target), self.message_ns)
 
     def announcement(self, source: int, target: int) -> int:
-        """How long before a message can leave its receiver must have asked for it, in nanoseconds."""
-        return self.message(target, source) if self.is_announced else 0
+        """How long before a message can leave its receiver must have asked for it, in nanoseconds; below 0: after."""
+        if self.is_announced:
+            return self.message(target, source)
+        return -self.message(source, target) if self.leaves_at_once else 0
 
     def bytes_ns(self, source: int, target: int, size: int) -> int | None:
         """What bytes take on a route that nobody else uses, in nanoseconds; None if that is not known."""
@@ -75,13 +79,16 @@ def delays(
     link = platform.get("link") or {}
     transport = transport_of(platform)
     routes = _routes(platform.get("network") or {}, network, pairs)  # None, where the scenario has no such table
+    bandwidths = {pair: min(each["bandwidth"] for each in links) for pair, links in routes.items() if links}
+    latencies = {pair: _ns(sum(each["latency"] for each in links)) for pair, links in routes.items()}
     return Delays(
-        message_ns=_ns(link.get("latency", 0)),
-        routes_ns={pair: _ns(sum(each["latency"] for each in links)) for pair, links in routes.items()},
-        routes_bandwidth={pair: min(each["bandwidth"] for each in links) for pair, links in routes.items() if links},
+        message_ns=_ns(link.get("latency", 0)) if transport.has_latency else 0,
+        routes_ns=latencies if transport.has_latency else {},
+        routes_bandwidth=bandwidths if transport.takes_bytes else {},
         overhead_ns=_ns(platform.get("overhead", 0)) if transport.has_overhead else 0,
         is_announced=transport.is_announced,
         ends_together=transport.ends_together,
+        leaves_at_once=transport.leaves_at_once,
         collectives_ns={
             (each["kind"], num_members(each["ranks"]), int(each["bytes"])): _ns(each["latency_s"])
             for each in summary.get("collectives") or ()

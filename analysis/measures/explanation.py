@@ -11,9 +11,9 @@ from analysis.measures.critical_path import CLOCK, COMPUTE, OTHER, CriticalPath,
 from analysis.measures.delays import delays, num_members
 from analysis.measures.waits import waits
 from schedules.record.dependencies import Dependencies, dependencies
-from schedules.record.kinds import COMPUTE as COMPUTATION
-from schedules.record.kinds import POINT_TO_POINT
 from schedules.record.quantities import MISSING, percent, with_unit
+from schedules.record.rows import COMPUTE as COMPUTATION
+from schedules.record.rows import POINT_TO_POINT
 from topologies.checks import AnyGraph
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedules.record.kinds import APPLY, BLOCKED, COMPUTE, SLEEPING, TRANSFERS, kind_of
 from schedules.record.ledger import merged
+from schedules.record.rows import APPLY, BLOCKED, COMPUTE, SLEEPING, TRANSFERS, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def with_parts(trace: pd.DataFrame) -> pd.DataFrame:
     Returns:
         the rows without `Apply`, with `ready_ns` moved into [start_ns, end_ns] (clocks of hosts agree up to a residual;
         operations that only wait are ready at their end) and, in int64 nanoseconds, `duration_ns` = end - start,
-        `waiting_ns` = ready - start, `transfer_ns` = end - ready; `kind` is that of `schedules.record.kinds.kind_of`.
+        `waiting_ns` = ready - start, `transfer_ns` = end - ready; `kind` is that of `schedules.record.rows.kind_of`.
     """
     rows = trace[trace["op"] != APPLY].copy()
     only_waits = rows["op"].isin((*BLOCKED, *SLEEPING))
@@ -171,16 +171,15 @@ def partner_matrix(trace: pd.DataFrame, *, weight: str = "count") -> IntMatrix:
 def gradient_completions(trace: pd.DataFrame, expected: int | None = None) -> IntArray:
     """When gradients were done: int64 [num_gradients], ascending, in nanoseconds since the run's begin.
 
-    Gradients are the `gradient` computations, or the gradients applied, or the backward passes `B`: the first of these
-    that the trace has `expected` of (the summary's count), else the first that it has at all.
+    They are those that were applied, in a staged run at stage 0. Where none was applied they are the computations of
+    the kernel that there are `expected` of (the summary's count).
     """
-    is_computed = trace["op"] == COMPUTE
-    choices = (
-        is_computed & (trace["kernel"] == "gradient"),
-        trace["applied"] == "gradient",
-        is_computed & (trace["kernel"] == "B"),
-    )
-    chosen = next((each for each in choices if each.sum() == expected), None)
-    if chosen is None:
-        chosen = next((each for each in choices if each.any()), choices[0])
-    return np.sort(trace.loc[chosen, "end_ns"].to_numpy(dtype=np.int64)) - span_ns(trace)[0]
+    # Rows of operations have the operation's stage; all that is applied in a staged run has a row `Apply`.
+    is_counted = (trace["applied"] == "gradient") & ((trace["op"] != APPLY) | (trace["stage"] <= 0))
+    found = trace[is_counted]
+    times = np.repeat(found["end_ns"].to_numpy(dtype=np.int64), found["gradients"].to_numpy(dtype=np.int64))
+    if not len(times):
+        computed = trace[trace["op"] == COMPUTE]
+        alike = computed.groupby(["kernel", "stage"])["end_ns"]
+        times = next((each.to_numpy(dtype=np.int64) for _, each in alike if len(each) == expected), times)
+    return np.sort(times) - span_ns(trace)[0]

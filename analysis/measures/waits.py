@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedules.operations import Await, Meet
-from schedules.record.dependencies import Dependencies, IntArray, dependencies
-from schedules.record.kinds import POINT_TO_POINT
+from schedules.record.dependencies import Dependencies, dependencies
+from schedules.record.rows import POINT_TO_POINT, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping
 
 from analysis.comparison import Comparison
-from schedules.platform.fits import Calibration, duration_table, link_table
+from schedules.platform.durations import WHOLE
+from schedules.platform.fits import Calibration, link_table
 from schedules.platform.toml import platform_toml
 from schedules.platform.transports import DEFAULT, TRANSPORTS
 from schedules.record.quantities import MISSING, number, percent, relative_error, with_unit
 from schedules.result import Result
-
-_GRADIENT = "gradient"
 
 
 def calibration_rows(comparison: Comparison) -> list[dict[str, str]]:
@@ -56,10 +56,14 @@ def calibration_toml(comparison: Comparison) -> str:
     """The table [platform] of a scenario that assumes what was measured; laid over that of the compared runs."""
     found, platform = comparison.calibrations["measured"], _platform(comparison.measured)
     transport = str(platform.get("transport", DEFAULT))
-    table = _kernel_tables(found, _distribution(comparison.simulated))
+    speeds = found.rank_speeds()
     # Laid over a scenario that has speeds, a table without any would leave these in force.
-    if (speeds := found.rank_speeds()) and (found.has_speeds or platform.get("speed")):
-        table["speed"] = {str(rank): speed for rank, speed in speeds.items()}
+    says_speeds = bool(speeds) and (found.has_speeds or bool(platform.get("speed")))
+    # The usual rank has speed 1: clocks tick in its gradient times, and one slow rank must not stretch them.
+    usual = statistics.median(speeds.values()) if says_speeds else 1.0
+    table = _kernel_tables(found, _distribution(comparison.simulated), usual)
+    if says_speeds:
+        table["speed"] = {str(rank): speed / usual for rank, speed in speeds.items()}
     table["transport"] = transport
     comments = [f"{transport}: {TRANSPORTS[transport].words}."]
     if platform.get("network"):
@@ -70,14 +74,14 @@ def calibration_toml(comparison: Comparison) -> str:
     return platform_toml({key: _rounded(value) for key, value in table.items()}, comments)
 
 
-def _kernel_tables(found: Calibration, distribution: str) -> dict[str, object]:
+def _kernel_tables(found: Calibration, distribution: str, speed: float) -> dict[str, object]:
     table: dict[str, object] = {}
     others = {}
     for kernel, fit in found.kernels.items():
-        if kernel == _GRADIENT:
-            table[kernel] = duration_table(fit.mean_s, fit.cv, distribution)  # of the shape that was assumed
+        if kernel == WHOLE and not fit.stages:
+            table["gradient"] = fit.tables(distribution, speed=speed)  # of the shape that was assumed
         else:
-            others[kernel] = duration_table(fit.mean_s, fit.cv)
+            others[kernel] = fit.tables(speed=speed)
     return {**table, "kernels": others} if others else table
 
 
@@ -95,6 +99,8 @@ def _rounded(value: object) -> object:
     """Six digits: more would be scatter, and hard to read."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
     return {key: _rounded(each) for key, each in value.items()} if isinstance(value, Mapping) else value
 
 

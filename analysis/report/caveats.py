@@ -9,8 +9,8 @@ from typing import Final
 from analysis.comparison import Comparison
 from analysis.measures.metrics import span_ns
 from analysis.report.rows import Record
-from schedules.record.kinds import COMPUTE, TRANSFERS
 from schedules.record.quantities import QUANTITIES, number, percent, quantity, relative_error, with_unit
+from schedules.record.rows import COMPUTE, TRANSFERS
 
 TRANSFER_TOLERANCE: Final = 0.10
 COMPUTE_TOLERANCE: Final = 0.05

@@ -8,8 +8,8 @@ from typing import Any, Final, TypedDict
 
 from analysis.comparison import Comparison
 from analysis.measures.metrics import PARTS
-from schedules.record.kinds import COMPUTE
 from schedules.record.quantities import MISSING, QUANTITIES, number, percent, quantity, with_unit
+from schedules.record.rows import COMPUTE
 
 Record = dict[Any, Any]
 """A row of one of the comparison's tables, by column."""
@@ -115,7 +115,8 @@ def shares_of_time(comparison: Comparison) -> list[Cells]:
 
 def environment(comparison: Comparison) -> list[Compared]:
     """Rows name, simulated, measured, and whether they differ."""
-    rows = [_environment_row(name, comparison) for name in ("seed", "fingerprint", "started")]
+    rows = [_environment_row(name, comparison) for name in ("seed", "started")]
+    rows.insert(1, _row("fingerprint", *(run.fingerprint for run in comparison.runs.values())))
     rows.append(_row("gradient time", *(with_unit(run.gradient_s, "s") for run in comparison.runs.values())))
     for table in ("host", "versions"):
         tables = [run.info[table] for run in comparison.runs.values()]

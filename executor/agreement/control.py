@@ -36,13 +36,17 @@ def tell(store: SharedStore, news: News) -> None:
 
 
 class Control:
-    """One rank's part in the agreement."""
+    """One rank's part in the agreement.
+
+    Args:
+        connect: makes a client of the store; kept, for those who need one of their own.
+    """
 
     def __init__(self, connect: Callable[[], SharedStore], rank: int, num_workers: int, timeout_s: float) -> None:
         self.store = connect()
         self.rank, self.num_workers = rank, num_workers
         self.timeout_s = timeout_s
-        self._connect = connect
+        self.connect = connect
         self._beats = 0
         self._seen: dict[int, tuple[bytes, float]] = {}
 
@@ -50,7 +54,7 @@ class Control:
         """Call `hear(news)` on another thread; after bad news, `end()` once the time of grace is over."""
 
         def wait() -> None:
-            store = self._connect()  # of its own: while it waits, a client answers nobody else
+            store = self.connect()  # of its own: while it waits, a client answers nobody else
             while True:
                 try:
                     store.wait(["news"], A_DAY)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from executor.launching.launch import Ranks, execute
 from schedules.errors import ScheduleError
 from schedules.operations import Compute
+from schedules.platform.durations import WHOLE
 from schedules.platform.fits import duration_table, kernel_fits, link_table
 from schedules.platform.link_fits import LARGEST_FACTOR, LinkEstimate, link_estimate
 from schedules.platform.transports import TRANSPORTS
@@ -80,8 +81,10 @@ def measure(
     result, link, attempts = _measured(resolved, sizes, ranks)
     assert result.trace is not None
     has_gradient = resolved.is_numeric or resolved.workload.module is not None
-    gradient = gradient_table(result.trace) if has_gradient else kept(resolved.platform.gradient)
-    platform = {"gradient": gradient, "transport": TRANSPORT, **link_table(link)}
+    own = resolved.platform.gradient
+    gradient = gradient_table(result.trace) if has_gradient else own and kept(own)
+    found = {"gradient": gradient, "transport": TRANSPORT, **link_table(link)}
+    platform = {key: value for key, value in found.items() if value is not None}
     info = {
         "num_gradients": int((result.trace["op"] == Compute.__name__).sum()),
         "all_reduce_s": _all_reduces(result.trace),
@@ -120,6 +123,8 @@ def probe(scenario: Scenario, sizes: Sequence[int] | None = None) -> Scenario:
     largest = min(max(scenario.parameter_bytes or 0, 1 << 22), 1 << 24) // 8 * 8
     chosen = sorted(sizes) if sizes else sorted({4096, 65_536, 1 << 20, largest})
     tables["schedule"] = {"program": "executor.calibration.probes", "sizes": list(chosen)}
+    if tables["platform"]["gradient"] is None:  # the probe takes some
+        tables["platform"]["gradient"] = {"mean": 0.0}
     # The fit reads the trace; read-outs would take time from the cores, and only a simulation ends by a precision.
     tables["run"] |= {"trace": True, "observations": 0, "until": "end"}
     return resolve(tables, "calibration")
@@ -130,7 +135,7 @@ def gradient_table(trace: pd.DataFrame) -> dict[str, object]:
 
     Ranks that differ in speed count as scatter: the table is for any number of workers, as many machines like this one.
     """
-    fit = kernel_fits(trace, warm_up=WARM_UP)["gradient"]
+    fit = kernel_fits(trace, warm_up=WARM_UP)[WHOLE]
     return duration_table(fit.mean_s, fit.spread)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from schedules.operations import AllReduce, Barrier, Compute, Exchange, Payload, Program
+from schedules.platform.durations import WHOLE
 from schedules.settings import Count, Table
 from schedules.worker import Worker
 
@@ -35,7 +36,7 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 def _probe(worker: Worker) -> Program:
     settings = worker.settings
     for _ in range(settings.gradients):
-        yield Compute("gradient")
+        yield Compute(WHOLE)
     # 0 with 1, 2 with 3: every rank talks to one other, all pairs at once. Of an odd number the last has nobody.
     peer = worker.rank ^ 1
     for number, size in enumerate(settings.sizes):
@@ -46,4 +47,3 @@ def _probe(worker: Worker) -> Program:
     for size in settings.sizes:
         for _ in range(settings.repeats):
             yield AllReduce(Payload(size), "sum")
-    yield Barrier()

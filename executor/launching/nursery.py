@@ -27,6 +27,7 @@ from executor.agreement.news import DEAD, News
 from executor.agreement.store import connect, keep_store
 from executor.launching.lines import RankEvent, RunOrder
 from executor.rank import run_rank
+from executor.running import warmup
 from executor.running.waiting import die_with_parent
 from executor.seat import Order, Seat
 from schedules.scenario import load
@@ -183,6 +184,7 @@ def _warm_up() -> None:
     }
     setup = Setup(load(example), xp=torch)
     setup.programs(setup.worker(0))
+    warmup.load()
 
 
 def main() -> None:

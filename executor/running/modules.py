@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch.func import functional_call
 
-from schedules.record.ledger import Account
+from schedules.errors import ProgramError
 from schedules.scenario import Scenario, ScenarioError
-from schedules.setup import Setup, build_optimizer
-from schedules.training.numeric import NumericModel
-from schedules.training.state import LAST_OBSERVATION
+from schedules.training.vectors import tensors
 
 
 class Training(Protocol):
@@ -45,9 +44,15 @@ class FlatModule:
     Args:
         training: the user's object.
         dtype, device: of parameters and gradients.
+        rank: whose training it is; None: nobody's in particular.
+    Attributes:
+        tensors: where each lies in the flat vector, by its name in the module.
     """
 
-    def __init__(self, training: Training, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, training: Training, dtype: torch.dtype, device: torch.device, *, rank: int | None = None
+    ) -> None:
+        self._rank, self._lock = rank, threading.Lock()
         self.training = training
         self.module = training.module.to(device=device, dtype=dtype)
         self.device = device
@@ -55,43 +60,59 @@ class FlatModule:
         self._names = list(parameters)
         self._shapes = [each.shape for each in parameters.values()]
         self._sizes = [each.numel() for each in parameters.values()]
+        self.tensors = tensors({name: tuple(each.shape) for name, each in parameters.items()})
         if not parameters:
             raise ScenarioError("scenario: workload.module: expected a module with parameters, found none")
         # A copy: the module's own parameters are only where the final ones are put, for `evaluate`.
-        self.initial = torch.cat([each.detach().reshape(-1) for each in parameters.values()])
+        self._initial = torch.cat([each.detach().reshape(-1) for each in parameters.values()])
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the parameters are."""
+        return sum(self._sizes)
+
+    def initial(self, seed: int) -> torch.Tensor:
+        """The parameters as the user's factory made them: [num_params]."""
+        return self._initial
+
+    def convert(self, x: torch.Tensor) -> torch.Tensor:
+        """A copy of them."""
+        return x.clone()
 
     def gradient(self, x: torch.Tensor, rank: int, step: int) -> torch.Tensor:
         """Gradient of the loss of one mini-batch at the parameters x: [num_params]. x is not written to."""
+        if self._rank is not None and rank != self._rank:
+            raise ProgramError(f"expected data of rank {self._rank}, whose own a module's batches are, found {rank}")
         leaf = x.detach().requires_grad_()  # the same memory, as a leaf to take the gradient at
-        inputs, targets = _moved(self.training.batch(step), self.device)
-        # Not by writing x into the module: another gradient may be under way on another engine's thread.
-        loss = self.training.loss(functional_call(self.module, self._parts(leaf), (inputs,)), targets)
-        (gradient,) = torch.autograd.grad(loss, leaf)
+        # One at a time: the call puts x into the one module that all engines' threads share, and its buffers change.
+        with self._lock:
+            inputs, targets = self.batch(step)
+            loss = self.training.loss(functional_call(self.module, self._parts(leaf), (inputs,)), targets)
+            (gradient,) = torch.autograd.grad(loss, leaf)
         return gradient
+
+    def batch(self, step: int) -> tuple[Any, Any]:
+        """This rank's `step`-th batch, on the module's device."""
+        inputs, targets = _moved(self.training.batch(step), self.device)
+        return inputs, targets
+
+    def load(self, x: torch.Tensor) -> None:
+        """Put the parameters x into the module."""
+        with torch.no_grad():
+            for name, part in self._parts(x).items():
+                self.module.get_parameter(name).copy_(part)
 
     def evaluate(self, x: torch.Tensor) -> dict[str, float]:
         """What the user's object says of the parameters x, which are put into the module."""
         evaluate: Callable[[Any], Mapping[str, float]] | None = getattr(self.training, "evaluate", None)
+        self.load(x)
         with torch.no_grad():
-            for name, part in self._parts(x).items():
-                self.module.get_parameter(name).copy_(part)
             return {} if evaluate is None else {name: float(value) for name, value in evaluate(self.module).items()}
 
     def _parts(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """The parameters as views of x. One split, so that its derivative is one concatenation."""
         parts = zip(self._names, torch.split(x, self._sizes), self._shapes, strict=True)
         return {name: part.view(shape) for name, part, shape in parts}
-
-
-class ModuleModel(NumericModel):
-    """The parameters of a module: large, so they are not read out while the run is under way."""
-
-    __slots__ = ()
-
-    def observe(self, index: int, time: float) -> None:
-        """Read out only at the end."""
-        if index == LAST_OBSERVATION:
-            self.mix(time)
 
 
 def load_training(scenario: Scenario, rank: int) -> Training:
@@ -116,20 +137,9 @@ def load_training(scenario: Scenario, rank: int) -> Training:
     return found_training
 
 
-def module_model(setup: Setup, rank: int, device: torch.device) -> tuple[FlatModule, NumericModel]:
-    """The user's module, and its parameters as a model."""
-    scenario = setup.scenario
-    flat = FlatModule(load_training(scenario, rank), getattr(torch, scenario.workload.dtype), device)
-    model = ModuleModel(
-        x=flat.initial,
-        optimizer=build_optimizer(scenario),
-        account=Account(rank, setup.ledger),
-        is_recorded=setup.is_recorded,
-        eta=setup.eta,
-        alpha_tilde=setup.alpha_tilde,
-        has_tilde=setup.schedule.has_tilde,
-    )
-    return flat, model
+def flat_module(scenario: Scenario, rank: int, device: torch.device) -> FlatModule:
+    """The user's module, as a function of one flat vector."""
+    return FlatModule(load_training(scenario, rank), getattr(torch, scenario.workload.dtype), device, rank=rank)
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -142,6 +142,7 @@ class Edges:
         """Offer the operation's payload, in a buffer that is written when it is posted."""
         # What is read of `running` is read here, on the loop: its times change when it is over.
         payload, start_ns, name = running.operation.payload, running.start_ns, running.operation.tag
+        frames.check(payload)  # on the loop: what fails while it is posted is told only when the other end has come
         outbox = self.shelves.take(HEADER + payload.size)
 
         def post() -> Work:

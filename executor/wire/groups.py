@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -105,7 +106,7 @@ class Group(Protocol):
     def alltoall_base(
         self, received: torch.Tensor, sent: torch.Tensor, received_sizes: list[int], sent_sizes: list[int]
     ) -> Work:
-        """Send a part to every member; no sizes: equal parts."""
+        """Send a part to every member, and receive one of each."""
 
 
 class Groups:
@@ -115,10 +116,14 @@ class Groups:
         store: that all ranks see.
         placement: of this rank.
         is_local: whether all ranks are on this machine: then they talk over the loopback.
+        connect: makes a further client of the store.
     """
 
-    def __init__(self, store: SharedStore, placement: Placement, *, is_local: bool) -> None:
+    def __init__(
+        self, store: SharedStore, placement: Placement, *, is_local: bool, connect: Callable[[], SharedStore]
+    ) -> None:
         self._store = store
+        self.connect = connect
         self.placement = placement
         # torch takes a list and makes a device of each; a rank here has one.
         interface = os.environ.get("GLOO_SOCKET_IFNAME", "").split(",")[0]
@@ -129,8 +134,9 @@ class Groups:
         else:
             self._device = create(hostname="127.0.0.1" if is_local else socket.gethostname())
 
-    def gloo(self, name: str, index: int, size: int) -> Group:
-        """A gloo group, in which this rank is number `index`; returns when all are connected.
+    def gloo(self, name: str, index: int, size: int, store: SharedStore | None = None) -> Group:
+        """A gloo group, in which this rank is number `index`; returns when all are connected. Meanwhile the store
+        (None: that of all groups) answers nobody else.
 
         Raises:
             RuntimeError: if a member cannot be reached.
@@ -140,13 +146,13 @@ class Groups:
         options._devices = [self._device]
         options._threads = 1  # for collectives: a lane makes one after the other, an edge none
         options._timeout = _FOREVER
-        group: Group = kind(part_of(self._store, name), index, size, options)
+        group: Group = kind(part_of(store or self._store, name), index, size, options)
         return group
 
-    def nccl(self, name: str, index: int, size: int) -> Group:
+    def nccl(self, name: str, index: int, size: int, store: SharedStore | None = None) -> Group:
         """An NCCL group, made at its first operation. Not measured yet."""
         kind: Any = distributed.ProcessGroupNCCL
         options = kind.Options()
         options._timeout = _FOREVER
-        group: Group = kind(part_of(self._store, name), index, size, options)
+        group: Group = kind(part_of(store or self._store, name), index, size, options)
         return group

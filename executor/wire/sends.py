@@ -12,6 +12,7 @@ from executor.ends import Ends, enter_transfer
 from executor.wire import frames
 from executor.wire.edges import Edges
 from executor.wire.frames import HEADER, MESSAGE, RECEIPT, wire_tag
+from schedules.driving.checks import check_send
 from schedules.driving.driver import Handler, Running
 from schedules.operations import Operation, Payload, Receive, Send
 
@@ -21,7 +22,7 @@ class Sends:
 
     def __init__(self, edges: Edges, ends: Ends) -> None:
         self._edges, self._ends = edges, ends
-        self._numbers: Counter[tuple[type[Operation], int, int, int]] = Counter()
+        self._numbers: Counter[tuple[type[Operation], int, int, str, int]] = Counter()
 
     def handlers(self) -> dict[type[Operation], Handler]:
         """Which operations it answers, and how."""
@@ -32,18 +33,20 @@ class Sends:
 
     def _send(self, running: Running) -> bool:
         self._ends.issued(running)
+        check_send(running)
         running.hook = _enter_sent
         operation, edges = running.operation, self._edges
         edge = edges.to(operation.peer)
         receipt, received = edges.post_receive(edge, HEADER, self._receipt_tag(operation))
-        outbox, sent = edges.post_send(edge, running, wire_tag(MESSAGE, operation.tag, operation.size))
+        tag = wire_tag(MESSAGE, operation.tag, _size(operation), channel=operation.channel)
+        outbox, sent = edges.post_send(edge, running, tag)
 
         def wait() -> None:
             received.wait()
-            header, _ = frames.read(receipt, None)
+            header, had = frames.read(receipt, None)
             running.ready_ns = max(running.start_ns, header.issue_ns)
             # The receiver's clock says when it had the message, and may be ahead of this one.
-            running.end_ns = max(running.ready_ns, min(header.read_ns, self._ends.now))
+            running.end_ns = max(running.ready_ns, min(had.read_ns, self._ends.now))
             running.result = None
             self._ends.done(running)
             sent.wait()  # long over, as the message has arrived; but before its wait gloo may still hold the buffer
@@ -57,7 +60,8 @@ class Sends:
         self._ends.issued(running)
         running.hook = enter_transfer
         operation, edges = running.operation, self._edges
-        edge, tag = edges.to(operation.peer), wire_tag(MESSAGE, operation.tag, operation.size)
+        edge = edges.to(operation.peer)
+        tag = wire_tag(MESSAGE, operation.tag, operation.size, channel=operation.channel)
         inbox, received = edges.post_receive(edge, HEADER + operation.size, tag)
         start_ns, receipt_tag = running.start_ns, self._receipt_tag(operation)
 
@@ -80,9 +84,16 @@ class Sends:
         Receipts are sent by the threads that wait, in whatever order these wake; gloo would match equal tags in that
         order, and a sender could take another message's receipt for its own.
         """
-        key = (type(operation), operation.peer, operation.tag, operation.size)
+        size = _size(operation)
+        key = (type(operation), operation.peer, operation.tag, operation.channel, size)
         self._numbers[key] += 1
-        return wire_tag(RECEIPT, operation.tag, operation.size, self._numbers[key])
+        return wire_tag(RECEIPT, operation.tag, size, self._numbers[key], operation.channel)
+
+
+def _size(operation: Send | Receive) -> int:
+    """The bytes that both ends mean."""
+    limit = operation.limit if isinstance(operation, Send) else None
+    return operation.size if limit is None else limit
 
 
 def _enter_sent(running: Running) -> None:

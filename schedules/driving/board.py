@@ -8,7 +8,7 @@ from traceback import walk_tb
 from types import FrameType
 from typing import Any, Protocol
 
-from schedules.errors import MisuseError
+from schedules.errors import MisuseError, UnknownKernelError, UnknownStageError
 from schedules.operations import OPERATIONS
 from schedules.payload import Handle
 
@@ -61,18 +61,36 @@ def where(program: Any, rank: int, name: str) -> str:
     return f"{file}:{line}: {linecache.getline(file, line).strip()}"
 
 
-def misused(error: MisuseError, rank: int, name: str) -> str:
-    """The message of a program that calls what it is not meant to: the line that calls, not the one that refuses."""
+def misused(error: Exception, program: Any, rank: int, name: str) -> str:
+    """The message of a program that calls what it is not meant to: the line that calls, not the one that refuses.
+
+    Where an operation is refused that it has yielded, that is the line at which it stands.
+    """
     frames = [(frame, line) for frame, line in walk_tb(error.__traceback__) if not _is_ours(frame)]
-    frame, line = frames[-1]
-    file = frame.f_code.co_filename
-    return f"{file}:{line}: {linecache.getline(file, line).strip()}\n  rank {rank}, stream {name}: {error}"
+    place = where(program, rank, name)
+    if frames:
+        frame, line = frames[-1]
+        file = frame.f_code.co_filename
+        place = f"{file}:{line}: {linecache.getline(file, line).strip()}"
+    told = str(error) if isinstance(error, MisuseError) else f"{type(error).__name__}: {error}"
+    return f"{place}\n  rank {rank}, stream {name}: {told}"
+
+
+def is_of_a_program(error: Exception) -> bool:
+    """Whether an error comes out of a program that was resumed, out of what that has called, or out of a rule that an
+    engine runs for it; not out of a world."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)][1:]  # the first is the driver's
+    return bool(frames) and (not _is_ours(frames[0]) or any(map(_is_a_program_s, frames)))
+
+
+def _is_a_program_s(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("schedules.programs.")
 
 
 def _is_ours(frame: FrameType) -> bool:
-    """Whether a frame is of the contract itself, and not of a program."""
+    """Whether a frame is of a world or of the contract itself, and not of a program."""
     module = frame.f_globals.get("__name__", "")
-    return module.startswith("schedules.") and not module.startswith("schedules.programs.")
+    return module.startswith(("schedules.", "simulator.", "executor.")) and not module.startswith("schedules.programs.")
 
 
 def not_an_operation(program: Any, rank: int, name: str, found: object) -> str:
@@ -86,11 +104,19 @@ def not_an_operation(program: Any, rank: int, name: str, found: object) -> str:
 
 def not_a_kernel(running: Asking, known: Iterable[str]) -> str:
     """The message of a program that asks for a kernel that there is not."""
-    stream = running.stream
+    stream, names = running.stream, ", ".join(sorted(known)) or "(there are none)"
     return (
         f"{where(stream.program, running.worker.rank, stream.name)}: "
-        f"expected one of the kernels {', '.join(known)}; found {running.operation.kernel!r}"
+        f"expected one of the kernels {names}; found {running.operation.kernel!r}"
     )
+
+
+def no_duration(running: Asking, error: UnknownKernelError | UnknownStageError) -> str:
+    """The message of a program that asks for a kernel of which the platform has no duration."""
+    if isinstance(error, UnknownKernelError):
+        return not_a_kernel(running, error.known)
+    stream = running.stream
+    return f"{where(stream.program, running.worker.rank, stream.name)}: {error}"
 
 
 def board(streams: Iterable[Shown], now: int) -> str:
@@ -107,10 +133,12 @@ def board(streams: Iterable[Shown], now: int) -> str:
 
 
 def _disagreement(stream: Shown, waiting: Iterable[Shown]) -> str:
-    """Two ranks that wait for each other with different tags."""
+    """Two ranks that wait for each other with different tags, or on different channels."""
     rank, operation = stream.worker.rank, stream.operation
     for other in waiting:
         is_mutual = other.worker.rank == operation.peer and other.operation.peer == rank
         if is_mutual and other.operation.tag != operation.tag:
             return "   <- tags differ: the two programs disagree on order"
+        if is_mutual and other.operation.channel != operation.channel:
+            return "   <- channels differ: neither is for the other"
     return ""

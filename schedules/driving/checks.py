@@ -1,25 +1,107 @@
-"""What no world carries: operations that cannot be meant."""
+"""What no world carries: operations that cannot be meant. Both worlds ask here, so that both say the same.
+
+Everything that one operation shows by itself is refused at its issue, with the program's own line. What two members of
+a collective do differently takes both to see (`meaning`, `differ`).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NoReturn
 
 from array_api_compat import array_namespace
 
 from schedules.driving.board import Asking, where
 from schedules.errors import ProgramError
-from schedules.operations import AllReduce, ReduceScatter
+from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadcast, ReduceScatter
+
+Meaning = tuple[str, int, str, int, int, str, bool]
+"""Of a collective, what all its members must mean alike: kind, tag, reduction, root, bytes, numbers, whether the parts
+are given. Bytes are -1 where members may differ in them."""
 
 
-def check_reduction(running: Asking) -> None:
-    """Refuse a mean of integers: numpy would round it towards zero, gloo would leave the sum.
+def check_send(running: Asking) -> None:
+    """Refuse a payload that is larger than its `limit`: the receiver has no room for it.
 
     Raises:
         ProgramError: naming the program's line.
     """
-    operation, stream = running.operation, running.stream
-    if not isinstance(operation, AllReduce | ReduceScatter) or operation.reduction != "mean":
-        return
-    array = operation.payload.array
+    operation = running.operation
+    if operation.limit is not None and operation.payload.size > operation.limit:
+        _refuse(running, f"expected at most {operation.limit} bytes, found {operation.payload.size}")
+
+
+def check_collective(running: Asking, num_workers: int) -> Sequence[int]:
+    """Refuse a collective that no group could carry out: its group, root, reduction and parts.
+
+    Returns:
+        its members, ascending.
+    Raises:
+        ProgramError: naming the program's line.
+    """
+    operation = running.operation
+    members = range(num_workers) if operation.group is None else operation.group
+    if operation.group is not None:
+        _check_group(running, members, num_workers)
+    if isinstance(operation, Broadcast) and operation.root not in members:
+        _refuse(running, f"expected a root among {list(members)}, found {operation.root}")
+    if isinstance(operation, AllReduce | ReduceScatter) and operation.reduction == "mean":
+        _check_mean(running)
+    if isinstance(operation, AllToAll) and operation.parts is not None:
+        _check_parts(running, operation.parts, len(members))
+    return members
+
+
+def _check_group(running: Asking, members: Sequence[int], num_workers: int) -> None:
+    is_ascending = all(low < high for low, high in pairwise(members))
+    if not members or not is_ascending or members[0] < 0 or members[-1] >= num_workers:
+        _refuse(running, f"expected a group of ascending ranks among the {num_workers} workers, found {members}")
+    if running.worker.rank not in members:
+        _refuse(running, f"expected to be a member, found rank {running.worker.rank}")
+
+
+def _check_mean(running: Asking) -> None:
+    """Numpy would round a mean of integers towards zero, gloo would leave the sum."""
+    array = running.operation.payload.array
     if array is None or array_namespace(array).isdtype(array.dtype, ("real floating", "complex floating")):
         return
-    told = f"{operation}: expected floating-point numbers for a mean, found {array.dtype}"
-    raise ProgramError(f"{where(stream.program, running.worker.rank, stream.name)}\n  {told}")
+    _refuse(running, f"expected floating-point numbers for a mean, found {array.dtype}")
+
+
+def _check_parts(running: Asking, parts: Sequence[int], num_members: int) -> None:
+    payload = running.operation.payload
+    itemsize = 1 if payload.array is None else int(payload.array.itemsize)
+    if len(parts) != num_members:
+        _refuse(running, f"expected a part for each of {num_members} members, found {len(parts)}")
+    if sum(parts) != payload.size or min(parts) < 0:
+        _refuse(running, f"expected parts of {payload.size} bytes together, found {list(parts)}")
+    if any(each % itemsize for each in parts):
+        _refuse(running, f"expected parts of whole numbers of {itemsize} bytes each, found {list(parts)}")
+
+
+def _refuse(running: Asking, told: str) -> NoReturn:
+    place = where(running.stream.program, running.worker.rank, running.stream.name)
+    raise ProgramError(f"{place}\n  rank {running.worker.rank} {running.operation}: {told}")
+
+
+def meaning(operation: Any) -> Meaning:
+    """What the other members of a collective must have issued, too."""
+    if isinstance(operation, Barrier):
+        return Barrier.__name__, operation.tag, "", -1, 0, "", False
+    has_own_size = isinstance(operation, AllGather) or (isinstance(operation, AllToAll) and operation.parts is not None)
+    reduction = operation.reduction if isinstance(operation, AllReduce | ReduceScatter) else ""
+    root = operation.root if isinstance(operation, Broadcast) else -1
+    array = None if isinstance(operation, Broadcast) else operation.payload.array  # only the root's counts
+    numbers = "" if array is None or has_own_size else str(array.dtype)  # a payload of no bytes may have no array
+    is_cut = isinstance(operation, AllToAll) and operation.parts is not None
+    size = -1 if has_own_size else operation.size
+    return type(operation).__name__, operation.tag, reduction, root, size, numbers, is_cut
+
+
+def differ(rank: int, operation: object, other_rank: int, other: object) -> ProgramError:
+    """The error of two members of one communicator whose sequences part; operations may be texts of them."""
+    (low, one), (high, two) = sorted(((rank, str(operation)), (other_rank, str(other))))
+    return ProgramError(
+        f"rank {low} {one} and rank {high} {two}: expected the same collective with equal sizes, found two"
+    )

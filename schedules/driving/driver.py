@@ -10,12 +10,12 @@ A handler is called when an operation is issued. It returns True if the operatio
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from schedules.driving.board import misused, not_an_operation
-from schedules.errors import MisuseError, ProgramError
+from schedules.driving.board import is_of_a_program, misused, not_an_operation
+from schedules.driving.crew import Crew
+from schedules.errors import MisuseError, ProgramError, ScheduleError
 from schedules.operations import Operation, Program
 from schedules.payload import Arrivals, Handle
 from schedules.record.memory import received
@@ -76,49 +76,6 @@ class Follower(Protocol):
         """The positions of the handles that had arrived when the recorded `Await` ended."""
 
 
-class Queue:
-    """A bounded queue between streams of one worker: items, and the operations that wait for some or for room."""
-
-    __slots__ = ("items", "putters", "takers")
-
-    def __init__(self) -> None:
-        self.items: deque[Any] = deque()
-        self.putters: deque[Running] = deque()
-        self.takers: deque[Running] = deque()
-
-
-class Crew:
-    """The streams of one worker that have not ended, and what they have in common.
-
-    It is the driver's: a program sees the `Worker` only.
-
-    Attributes:
-        queues: by name; made at their first use.
-        num_started: operations that were started so far.
-    """
-
-    __slots__ = ("num_started", "queues", "streams", "worker")
-
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
-        self.streams: list[Stream] = []
-        self.queues: defaultdict[str, Queue] = defaultdict(Queue)
-        self.num_started = 0
-
-    def leave(self, stream: Stream) -> None:
-        """A program has ended. When only daemons are left, they are closed."""
-        self.streams.remove(stream)
-        if all(each.is_daemon for each in self.streams):
-            self.close()
-
-    def close(self) -> None:
-        """End all programs that are left. What they wait for may yet end, of no use to anybody."""
-        for each in self.streams:
-            each.is_over = True
-            each.program.close()
-        self.streams.clear()
-
-
 class Running:
     """One operation under way.
 
@@ -131,13 +88,15 @@ class Running:
         note: the recorded answer of `Meet` and `Await`.
         hook: called by `ended` first: the world's book-keeping.
         waiter: the stream that awaits it.
+        work_ns: of a computation: how long it takes at full speed.
         is_over, is_cancelled, is_taken: its state; taken is what an `Await` has handed to its program.
     """
 
     __slots__ = (
         "end_ns", "hook", "is_cancelled", "is_over", "is_taken", "lane", "name", "note", "operation",
-        "ready_ns", "result", "start_ns", "stream", "waiter", "worker", "world",
+        "ready_ns", "result", "start_ns", "stream", "waiter", "work_ns", "worker", "world",
     )  # fmt: skip
+    work_ns: int  # unset in most: only a computation has it
 
     def __init__(self, world: World, worker: Worker, name: str, operation: Any, stream: Stream | None = None) -> None:
         self.world = world
@@ -236,30 +195,37 @@ class Stream(Running):
                     return None
                 answer = (self.result, now / self.gradient_ns)
         except StopIteration:
-            self._finish()
+            self._finish(0.0 if answer is None else answer[1])
         except MisuseError as error:
-            raise ProgramError(misused(error, self.worker.rank, self.name)) from None
+            raise ProgramError(misused(error, self.program, self.worker.rank, self.name)) from None
+        except Exception as error:
+            if isinstance(error, ScheduleError) or not is_of_a_program(error):
+                raise
+            told = misused(error, self.program, self.worker.rank, self.name)
+            raise ProgramError(told) from error
 
     def _record(self) -> None:
         """The segment that consumed the last answer is over: record the operation with what was applied."""
-        recorder, log = self.recorder, self.worker.model.log
+        recorder, log = self.recorder, self.worker.account.log
         if self.operation is not None and recorder is not None:
-            assert log is not None, "a recorded run has models that log"
-            # The row comes only now, as what was applied is known when the program asks for the next operation.
-            recorder.row(self, log[0] if log else None)
-            for applied in log[1:]:
+            assert log is not None, "a recorded run has accounts that log"
+            # The row comes only now, as what was applied is known when the program asks for the next operation. What
+            # was applied to a stage has a row of its own: the operation's stage may be another.
+            is_first = bool(log) and log[0][-1] < 0
+            recorder.row(self, log[0] if is_first else None)
+            for applied in log[1:] if is_first else log:
                 recorder.apply_row(self, applied)
             log.clear()
 
-    def _finish(self) -> None:
-        """The program has ended."""
+    def _finish(self, time: float) -> None:
+        """The program has ended, with what it was answered at this time."""
         # A program that was closed before its operation ended: sending to it has only ended it once more.
         if self.is_over:
             return
         if self.recorder is not None:
             self._record()
         self.is_over, self.operation = True, None
-        self.crew.leave(self)
+        self.crew.leave(self, time)
 
     def await_handles(self, handles: Sequence[Handle], wanted: frozenset[int] | int, now: int) -> bool:
         """Wait for so many of the handles, or for these positions; True if they are there already."""

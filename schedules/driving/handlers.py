@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from schedules.driving.board import not_an_operation, where
-from schedules.driving.driver import Handler, Queue, Running
+from schedules.driving.crew import Queue
+from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError
 from schedules.operations import Await, Cancel, Operation, Put, Start, Take
 from schedules.payload import Handle

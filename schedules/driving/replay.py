@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedules.driving.driver import Handler, Running, Stream
 from schedules.errors import DivergenceError
-from schedules.operations import Meet, Operation, Partner, Until
-from schedules.record.trace import describe
+from schedules.operations import Meet, Operation, Partner, Receive, Until
+from schedules.record.trace import What, describe, moved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     """What a replay needs of one operation of the trace."""
 
     stream: str
-    op: tuple[str, str, int, int, str]
+    op: What
     peer: int
     tag: int
     size: int
@@ -36,14 +36,14 @@ class Row(NamedTuple):
     answer: str
 
     def __str__(self) -> str:
-        name, kernel, stage, micro_batch, group = self.op
-        words = {"kernel": kernel, "stage": stage, "micro_batch": micro_batch, "group": group}
+        name, kernel, stage, micro_batch, group, channel = self.op
+        words = {"kernel": kernel, "stage": stage, "micro_batch": micro_batch, "group": group, "channel": channel}
         words |= {"peer": self.peer, "tag": self.tag, "bytes": self.size or -1}  # -1 is not shown
         return f"{name}({', '.join(f'{key}={value}' for key, value in words.items() if value not in (-1, ''))})"
 
 
-Asked = tuple[int, str, tuple[str, str, int, int, str], int, int, int]
-"""Of a started operation: rank, program, and what `Row` has from `op` to `size`."""
+Asked = tuple[int, str, What, int, int, int]
+"""Of a started operation: rank, program, and what `Row` has from `op` to `size`; -1 of a receive (`_is_recorded`)."""
 
 
 class Replay:
@@ -63,6 +63,8 @@ class Replay:
         self._draining: set[int] = set()
         self._started: dict[Asked, list[Row]] = defaultdict(list)
         operations = trace[trace["op"] != "Apply"]  # no program yields these
+        if "channel" not in operations.columns:
+            operations = operations.assign(channel="")  # of an older version
         columns = [
             "rank",
             "stream",
@@ -71,6 +73,7 @@ class Replay:
             "stage",
             "micro_batch",
             "group",
+            "channel",
             "peer",
             "tag",
             "bytes",
@@ -78,13 +81,14 @@ class Replay:
             "end_ns",
             "answer",
         ]
-        for rank, stream, op, kernel, stage, micro, group, peer, tag, size, start, end, answer in zip(
+        for rank, stream, op, kernel, stage, micro, group, channel, peer, tag, size, start, end, answer in zip(
             *(operations[column].tolist() for column in columns), strict=True
         ):
-            row = Row(stream, (op, kernel, stage, micro, group), peer, tag, size, start, end, answer)
+            row = Row(stream, (op, kernel, stage, micro, group, channel), peer, tag, size, start, end, answer)
             program, _, lane = stream.partition("+")
             if lane:
-                self._started[rank, program, row.op, peer, tag, size].append(row)
+                asked = -1 if op == Receive.__name__ else size
+                self._started[rank, program, row.op, peer, tag, asked].append(row)
             else:
                 self._order[rank].append(row)
                 self._rows[rank, stream].append(row)
@@ -106,8 +110,7 @@ class Replay:
                 "(a run that has lost a rank for good cannot be followed)"
             )
         operation = stream.operation
-        found = (describe(operation), operation.peer, operation.tag, operation.size)
-        if found != (row.op, row.peer, row.tag, row.size):  # looked at before the world does anything
+        if not _is_recorded(operation, row):  # looked at before the world does anything
             raise DivergenceError(f"{_label(stream)}: the program yields {operation}, the trace has {row}")
         if row.answer == LOST:
             stream.note = LOST
@@ -179,12 +182,15 @@ class Replay:
         its program did next was over: then it may have started another of this kind."""
         stream, operation = started.stream, started.operation
         rank = stream.worker.rank
-        found = (describe(operation), operation.peer, operation.tag, operation.size)
+        size = -1 if isinstance(operation, Receive) else moved(operation)
+        found = (describe(operation), operation.peer, operation.tag, size)
         rows = self._rows[rank, stream.name]
         begin = rows[stream.index].start_ns
         end = rows[stream.index + 1].end_ns if stream.index + 1 < len(rows) else math.inf
         candidates = self._started[rank, stream.name, *found]
-        row = next((each for each in candidates if begin <= each.start_ns <= end), None)
+        row = next(
+            (each for each in candidates if begin <= each.start_ns <= end and _is_recorded(operation, each)), None
+        )
         if row is not None:
             candidates.remove(row)  # the next of its kind has the next row
         return row
@@ -192,6 +198,14 @@ class Replay:
     def _row(self, stream: Stream) -> Row | None:
         rows = self._rows[stream.worker.rank, stream.name]
         return rows[stream.index] if stream.index < len(rows) else None
+
+
+def _is_recorded(operation: Operation, row: Row) -> bool:
+    """Whether a row is of this operation. Of a receive it has what came, which may be less than was asked for."""
+    if (describe(operation), operation.peer, operation.tag) != (row.op, row.peer, row.tag):
+        return False
+    size = moved(operation)
+    return row.size <= size if isinstance(operation, Receive) else row.size == size
 
 
 def _answer_meeting(running: Running, row: Row) -> None:

@@ -7,11 +7,19 @@ import statistics
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schedules.settings import NonNegative, Number, Positive, Table
-from schedules.units import Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds
+from schedules.units import Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds, quantity
 
 _FOLLOWS: Any = None
 """The mean of a duration that is not resolved yet."""
@@ -72,7 +80,7 @@ class Duration(Table):
             raise ValueError("expected one of the keys mean, flops, bytes, samples and trace, found none of them")
         return self
 
-    def resolved(self, device: Device | None, place: tuple[str, ...] = ()) -> Duration:
+    def resolved(self, device: Device | None, place: tuple[str | int, ...] = ()) -> Duration:
         """With its mean in seconds.
 
         A mean that is given as well must be the same: so what is resolved can be read again.
@@ -95,7 +103,7 @@ class Duration(Table):
             found.model_fields_set.discard("mean")
         return found
 
-    def _implied_mean(self, device: Device | None, place: tuple[str, ...]) -> float | None:
+    def _implied_mean(self, device: Device | None, place: tuple[str | int, ...]) -> float | None:
         """The mean that other keys give, in seconds."""
         if self.samples is not None:
             return statistics.fmean(self.samples)
@@ -105,6 +113,39 @@ class Duration(Table):
             key = "bytes" if self.flops is None else "flops"
             refuse("expected a table [platform.device] for it", (*place, key), getattr(self, key))
         return device.seconds(self.flops or 0.0, self.bytes or 0.0)
+
+
+def _read_kernel(value: object) -> Duration | list[Duration]:
+    """How long a kernel takes: one duration, or one a stage."""
+    if not isinstance(value, list):
+        return Duration.model_validate(_as_table(value))
+    if not value:
+        raise ValueError("expected at least one duration")
+    read = []
+    for stage, each in enumerate(value):
+        try:
+            read.append(_as_table(each))
+        except ValueError as error:
+            refuse(str(error), (stage,), each)
+    return _ONE_A_STAGE.validate_python(read)
+
+
+def _as_table(value: object) -> object:
+    """A duration that may be a time alone."""
+    if isinstance(value, Mapping | Duration):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError('expected a time such as "50 us", a table, or a list of these, one a stage')
+    seconds = quantity(value, "second")
+    if seconds < 0:
+        raise ValueError("expected a number of at least 0")
+    return {"mean": seconds}
+
+
+_ONE_A_STAGE = TypeAdapter(list[Duration])
+
+KernelDuration = Annotated[Duration | list[Duration], BeforeValidator(_read_kernel)]
+"""A kernel's: one, which is that of a rank's whole part of the model, or a list of one a stage."""
 
 
 class Device(Table):
@@ -170,7 +211,7 @@ Speeds = Annotated[dict[str, Positive] | list[Positive], BeforeValidator(_read_s
 """Relative speeds: by rank, the others 1; or those of all ranks."""
 
 
-def refuse(expected: str, place: tuple[str, ...], found: object) -> NoReturn:
+def refuse(expected: str, place: tuple[str | int, ...], found: object) -> NoReturn:
     """Refuse what stands at a place of the table under validation."""
     # With a place: a ValueError from a check of a whole table would be told of the table, and not of the key in it.
     error = PydanticCustomError("value_error", "{expected}", {"expected": expected})

@@ -4,39 +4,103 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schedules.clocks import StreamKey, stream
-from schedules.errors import UnknownKernelError
+from schedules.errors import UnknownKernelError, UnknownStageError
 from schedules.platform.computing import Duration
 from schedules.platform.tables import PlatformTable
 
 BLOCK = 64
+WHOLE = "gradient"
+"""The kernel whose durations are those of the table platform.gradient; [platform.kernels] has the others'."""
+
 FORWARD_SHARE = 1 / 3
 """Share of the forward pass in a gradient, where the scenario has no durations for `forward` and `backward`."""
 
+Draw = Callable[[], int]
+"""How long a kernel takes at full speed, in nanoseconds: the next draw."""
 
-def durations(platform: PlatformTable, seed: int, rank: int, kernel: str, *, num_buckets: int = 1) -> Iterator[int]:
+Key = str | tuple[str, int]
+"""A kernel by its name or, where the operation has a stage, by name and stage."""
+
+
+def key(kernel: str, stage: int) -> Key:
+    """What a kernel of an operation goes by."""
+    return kernel if stage < 0 else (kernel, stage)
+
+
+class Durations(dict[Key, Draw]):
+    """What draws how long each kernel of one rank takes, the same in both worlds.
+
+    Args:
+        as `durations` has them.
+    Raises:
+        UnknownKernelError, UnknownStageError: on asking for what the platform has no duration of.
+    """
+
+    def __init__(
+        self, platform: PlatformTable, seed: int, rank: int, *, num_buckets: int = 1, num_stages: int = 0
+    ) -> None:
+        super().__init__()
+        self._platform, self._seed, self._rank = platform, seed, rank
+        self._num_buckets, self._num_stages = num_buckets, num_stages
+
+    def __missing__(self, asked: Key) -> Draw:
+        kernel, stage = (asked, -1) if isinstance(asked, str) else asked
+        if stage >= 0 and not _goes_by_stage(self._platform, kernel, self._num_stages):
+            self[asked] = self[kernel]  # all stages draw from the kernel's one stream
+        else:
+            drawn = durations(
+                self._platform,
+                self._seed,
+                self._rank,
+                kernel,
+                stage=stage,
+                num_buckets=self._num_buckets,
+                num_stages=self._num_stages,
+            )
+            self[asked] = drawn.__next__  # the generator's own method: no call of ours around every draw
+        return self[asked]
+
+
+def durations(
+    platform: PlatformTable,
+    seed: int,
+    rank: int,
+    kernel: str,
+    *,
+    stage: int = -1,
+    num_buckets: int = 1,
+    num_stages: int = 0,
+) -> Iterator[int]:
     """Durations of one kernel on one rank, in nanoseconds, without end.
 
     `forward` takes a third of a gradient and `backward` (one bucket) its part of the rest, unless [platform.kernels]
-    says otherwise. A rank of speed s takes 1 / s times as long.
+    says otherwise. What is not a list of one a stage is for the whole rank, whose stages share it. A rank of speed s
+    takes 1 / s times as long.
 
     Args:
         platform: resolved.
         seed: of the run.
+        stage: of the operation; -1: none.
         num_buckets: how many the schedule cuts a gradient into.
+        num_stages: how many stages the rank holds; 0 in a schedule without stages.
     Raises:
         UnknownKernelError: if the platform does not know the kernel.
+        UnknownStageError: if it has durations for other stages only.
     """
-    spec, factor = _spec(platform, kernel, num_buckets)
+    spec, factor = _spec(platform, kernel, stage, num_buckets)
+    if num_stages and not isinstance(platform.kernels.get(kernel), list):
+        factor /= num_stages
     speed = platform.speed_of(rank)
+    name = f"{kernel}\0{stage}" if _goes_by_stage(platform, kernel, num_stages) else kernel
     # Not by Python's hash of the name, which is another in each process.
-    generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(kernel.encode()))
+    generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(name.encode()))
     nanoseconds = factor / speed * 1e9
     # In blocks, as one number a call would cost numpy many times more; the numbers are the same.
     blocks = (np.rint(draw(spec, generator, BLOCK) * nanoseconds).astype(np.int64).tolist() for _ in count())
@@ -64,13 +128,28 @@ def draw(spec: Duration, generator: np.random.Generator, size: int) -> NDArray[n
     return np.full(size, mean)
 
 
-def _spec(platform: PlatformTable, kernel: str, num_buckets: int) -> tuple[Duration, float]:
+def _goes_by_stage(platform: PlatformTable, kernel: str, num_stages: int) -> bool:
+    """Whether each stage has a random stream of its own; without stages the key stays what it was before there were."""
+    return num_stages > 0 or isinstance(platform.kernels.get(kernel), list)
+
+
+def _spec(platform: PlatformTable, kernel: str, stage: int, num_buckets: int) -> tuple[Duration, float]:
     """A kernel's durations, and what they are to be multiplied by."""
-    if kernel in platform.kernels:
-        return platform.kernels[kernel], 1.0
-    share = {"gradient": 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets}
+    given, gradient = platform.kernels.get(kernel), platform.gradient
+    if isinstance(given, list):
+        if not 0 <= stage < len(given):
+            raise UnknownStageError(
+                f"expected a stage from 0 to {len(given) - 1} beside the kernel {kernel!r}, of which platform.kernels "
+                f"has a list, found {'none' if stage < 0 else stage}"
+            )
+        return given[stage], 1.0
+    if given is not None:
+        return given, 1.0
+    share = {WHOLE: 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets}
+    if gradient is None:
+        raise UnknownKernelError(sorted(platform.kernels))
     if kernel not in share:
         raise UnknownKernelError(sorted({*share, *platform.kernels}))
-    if platform.gradient.samples is not None or share[kernel] == 1:
-        return platform.gradient, share[kernel]
-    return platform.gradient.model_copy(update={"mean": platform.gradient.mean * share[kernel]}), 1.0
+    if gradient.samples is not None or share[kernel] == 1:
+        return gradient, share[kernel]
+    return gradient.model_copy(update={"mean": gradient.mean * share[kernel]}), 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,8 @@ class KernelFit:
         spread: the same of all durations, so that ranks of different speeds count as scatter.
         speeds: by rank, mean duration over that of the rank: 0.5 is a rank that takes twice as long.
         counts: computations by rank.
+        stages: mean duration in seconds by stage, where all computations have one; speeds are then relative to what
+            their stages take, and scatter is about the mean of a rank and stage.
     """
 
     kernel: str
@@ -43,6 +45,20 @@ class KernelFit:
     spread: float
     speeds: Mapping[int, float]
     counts: Mapping[int, int]
+    stages: Mapping[int, float] = field(default_factory=dict)
+
+    def tables(
+        self, distribution: str = "lognormal", *, speed: float = 1.0
+    ) -> dict[str, object] | list[dict[str, object]]:
+        """Its durations as a scenario says them: one table, or a list of one a stage (0 s where none was computed).
+
+        Args:
+            speed: of the ranks whose durations they are to be, relative to the average.
+        """
+        if not self.stages:
+            return duration_table(self.mean_s / speed, self.cv, distribution)
+        means = [self.stages.get(stage, 0.0) / speed for stage in range(max(self.stages) + 1)]
+        return [duration_table(mean, self.cv if mean else 0.0, distribution) for mean in means]
 
 
 def kernel_fits(trace: pd.DataFrame, *, warm_up: int = 0) -> dict[str, KernelFit]:
@@ -64,14 +80,25 @@ def _kernel_fit(kernel: str, rows: pd.DataFrame) -> KernelFit:
     means = by_rank.mean()
     ranks = [int(rank) for rank in means.index.tolist()]
     counts = dict(zip(ranks, by_rank.size().tolist(), strict=True))
+    stages = _stages(rows, durations)
     if not bool((means > 0).all()):  # kernels that take no time have no speeds
-        return KernelFit(kernel, len(rows), mean, 0.0, 0.0, dict.fromkeys(ranks, 1.0), counts)
-    relative = durations / by_rank.transform("mean")
-    spare = max(1, len(rows) - len(means))  # degrees of freedom: each rank's mean is fitted
+        return KernelFit(kernel, len(rows), mean, 0.0, 0.0, dict.fromkeys(ranks, 1.0), counts, stages)
+    alike = durations.groupby([rows["rank"], rows["stage"]] if stages else rows["rank"])
+    relative = durations / alike.transform("mean")
+    spare = max(1, len(rows) - alike.ngroups)  # degrees of freedom: each mean is fitted
     cv = float(np.sqrt(((relative - 1) ** 2).sum() / spare))
     spread = float(durations.std(ddof=0)) / mean
-    speeds = dict(zip(ranks, (mean / means).tolist(), strict=True))
-    return KernelFit(kernel, len(rows), mean, cv, spread, speeds, counts)
+    expected = rows["stage"].map(stages).groupby(rows["rank"]).mean() if stages else mean
+    speeds = dict(zip(ranks, (expected / means).tolist(), strict=True))
+    return KernelFit(kernel, len(rows), mean, cv, spread, speeds, counts, stages)
+
+
+def _stages(rows: pd.DataFrame, durations: pd.Series[float]) -> dict[int, float]:
+    """Mean duration by stage; none where a computation has no stage."""
+    if "stage" not in rows or bool((rows["stage"] < 0).any()):
+        return {}
+    means = durations.groupby(rows["stage"]).mean()
+    return dict(zip(map(int, means.index.tolist()), map(float, means.tolist()), strict=True))
 
 
 def duration_table(mean: float, cv: float, distribution: str = "lognormal") -> dict[str, object]:

@@ -6,6 +6,8 @@ An end of a message that asks for it `late` seconds before its peer does has the
 
 where an end is done by itself, and max(late, 0) + A in place of the maximum where an exchange ends at both ends
 together: what the simulator's own formulas say (`simulator.messages.formulas`), so what is fitted is what is used.
+Where messages leave at once and wait for their receivers A = -L, but for exchanges; where bytes take no time S / B is
+nothing, and where nothing does there is no link to fit.
 """
 
 from __future__ import annotations
@@ -106,9 +108,11 @@ def link_estimate(trace: pd.DataFrame, transport: Transport) -> LinkEstimate | N
         trace: table with `schedules.record.trace.COLUMNS`.
         transport: the row of the transport that is fitted.
     """
-    messages = messages_of(trace)
+    messages = messages_of(trace) if transport.takes_time else None
     if messages is None:
         return None
+    if not transport.takes_bytes:
+        return _latency_alone(messages)
     has_sizes = messages.has_sizes
     is_free = np.array([has_sizes or transport.is_announced, True, has_sizes and transport.has_overhead])
     if not is_free[0]:
@@ -121,11 +125,12 @@ def link_estimate(trace: pd.DataFrame, transport: Transport) -> LinkEstimate | N
 def message_seconds(messages: MessageEnds, transport: Transport, link: Numbers) -> Numbers:
     """What messages take from when an end asks, with link = (latency, seconds a byte, overhead): see above."""
     latency, per_byte, overhead = link
-    announced = latency if transport.is_announced else 0.0
+    latency *= transport.has_latency
+    announced = latency if transport.is_announced else -latency if transport.leaves_at_once else 0.0
     begin: Numbers = np.maximum(messages.late, announced)
     if transport.ends_together:
-        begin = np.where(messages.is_exchange, np.maximum(messages.late, 0) + announced, begin)
-    taken: Numbers = begin + latency + messages.size * per_byte + overhead
+        begin = np.where(messages.is_exchange, np.maximum(messages.late, 0) + max(announced, 0.0), begin)
+    taken: Numbers = begin + latency + messages.size * per_byte * transport.takes_bytes + overhead
     return taken
 
 
@@ -135,6 +140,14 @@ def _effective(messages: MessageEnds, factor: float) -> LinkEstimate:
     bandwidth = float(messages.size.sum() / moving.sum())  # of sums: the short messages' noise counts little
     residual = float(np.median(np.abs(messages.size / bandwidth / moving - 1)))
     return LinkEstimate(0.0, bandwidth, 0.0, residual, factor, False, *_counts(messages))
+
+
+def _latency_alone(messages: MessageEnds) -> LinkEstimate:
+    """The median of what each says of the latency; the bandwidth, which is not used, as where nothing else is told."""
+    asked = np.where(messages.is_exchange, np.maximum(messages.late, 0), messages.late)
+    latency = float(np.median(messages.taken - asked))
+    residual = float(np.median(np.abs((asked + latency) / messages.taken - 1)))
+    return _effective(messages, np.inf)._replace(latency=latency, residual=residual, has_latency=True)
 
 
 def _counts(messages: MessageEnds) -> tuple[int, int]:

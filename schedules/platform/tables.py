@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
-from schedules.platform.computing import Device, Duration, Speeds, Stragglers
+from schedules.platform.computing import Device, Duration, KernelDuration, Speeds, Stragglers
 from schedules.platform.outages import Faults
 from schedules.platform.transports import DEFAULT as DEFAULT_TRANSPORT
 from schedules.platform.transports import TRANSPORTS, choices
@@ -116,8 +116,10 @@ class PlatformTable(Table):
     # The device stands above the durations: pydantic checks in this order, and their means may follow from it.
     device: Device | None = None
     """What computes, where durations are given as FLOP and bytes."""
-    gradient: Duration
-    """How long a gradient takes."""
+    gradient: Duration | None = None
+    """How long a gradient takes. Without it kernels take what [platform.kernels] says, and no clock ticks."""
+    gradient_time: Annotated[Seconds, Field(gt=0)] | None = None
+    """One gradient time, in which clocks tick, where gradients take no time; left out, 1 s."""
     link: Link = Link(bandwidth=1.25e9, latency=50e-6)  # an illustration, as in `topologies.fabrics`
     """Between two workers, each way; a link of their own, unless there is a network."""
     network: NetworkTable | None = None
@@ -125,12 +127,13 @@ class PlatformTable(Table):
     transport: TransportName = DEFAULT_TRANSPORT
     """The protocol on top: what a message costs beside latency and bytes."""
     order: Literal["auto", "in-order", "overtaking"] = "auto"
-    """Whether sends and receives of one stream wait for those before them, as on one communicator of NCCL. auto: as
-    the transport has it; gloo goes by tags."""
+    """Whether sends and receives of one rank, peer and channel are posted one after the other, each when the one before
+    it has met its other end, as on one communicator of NCCL. auto: as the transport has it; gloo goes by tags."""
     overhead: Seconds = 0.0
     """Software cost of one message (the gloo transport adds it)."""
-    kernels: dict[str, Duration] = Field(default={})
-    """Durations of other kernels than the gradient."""
+    kernels: dict[str, KernelDuration] = Field(default={})
+    """How long other kernels take: a time, a table as for the gradient, or a list of these, one a stage. One value is
+    for all that a rank holds of the model: of k stages each takes a k-th."""
     speed: Speeds = Field(default={})
     """How fast ranks compute: { 3 = 0.5 } is a rank that takes twice as long; or one number a rank."""
     stragglers: Stragglers | None = None
@@ -143,14 +146,33 @@ class PlatformTable(Table):
 
     @field_validator("gradient")
     @classmethod
-    def _resolve_gradient(cls, gradient: Duration, info: ValidationInfo) -> Duration:
-        return gradient.resolved(info.data.get("device"))
+    def _resolve_gradient(cls, gradient: Duration | None, info: ValidationInfo) -> Duration | None:
+        return None if gradient is None else gradient.resolved(info.data.get("device"))
+
+    @field_validator("gradient_time")
+    @classmethod
+    def _check_gradient_time(cls, seconds: float | None, info: ValidationInfo) -> float | None:
+        gradient: Duration | None = info.data.get("gradient")
+        if seconds is not None and gradient is not None and gradient.mean > 0:
+            raise ValueError("expected none beside platform.gradient with a mean above 0")
+        return seconds
 
     @field_validator("kernels")
     @classmethod
-    def _resolve_kernels(cls, kernels: dict[str, Duration], info: ValidationInfo) -> dict[str, Duration]:
+    def _resolve_kernels(cls, kernels: dict[str, KernelDuration], info: ValidationInfo) -> dict[str, KernelDuration]:
         device = info.data.get("device")
-        return {name: each.resolved(device, (name,)) for name, each in kernels.items()}
+        return {
+            name: [each.resolved(device, (name, stage)) for stage, each in enumerate(found)]
+            if isinstance(found, list)
+            else found.resolved(device, (name,))
+            for name, found in kernels.items()
+        }
+
+    @property
+    def gradient_s(self) -> float:
+        """One gradient time in seconds."""
+        # Ticks need a unit also where gradients take no time.
+        return (self.gradient and self.gradient.mean) or self.gradient_time or 1.0
 
     def speed_of(self, rank: int) -> float:
         """Relative speed of a rank: kernels take 1 / speed times as long."""

@@ -7,6 +7,10 @@ have formulas of their own, functions beside it.
 * `ideal`: a message is there when both ends have asked for it, plus latency, plus bytes / bandwidth.
 * `gloo`: data leaves only after the receiver's announcement has arrived, so with a and b asking at t_a and t_b
   done_a = max(t_b, t_a + L) + L + S/B + c, and symmetrically, with a software cost c (real-hardware.md, section 1).
+* `latency`: a message is there at max(receive asked, send asked + L), however many are under way: bytes take no time.
+  An exchange is over at both ends at max over both, L after the later of them. A collective takes its algorithm's depth
+  times L: 2 (n-1) L for an all-reduce by a ring, 2 ceil(log2 n) L by a tree; unless the scenario says, the shallowest.
+* `none`: every message, exchange and collective is over when the last of its members has asked for it.
 
 Gloo's ring all-reduce works in segments whose receiver must first announce itself, so a hop costs 2L and half a chunk
 can hide it: 2 (n-1) max(S / (n B), 2L + S / (2 n B) + c) (real-hardware.md, section 4). Its other messages are
@@ -57,7 +61,10 @@ class Transport:
         is_announced: whether data leaves only when the receiver's announcement has arrived.
         ends_together: whether an exchange is over at both ends at once, or at each end when it has the other's data.
         has_overhead: whether a message costs `platform.overhead` after its last byte.
-        is_in_order: whether sends and receives of one stream wait for those before them, unless the scenario says.
+        is_in_order: whether sends and receives of a channel are posted one after the other, unless the scenario says.
+        takes_bytes: whether bytes take time; where they do not, no message is in another's way.
+        has_latency: whether a message costs latency.
+        leaves_at_once: whether a message leaves when its sender asks, and waits for its receiver where it arrives.
         algorithms: which one a collective takes, by its kind, unless the scenario says; a kind that is missing takes
             the fastest by the formula.
         collective_seconds: how long a collective takes on an idle network.
@@ -71,7 +78,15 @@ class Transport:
     is_in_order: bool
     collective_seconds: CollectiveSeconds
     hop_ns: HopNs
+    takes_bytes: bool = True
+    has_latency: bool = True
+    leaves_at_once: bool = False
     algorithms: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether anything but waiting for others does."""
+        return self.takes_bytes or self.has_latency
 
 
 # ---- ideal
@@ -135,6 +150,41 @@ def gloo_hop(
     return latency_ns, overhead_ns
 
 
+# ---- latency, none
+
+
+def latency_seconds(
+    kind: type[Operation],
+    n: int,
+    size: int,
+    bandwidth: float,
+    latency: float,
+    overhead: float = 0.0,
+    *,
+    algorithm: str | None = None,
+    num_nodes: int | None = None,
+    inside: Hop | None = None,
+) -> float:
+    """`schedules.platform.collective_times.seconds` of no bytes: the algorithm's depth times latency."""
+    return seconds(kind, n, 0, bandwidth, latency, overhead, algorithm=algorithm, num_nodes=num_nodes, inside=inside)
+
+
+def no_seconds(
+    kind: type[Operation],
+    n: int,
+    size: int,
+    bandwidth: float,
+    latency: float,
+    overhead: float = 0.0,
+    *,
+    algorithm: str | None = None,
+    num_nodes: int | None = None,
+    inside: Hop | None = None,
+) -> float:
+    """A collective is over when its last member is there."""
+    return 0.0
+
+
 # ---- the table
 
 DEFAULT = "ideal"
@@ -145,7 +195,7 @@ TRANSPORTS: dict[str, Transport] = {
         is_announced=False,
         ends_together=True,
         has_overhead=False,
-        is_in_order=True,
+        is_in_order=False,
         collective_seconds=seconds,
         hop_ns=plain_hop,
     ),
@@ -160,6 +210,28 @@ TRANSPORTS: dict[str, Transport] = {
         # For an all-reduce that is a ring, at every size (measured: real-hardware.md, sections 1 and 4); for the others
         # it is an assumption.
         algorithms={kind: default_algorithm(kind) for kind in ALGORITHMS},
+    ),
+    "latency": Transport(
+        words="messages cost latency only, however many are under way",
+        is_announced=False,
+        ends_together=True,
+        has_overhead=False,
+        is_in_order=False,
+        collective_seconds=latency_seconds,
+        hop_ns=plain_hop,
+        takes_bytes=False,
+        leaves_at_once=True,
+    ),
+    "none": Transport(
+        words="messages and collectives are over when the last of their members is there",
+        is_announced=False,
+        ends_together=True,
+        has_overhead=False,
+        is_in_order=False,
+        collective_seconds=no_seconds,
+        hop_ns=plain_hop,
+        takes_bytes=False,
+        has_latency=False,
     ),
 }
 

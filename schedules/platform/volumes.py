@@ -21,6 +21,9 @@ k segments of up to 512 KiB. On idle links of bandwidth B and latency L each way
 | | direct | 1 | (n-1) / n |
 | barrier | dissemination | d | 0 |
 
+Where members bring unequal bytes to an all-gather, S is the most of any: that part goes around the whole ring. Of an
+all-to-all whose parts are given, S (n-1) / n is the most that any member sends to or receives from others.
+
 All algorithms of a collective send the same number of bytes in all, the fewest possible, but for halving where r > 0.
 
 Sources: Thakur, Rabenseifner and Gropp 2005, Optimization of collective communication operations in MPICH, IJHPCA 19(1)

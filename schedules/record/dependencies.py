@@ -2,7 +2,7 @@
 
 A trace says when an operation was issued, when its last participant was there and when it was over. Who that was
 follows from the order: the k-th exchange of two ranks under one tag at one end belongs to the k-th at the other, and so
-do sends and receives, meetings by their number, and collectives of one kind, group and tag.
+do sends and receives of a channel, meetings by their number, and collectives of one kind, group, channel and tag.
 """
 
 from __future__ import annotations
@@ -13,16 +13,26 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from schedules.operations import COLLECTIVES, Await, Exchange, Leave, Meet, Put, Receive, Send, Take
-from schedules.record.kinds import APPLY, BLOCKED, COMPUTE, SLEEPING, kind_of
+from schedules.record.rows import (
+    APPLY,
+    BLOCKED,
+    COMPUTE,
+    NOTHING,
+    SLEEPING,
+    BoolArray,
+    IntArray,
+    Texts,
+    counted,
+    kind_of,
+    latest,
+    numbered,
+    paired,
+    spread,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
-BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
-Texts = np.ndarray[tuple[int], np.dtype[np.object_]]
-
-NOTHING: Final = -1
 NOBODY: Final = "nobody"
 LOST: Final = "lost"
 """Recorded answers: of a `Meet` that nobody came to, and of an exchange whose other end had failed."""
@@ -35,7 +45,7 @@ class Dependencies:
     """One entry an operation, in the order of the trace; -1: there is none. Times are int64 nanoseconds.
 
     Attributes:
-        op, kind: texts; `kind` as in `schedules.record.kinds`.
+        op, kind: texts; `kind` as in `schedules.record.rows`.
         rank, peer, size: of the operation; -1: no peer; bytes.
         start, ready, end: when it was issued, when the last participant was there, when it was over.
         is_started: it ran beside the program, which awaited it later.
@@ -43,8 +53,8 @@ class Dependencies:
         partner: the other end of a message, an exchange or a meeting.
         last: the member of this collective that took part last before this one was over; itself if none did later.
         num_members: of this collective, else 0.
-        behind: what it queued behind: a computation on the same engine, an earlier collective of the group, an earlier
-            send or receive of the stream where these go in order.
+        behind: what it queued behind: a computation on the same engine, an earlier collective of the communicator, in
+            former versions an earlier send or receive of the stream.
         before: the message that arrived on the same connection before this one, as the row of its receiving end.
         awaited: the started operation with which an `Await` ended.
         waker: what another stream of the worker did to end a `Put` or `Take`, or the `Leave` that ended a `Meet`.
@@ -75,8 +85,6 @@ def dependencies(trace: pd.DataFrame) -> Dependencies:
     Args:
         trace: table with `schedules.record.trace.COLUMNS`, of either world; rows of a lane in the order of its program.
     """
-    import pandas as pd
-
     rows = trace[trace["op"] != APPLY]
     rank, peer, tag, size, start, end = (
         rows[name].to_numpy(dtype=np.int64) for name in ("rank", "peer", "tag", "bytes", "start_ns", "end_ns")
@@ -85,8 +93,10 @@ def dependencies(trace: pd.DataFrame) -> Dependencies:
     ready = np.where(np.isin(op, (*BLOCKED, *SLEEPING)), end, np.clip(rows["ready_ns"].to_numpy(np.int64), start, end))
     base, is_started = _streams(rows["stream"])
     stream = rank * (int(base.max()) + 1) + base
-    partner = np.where(rows["answer"] == LOST, NOTHING, _partners(op, rank, peer, tag, rows["answer"], start, end))
-    group = pd.factorize(rows["group"])[0].astype(np.int64)
+    channel = _channels(rows)
+    number = numbered(tag, channel)
+    partner = np.where(rows["answer"] == LOST, NOTHING, _partners(op, rank, peer, number, rows["answer"], start, end))
+    group = numbered(_groups(rows["group"], rank), channel)
     gathering = _gatherings(op, rank, tag, group, start)
     held = _held_by_earlier(gathering, rank * (int(group.max()) + 1) + group, end)
     last = _last_members(gathering, start, end, held)
@@ -123,43 +133,31 @@ def _streams(names: pd.Series[str]) -> tuple[IntArray, BoolArray]:
     return base[codes], is_started[codes]
 
 
-def _latest(rows: IntArray, lane: IntArray, time: IntArray, asked: IntArray, when: IntArray) -> IntArray:
-    """For each lane and time that is asked for: which of `rows` is the last there, at that time or before.
+def _channels(rows: pd.DataFrame) -> IntArray:
+    """The number of each row's channel; older traces have none."""
+    import pandas as pd
 
-    Args:
-        rows: candidates, int64 [num_candidates].
-        lane, time: of each row of the trace, int64 [num_rows].
-        asked, when: lanes and times, int64 [num_asked].
-    Returns:
-        int64 [num_asked], -1 where there is none. Of candidates at the same time, the last in the order of the trace.
-    """
-    if not len(rows) or not len(asked):
-        return np.full(len(asked), NOTHING)
-    begin = min(int(time[rows].min()), int(when.min()))
-    span = max(int(time[rows].max()), int(when.max())) - begin + 1
-    known = lane[rows] * span + time[rows] - begin  # lane and time as one number: one search finds both
-    order = np.argsort(known, kind="stable")
-    place = np.searchsorted(known[order], asked * span + when - begin, side="right") - 1
-    found = rows[order[np.maximum(place, 0)]]  # -1 would be the last of all; it is ruled out below
-    return np.where((place >= 0) & (lane[found] == asked), found, NOTHING)
+    return pd.factorize(rows["channel"])[0].astype(np.int64) if "channel" in rows else np.zeros(len(rows), np.int64)
+
+
+def _groups(groups: pd.Series[str], rank: IntArray) -> IntArray:
+    """The number of each row's group. One that lists all ranks is everybody."""
+    import pandas as pd
+
+    everybody = ",".join(map(str, range(int(rank.max()) + 1)))
+    return pd.factorize(groups.replace(everybody, "all"))[0].astype(np.int64)
 
 
 def _previous(stream: IntArray, start: IntArray, end: IntArray, is_started: BoolArray) -> IntArray:
     """A started operation follows what its program did before it started it."""
     steps = np.flatnonzero(~is_started & (end > start))  # what took no time held nobody up
-    return _latest(steps, stream, end, stream, start)
+    return latest(steps, stream, end, stream, start)
 
 
 def _awaited(op: Texts, stream: IntArray, start: IntArray, end: IntArray, is_started: BoolArray) -> IntArray:
     awaits = np.flatnonzero((op == Await.__name__) & (end > start))
-    found = _latest(np.flatnonzero(is_started), stream, end, stream[awaits], end[awaits])
-    return _spread(len(op), awaits, np.where(end[found] > start[awaits], found, NOTHING))  # else it was there before
-
-
-def _spread(num_rows: int, rows: IntArray, values: IntArray) -> IntArray:
-    column = np.full(num_rows, NOTHING)
-    column[rows] = values
-    return column
+    found = latest(np.flatnonzero(is_started), stream, end, stream[awaits], end[awaits])
+    return spread(len(op), awaits, np.where(end[found] > start[awaits], found, NOTHING))  # else it was there before
 
 
 # ---------------------------------------------------------------------- who belongs together
@@ -181,7 +179,7 @@ def _partners(
     ):
         rows = np.flatnonzero(chosen)
         keys = (first[rows], second[rows], number[rows])
-        other = _paired(keys, side[rows].astype(np.int64), start[rows])
+        other = paired(keys, side[rows].astype(np.int64), start[rows])
         partner[rows] = np.where(other >= 0, rows[other], NOTHING) if len(rows) else NOTHING
     # Ends that never overlap were matched wrongly: an operation in between was cancelled, or the trace is cut off.
     is_together = (start[partner] <= end) & (start <= end[partner])
@@ -199,43 +197,12 @@ def _meetings(op: Texts, answers: pd.Series[str]) -> tuple[IntArray, IntArray]:
     return met[codes], meeting[codes]
 
 
-def _paired(keys: tuple[IntArray, ...], side: IntArray, start: IntArray) -> IntArray:
-    """The k-th of a key on one side belongs to the k-th on the other: positions, -1 where there is none."""
-    key = _numbered(*keys)
-    turn = _counted(_numbered(key, side), start)
-    order = np.lexsort((side, turn, key))  # by key, then turn: the two ends of one stand side by side
-    first, second = order[:-1], order[1:]
-    belong = (key[first] == key[second]) & (turn[first] == turn[second]) & (side[first] != side[second])
-    partner = np.full(len(key), NOTHING)
-    partner[first[belong]], partner[second[belong]] = second[belong], first[belong]
-    return partner
-
-
-def _numbered(*columns: IntArray | Texts) -> IntArray:
-    """A number for each combination of values."""
-    import pandas as pd
-
-    frame = pd.DataFrame(dict(enumerate(columns)))
-    numbers = frame.groupby(list(frame.columns), sort=False).ngroup().to_numpy()
-    return numbers.astype(np.int64)
-
-
-def _counted(key: IntArray, start: IntArray) -> IntArray:
-    """Which one each is of its key, in the order of issue: 0, 1, 2, ..."""
-    order = np.lexsort((start, key))
-    ordered = key[order]
-    first = np.flatnonzero(np.concatenate((np.ones(min(1, len(key)), bool), ordered[1:] != ordered[:-1])))
-    count = np.empty(len(key), dtype=np.int64)
-    count[order] = np.arange(len(key)) - np.repeat(first, np.diff(np.append(first, len(key))))
-    return count
-
-
 def _gatherings(op: Texts, rank: IntArray, tag: IntArray, group: IntArray, start: IntArray) -> IntArray:
     """The number of the collective that each row is a part of; -1: none."""
     rows = np.flatnonzero(np.isin(op, _COLLECTIVES))
-    key = _numbered(op[rows], group[rows], tag[rows])
-    turn = _counted(_numbered(key, rank[rows]), start[rows])
-    return _spread(len(op), rows, _numbered(key, turn))
+    key = numbered(op[rows], group[rows], tag[rows])
+    turn = counted(numbered(key, rank[rows]), start[rows])
+    return spread(len(op), rows, numbered(key, turn))
 
 
 def _num_members(gathering: IntArray) -> IntArray:
@@ -249,16 +216,16 @@ def _num_members(gathering: IntArray) -> IntArray:
 def _held_by_earlier(gathering: IntArray, channel: IntArray, end: IntArray) -> IntArray:
     """The collective of the same rank and group that was over before this one: they go one behind the other."""
     rows = np.flatnonzero(gathering >= 0)
-    return _spread(len(end), rows, _latest(rows, channel, end, channel[rows], end[rows] - 1))
+    return spread(len(end), rows, latest(rows, channel, end, channel[rows], end[rows] - 1))
 
 
 def _last_members(gathering: IntArray, start: IntArray, end: IntArray, held: IntArray) -> IntArray:
     """The member that took part last, of those that did before this one was over; a member that did as late itself."""
     rows = np.flatnonzero(gathering >= 0)
     part = np.where(held >= 0, np.maximum(start, end[held]), start)
-    last = _latest(rows, gathering, part, gathering[rows], end[rows])
+    last = latest(rows, gathering, part, gathering[rows], end[rows])
     own = np.where(part[last] == part[rows], rows, last)
-    return _spread(len(start), rows, np.where(last >= 0, own, rows))
+    return spread(len(start), rows, np.where(last >= 0, own, rows))
 
 
 # ---------------------------------------------------------------------- queues
@@ -272,7 +239,7 @@ def _behind(
     found = np.full(len(op), NOTHING)
     computing = np.flatnonzero(op == COMPUTE)
     queued = computing[ready[computing] > start[computing]]
-    holder = _latest(computing, rank, end, rank[queued], ready[queued])
+    holder = latest(computing, rank, end, rank[queued], ready[queued])
     found[queued] = np.where(end[holder] > start[queued], holder, NOTHING)
 
     rows = np.flatnonzero(last >= 0)
@@ -280,8 +247,11 @@ def _behind(
     found[rows] = np.where(end[earlier] > start[last[rows]], earlier, NOTHING)
 
     messages = np.flatnonzero((op == Send.__name__) | (op == Receive.__name__))
+    # In former versions a send or receive waited until the one before it in its stream was over. One that is posted
+    # when the one before it in its channel has met its other end is held up by nobody: that one was issued earlier, at
+    # both ends.
     late = messages[ready[messages] > start[messages]]
-    turn = _latest(messages, stream, end, stream[late], ready[late])
+    turn = latest(messages, stream, end, stream[late], ready[late])
     found[late] = np.where((end[turn] == ready[late]) & (turn != late), turn, NOTHING)
     return found
 
@@ -291,7 +261,7 @@ def _before(op: Texts, rank: IntArray, peer: IntArray, end: IntArray) -> IntArra
     order = rows[np.lexsort((end[rows], rank[rows], peer[rows]))]
     earlier, later = order[:-1], order[1:]
     is_same = (peer[earlier] == peer[later]) & (rank[earlier] == rank[later])
-    return _spread(len(op), later, np.where(is_same, earlier, NOTHING))
+    return spread(len(op), later, np.where(is_same, earlier, NOTHING))
 
 
 # ---------------------------------------------------------------------- hand-overs within a worker
@@ -305,7 +275,7 @@ def _wakers(op: Texts, lanes: tuple[IntArray, ...], told: pd.Series[str], start:
         found[rows] = _by_another_stream(others, rows, lanes, start, end)
     lonely = np.flatnonzero((op == Meet.__name__) & (end > start) & (told == NOBODY).to_numpy())
     everywhere = np.zeros(len(op), dtype=np.int64)
-    leaving = _latest(np.flatnonzero(op == Leave.__name__), everywhere, start, everywhere[lonely], end[lonely])
+    leaving = latest(np.flatnonzero(op == Leave.__name__), everywhere, start, everywhere[lonely], end[lonely])
     found[lonely] = np.where(start[leaving] >= start[lonely], leaving, NOTHING)
     return found
 
@@ -322,7 +292,7 @@ def _by_another_stream(
     for each in np.unique(base[others]):
         asked = np.flatnonzero(base[rows] != each)
         waiting = rows[asked]
-        found = _latest(others[base[others] == each], rank, start, rank[waiting], end[waiting])
+        found = latest(others[base[others] == each], rank, start, rank[waiting], end[waiting])
         is_better = (found >= 0) & (start[found] >= start[waiting])
         is_better &= (best[asked] < 0) | (start[found] > start[best[asked]])
         best[asked[is_better]] = found[is_better]

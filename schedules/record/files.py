@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from schedules.errors import ScenarioError
 from schedules.record.summary import Summary
-from schedules.record.trace import COLUMNS
+from schedules.record.trace import COLUMNS, with_buckets
 from schedules.record.whole import new_directory
 from topologies.checks import AnyGraph
 from topologies.files import load, save
@@ -60,8 +60,11 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 
 STANDS_IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "trace": {
+        "target": "x",
+        "gradients": 1,
         "steps_behind": -1,
         "read_ns": -1,
+        "channel": "",
     },
     "run.json": {
         "versions": {},
@@ -288,6 +291,8 @@ def _frame(path: Path, table: pa.Table, columns: tuple[str, ...]) -> pd.DataFram
     """The table with at least these columns; those that older runs lack have what stands in for them."""
     frame: pd.DataFrame = table.to_pandas()
     neutral = STANDS_IN.get(path.stem, {})
+    if path.stem == "trace":
+        frame = with_buckets(frame)
     filled = {column: neutral[column] for column in columns if column not in frame.columns and column in neutral}
     missing = [column for column in columns if column not in frame.columns and column not in filled]
     if missing:

@@ -13,24 +13,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from schedules.record.contributions import UNKNOWN, Contributions, Ended
 from schedules.record.memory import KIND, LATEST, Integers, Memory
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from schedules.operations import Compute
-    from schedules.payload import Payload
+    from schedules.record.trace import Contribution
 
-_pack_computation = struct.Struct("<3q").pack  # "<": as numpy reads them below, on any machine
+_pack_computation = struct.Struct("<4q").pack  # "<": as numpy reads them below, on any machine
 _pack_transfer = struct.Struct("<7q").pack
 _pack_exchange = struct.Struct("<7q").pack
-_pack_applied = struct.Struct("<7q").pack
 _pack_buffer = struct.Struct("<5q").pack
 
-
-UNKNOWN = -(2**63)
-"""Staleness of a gradient that does not say what it was read from. Not -1: a gradient from another rank may be ahead of
-the parameters that it is applied to."""
 
 Intervals = tuple[Integers, Integers, Integers]
 """Rank, start and end of each: int64 [num_intervals]."""
@@ -72,42 +68,25 @@ class Totals(NamedTuple):
     num_exchanges: Integers
 
 
-class AppliedGradients(NamedTuple):
-    """The gradients that were applied, in their order: int64 [num_gradients] each.
-
-    Attributes:
-        rank: who applied it.
-        versions: versions written between the gradient's read and its apply, or `UNKNOWN`.
-        steps: gradient steps of the worker between them, or `UNKNOWN`.
-        age_ns: nanoseconds between them, or `UNKNOWN`.
-        at_ns: when it was applied.
-    """
-
-    rank: Integers
-    versions: Integers
-    steps: Integers
-    age_ns: Integers
-    at_ns: Integers
-
-
 class Ledger:
     """The facts of a run: integer nanoseconds, versions, bytes.
 
-    Worlds and models enter them by the methods `computed`, `transferred`, `exchanged`, `applied` and `held`.
+    Worlds enter them by the methods `computed`, `transferred`, `exchanged` and `held`, models by those of its
+    `contributions`.
 
     Args:
         keeps_curve: whether all buffers are kept, for what is held over time; else only what the peaks need.
     Attributes:
         now: time of the segment under way.
-        computations: entries (rank, start, end).
+        computations: entries (rank, start, end, gradients that it has computed).
         transfers: entries (rank, issued, ready, end, bytes sent, 1 for an exchange, bytes held from issue to end).
         exchanges: both ends of one at once, which are two transfers: entries (rank that came last, its peer, when the
             peer issued it, when the other did, end, end of the peer's, bytes of one direction).
-        gradients: entries (rank, version of the parameters, the one that the gradient was read from, steps of the
-            worker, those when it was read, now, when it was read), where -1 is unknown.
+        contributions: what was applied.
         buffers: entries (rank, number of `schedules.record.memory.KINDS`, since, until, bytes).
         memory: what is made of them, and what the ranks hold throughout.
-        activations: bytes that one gradient's activations take.
+        activations: bytes that kernels hold, by their name; those that hold none are not in it.
+        ended: the gradients that were computed.
     """
 
     def __init__(self, num_ranks: int = 1, *, keeps_curve: bool = False) -> None:
@@ -117,10 +96,11 @@ class Ledger:
         self.computations = bytearray()
         self.transfers = bytearray()
         self.exchanges = bytearray()
-        self.gradients = bytearray()
+        self.contributions = Contributions()
         self.buffers = bytearray()
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
-        self.activations = 0
+        self.activations: dict[str, int] = {}
+        self.ended = Ended(num_ranks)
         self._computing = _no_intervals()
         self._transferring = _no_intervals()
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
@@ -129,9 +109,9 @@ class Ledger:
 
     # ------------------------------------------------------------------ entries
 
-    def computed(self, rank: int, start: int, end: int, operation: Compute) -> None:
-        """Enter a computation, and the activations that it needs."""
-        self.computations += _pack_computation(rank, start, end)
+    def computed(self, rank: int, start: int, end: int, operation: Compute, gradients: int = 0) -> None:
+        """Enter a computation, how many gradients it has computed, and the activations that it needs."""
+        self.computations += _pack_computation(rank, start, end, gradients)
         if self.activations:
             self._hold_activations(rank, operation, start, end)
 
@@ -145,21 +125,16 @@ class Ledger:
         """Enter both ends of an exchange; `rank` came last, at `ready`, its peer at `issued`."""
         self.exchanges += _pack_exchange(rank, peer, issued, ready, end, peer_end, size)
 
-    def applied(self, rank: int, version: int, step: int, gradient: Payload) -> None:
-        """Enter a gradient that is applied now to the parameters of this version and step."""
-        # As they are: what is known of them, and how stale they were, is worked out for all at once.
-        read, read_ns = gradient.version, gradient.read_ns
-        self.gradients += _pack_applied(rank, version, read, step, gradient.step, self.now, read_ns)
-
     def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
         """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""
         self.buffers += _pack_buffer(rank, KIND[kind], since_ns, until_ns, size)
 
     def shorten(self, rank: int, start: int, end: int, now: int) -> None:
         """A computation that was entered to its end is abandoned now, and its activations with it."""
-        at = self.computations.rfind(_pack_computation(rank, start, end))  # from the end: it was entered not long ago
+        entry = _pack_computation(rank, start, end, 0)[:24]
+        at = self.computations.rfind(entry)  # from the end: it was entered not long ago
         if at >= 0:
-            self.computations[at : at + 24] = _pack_computation(rank, start, now)
+            self.computations[at : at + 32] = _pack_computation(rank, start, now, 0)
         owner, kind, since, until, size = _entries(bytes(self.buffers), 5)  # a copy, as entries are replaced below
         found = np.flatnonzero((owner == rank) & (kind == KIND["activations"]) & (since <= start) & (until == end))
         self._passes.pop(rank, None)
@@ -168,16 +143,18 @@ class Ledger:
             self.buffers[number * 40 : number * 40 + 40] = entry
 
     def _hold_activations(self, rank: int, operation: Compute, start: int, end: int) -> None:
-        """Enter the activations that a computation needs: a `gradient` its own, a `backward` those of its `forward`,
-        since that was issued or since the `backward` before it."""
-        if operation.kernel == "backward":
-            read, until = operation.inputs[0].read_ns, self._passes.get(rank, (-1, -1))
-            if read >= 0:
-                start = until[1] if until[0] == read else read
-            self._passes[rank] = read, end
-        elif operation.kernel != "gradient":
+        """Enter the activations that a computation needs: since its first input was computed, or since what had that
+        input before it; without inputs, while it runs."""
+        size = self.activations.get(operation.kernel, 0)
+        if not size:
             return
-        self.held(rank, "activations", self.activations, start, end)
+        first = operation.inputs[0] if isinstance(operation.inputs, tuple) and operation.inputs else None
+        read = getattr(first, "read_ns", -1)
+        if read >= 0:
+            before, until = self._passes.get(rank, (-1, -1))
+            start = until if before == read else read
+            self._passes[rank] = read, end
+        self.held(rank, "activations", size, start, end)
 
     # ------------------------------------------------------------------ folding
 
@@ -190,10 +167,11 @@ class Ledger:
         until = self.now if until is None else until
         self.transfers += _transfers_of(self.exchanges)
         self.exchanges = bytearray()
-        computations, self.computations = _split(self.computations, 3, 2, until)
+        computations, self.computations = _split(self.computations, 4, 2, until)
         transfers, self.transfers = _split(self.transfers, 7, 3, until)
         held, self.buffers = _split(self.buffers, 5, 3, until)
-        self._computing = _union(self._computing, computations)
+        self._computing = _union(self._computing, computations[:3])
+        self.ended.enter(computations)
         self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
         rank, issued, ready, _, size, is_exchange, _ = transfers
         np.add.at(self._waited, rank, ready - issued)  # `+=` would count a rank once, however often it is in it
@@ -205,7 +183,7 @@ class Ledger:
         """The run ends now, in the middle of things. The time of what is under way counts up to now; it is not done."""
         self.fold(now)
         for packed, width, times in (
-            (self.computations, 3, (2,)),
+            (self.computations, 4, (2,)),
             (self.transfers, 7, (2, 3)),
             (self.buffers, 5, (3,)),
         ):
@@ -214,13 +192,16 @@ class Ledger:
                 entries[:, column] = np.minimum(entries[:, column], now)  # this writes into the bytearray
             if width == 7:
                 entries[:, 4:6] = 0  # neither bytes nor an exchange
+            if width == 4:
+                entries[:, 3] = 0  # it has computed nothing
 
     def _fold_memory(self, transfers: Integers, held: Integers) -> None:
         memory = self.memory
-        rank, _, _, _, _, applied_at, read_at = _entries(self.gradients[56 * self._num_folded :], 7)
-        self._num_folded += len(rank)
-        size = memory.always[rank, KIND["parameters"]]  # a gradient is as large as what it is of
-        memory.enter(rank, np.where(read_at < 0, applied_at, read_at), applied_at, KIND["gradients"], size)
+        applied = self.contributions.applied(self._num_folded)
+        self._num_folded += len(applied.rank)
+        self.ended.applied(applied.rank, applied.at_ns)
+        read_at = applied.at_ns - np.where(applied.age_ns == UNKNOWN, 0, applied.age_ns)
+        memory.enter(applied.rank, read_at, applied.at_ns, KIND["gradients"], applied.size)
         rank, issued, _, end, _, _, size = transfers
         memory.enter(rank, issued, end, KIND["in-flight"], size)
         rank, kind, since, end, size = held
@@ -252,26 +233,20 @@ class Ledger:
         self.fold(LATEST)
         return self.memory.table()
 
-    @property
-    def num_applied(self) -> int:
-        """Gradients applied so far, by all ranks."""
-        return len(self.gradients) // 56
-
-    def applied_gradients(self) -> AppliedGradients:
-        """Every applied gradient."""
-        rank, version, read, step, step_read, now, read_at = _entries(bytes(self.gradients), 7)
-        behind = (_since(version, read), _since(step, step_read), _since(now, read_at))
-        return AppliedGradients(rank, *behind, at_ns=now)
-
 
 class Account:
-    """One rank's page of a ledger: where a program says what it keeps."""
+    """One rank's page of a ledger: where a program says what it keeps.
 
-    __slots__ = ("ledger", "rank")
+    Attributes:
+        log: contributions applied since the driver last looked; None where no trace is kept.
+    """
 
-    def __init__(self, rank: int = 0, ledger: Ledger | None = None) -> None:
+    __slots__ = ("ledger", "log", "rank")
+
+    def __init__(self, rank: int = 0, ledger: Ledger | None = None, *, is_recorded: bool = False) -> None:
         self.rank = rank
         self.ledger = ledger or Ledger(rank + 1)
+        self.log: list[Contribution] | None = [] if is_recorded else None
 
     def held(self, kind: str, size: int, since_ns: int, until_ns: int | None = None) -> None:
         """Enter a buffer when it is let go.
@@ -289,11 +264,6 @@ class Account:
 def _entries(packed: bytes | bytearray, width: int) -> Integers:
     """The entries, one a column; a bytearray cannot grow while they are in use."""
     return np.frombuffer(packed, dtype="<i8").reshape(-1, width).T
-
-
-def _since(now: Integers, then: Integers) -> Integers:
-    """How far each has come, where it is known from what."""
-    return np.where(then < 0, UNKNOWN, now - then)
 
 
 def _transfers_of(exchanges: bytearray) -> bytes:

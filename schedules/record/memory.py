@@ -5,9 +5,9 @@ A buffer is an interval: so many bytes of a kind that a rank holds from one time
 | kind | held from | until |
 |---|---|---|
 | parameters | throughout: one copy | |
-| optimizer | throughout: one copy with momentum, else none | |
-| x-tilde | throughout: one copy where the schedule keeps it | |
-| gradients | the issue of the computation that read the parameters | it is applied |
+| optimizer | throughout: one copy for momentum, two for the moments of adamw, one for a master | |
+| vectors | throughout: what the schedule keeps beside x | |
+| gradients | the issue of what read the parameters, unless they are added up in a vector | it is applied |
 | activations | the begin of a `gradient`, the issue of a `forward` | its end, that of the last `backward` for it |
 | in-flight | the issue of an operation | its end: `in_flight` |
 | received | the end of a started operation: `received` | it is awaited |
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Integers = NDArray[np.int64]
 
-KINDS = ("activations", "gradients", "in-flight", "optimizer", "parameters", "received", "stashes", "x-tilde")
+KINDS = ("activations", "gradients", "in-flight", "optimizer", "parameters", "received", "stashes", "vectors")
 """What a rank may hold, in alphabetical order."""
 KIND = {name: number for number, name in enumerate(KINDS)}
 

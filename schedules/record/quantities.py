@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import Final
 
+from schedules.payload import KINDS
+
 MISSING: Final = "–"
 _PREFIXES: Final = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n"}
 _SHARES: Final = ("utilization", "fraction", "bubble", "accuracy")
@@ -66,6 +68,8 @@ class Quantity:
 QUANTITIES: Final[Mapping[str, Quantity]] = {
     "makespan_s": Quantity("makespan", SECONDS, "makespan", axis="s"),
     "gradients": Quantity("gradients"),
+    "gradients_dropped": Quantity("gradients in vain"),
+    "gradients_dropped_s": Quantity("time of gradients in vain", SECONDS, axis="s"),
     "gradients_per_s": Quantity(
         "throughput", PER_SECOND, "throughput", "gradients/s", heading="gradients/s", axis="gradients/s"
     ),
@@ -96,6 +100,12 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
     "staleness_max": Quantity(
         "staleness (max)", COUNT, "staleness", "(max)", title="highest staleness", axis="versions"
     ),
+    **{
+        f"staleness_mean.{kind}": Quantity(
+            f"staleness of {kind}s (mean)", title=f"mean staleness of {kind}s", axis="versions"
+        )
+        for kind in KINDS
+    },
     "staleness_mean_s": Quantity("staleness (mean)", SECONDS, title="mean staleness", axis="s"),
     "staleness_max_s": Quantity("staleness (max)", SECONDS, title="highest staleness", axis="s"),
     "staleness_steps_mean": Quantity("staleness (mean)", title="mean staleness", axis="local steps"),
@@ -119,6 +129,7 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
 DETAILS: Final[Mapping[str, str]] = {
     "per_rank": "the same, rank by rank",
     "peak_memory_by_kind": "what the fullest rank holds at its peak",
+    "staleness_by_target": "how stale what was applied to each target was",
     "collectives": "what collectives took",
     "failed": "why the run failed",
 }

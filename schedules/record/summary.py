@@ -5,12 +5,14 @@ What they are called, and in which unit they are printed, is in `schedules.recor
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.record.ledger import UNKNOWN, Ledger
+from schedules.record.contributions import UNKNOWN, Staleness, StalenessOf
+from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS, Integers
 
 if TYPE_CHECKING:
@@ -29,23 +31,28 @@ Bandwidths = Callable[[str, int, int, float], dict[str, float]]
 _WITH_BYTES = ("AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll")
 
 
-def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int) -> Summary:
+def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int, is_cut: bool = False) -> Summary:
     """The summary of a run from its ledger.
 
     Args:
         ledger: the facts of all ranks.
         makespan_ns: when the last stream ended.
         batch_size: samples of one gradient.
+        is_cut: whether the run ended before its programs did.
     """
-    makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.applied_gradients()
+    makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.contributions.applied()
     peaks = ledger.peak_memory()
     held = peaks.sum(axis=1)
     whole = max(makespan_ns, 1) * ledger.num_ranks  # a run of no time is idle, not an error
-    num_gradients = len(applied.rank)
+    tallies = ledger.contributions.all_tallies()
+    num_gradients = int(applied.gradients.sum())
+    dropped = ledger.ended.dropped(num_gradients, is_cut=is_cut)
     per_second = num_gradients / makespan if makespan else 0.0
     return {
         "makespan_s": makespan,
         "gradients": num_gradients,
+        "gradients_dropped": dropped.number,
+        "gradients_dropped_s": dropped.took_ns / 1e9,
         "gradients_per_s": per_second,
         "samples_per_s": per_second * batch_size,
         "utilization_compute": int(totals.compute_ns.sum()) / whole,
@@ -54,10 +61,12 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int) -> Summary:
         "bytes_sent": int(totals.bytes_sent.sum()),
         "exchanges": int(totals.num_exchanges.sum()) // 2,  # both ends count it
         **_staleness(applied.versions, applied.steps, applied.age_ns),
+        **_means(tallies),
+        "staleness_by_target": _by_target(tallies),
         "peak_memory_bytes": int(held.max()),
         "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
         "per_rank": {
-            "gradients": np.bincount(applied.rank, minlength=ledger.num_ranks).tolist(),
+            "gradients": _sums(applied.gradients, applied.rank, ledger.num_ranks),
             "exchanges": totals.num_exchanges.tolist(),
             "compute_s": (totals.compute_ns / 1e9).tolist(),
             "transfer_s": (totals.transfer_ns / 1e9).tolist(),
@@ -67,6 +76,13 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int) -> Summary:
             "peak_memory_bytes": held.tolist(),
         },
     }
+
+
+def _sums(values: Integers, rank: Integers, num_ranks: int) -> list[int]:
+    """The sum of each rank's values."""
+    sums = np.zeros(num_ranks, dtype=np.int64)
+    np.add.at(sums, rank, values)
+    return sums.tolist()
 
 
 def _by_kind(peak: Integers) -> dict[str, int]:
@@ -88,6 +104,31 @@ def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Intege
     }
 
 
+def _means(found: StalenessOf) -> dict[str, float]:
+    """The mean staleness in versions of each kind of contribution that there was: `staleness_mean.average`."""
+    kinds: dict[str, Staleness] = defaultdict(Staleness)
+    for (kind, _, _), each in found.items():
+        kinds[kind].add(each.count, each.total, each.largest)
+    return {f"staleness_mean.{kind}": each.total / each.count for kind, each in sorted(kinds.items())}
+
+
+def _by_target(found: StalenessOf) -> list[dict[str, Any]]:
+    """The rows of `staleness_by_target`: one a target and kind."""
+    merged: dict[tuple[str, str], Staleness] = defaultdict(Staleness)
+    for (kind, target, _), each in found.items():
+        merged[target, kind].add(each.count, each.total, each.largest)
+    return [
+        {
+            "target": target,
+            "kind": kind,
+            "count": each.count,
+            "staleness_mean": each.total / each.count,
+            "staleness_max": each.largest,
+        }
+        for (target, kind), each in sorted(merged.items())
+    ]
+
+
 def _known(values: Integers) -> Integers:
     known = values[values != UNKNOWN]
     # Of no gradient the mean would be NaN, which is no JSON.
@@ -96,8 +137,12 @@ def _known(values: Integers) -> Integers:
 
 def collectives_of(trace: pd.DataFrame, num_ranks: int, bandwidths: Bandwidths) -> list[Collective]:
     """What collectives took, from when their last member was there: as a simulation's summary has them, one row a kind,
-    number of ranks and bytes; times in seconds, `algbw` and `busbw` in bytes/s."""
-    rows = trace[trace["op"].isin(_WITH_BYTES)]
+    number of ranks and bytes; times in seconds, `algbw` and `busbw` in bytes/s. Where members bring unequal bytes it is
+    the most of any."""
+    rows = trace[trace["op"].isin(_WITH_BYTES)].sort_values("start_ns", kind="stable")
+    communicator = ["op", "group", "channel"]
+    rows = rows.assign(number=rows.groupby(["rank", *communicator]).cumcount())  # alike on all members
+    rows = rows.assign(bytes=rows.groupby([*communicator, "number"])["bytes"].transform("max"))
     members = rows["group"].map(lambda group: num_ranks if group == "all" else len(group.split(",")))
     took = rows.assign(ranks=members, took=(rows["end_ns"] - rows["ready_ns"]) / 1e9)
     found = []

@@ -5,8 +5,10 @@ from pydantic import field_validator
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
 from schedules.scenario.files import read, read_setting, read_value, set_key
+from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
+from schedules.scenario.recorded import recorded_fingerprint
 from schedules.scenario.resolve import Source, load, resolve
-from schedules.scenario.resolved import Scenario, build_problem, communication_graph, physical_network
+from schedules.scenario.resolved import Scenario, build_problem, communication_graph, physical_network, stage_parameters
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -23,15 +25,20 @@ __all__ = [
     "ScenarioError",
     "Source",
     "Table",
+    "build_optimizer",
     "build_problem",
     "communication_graph",
     "field_validator",
+    "learning_rate",
     "load",
     "nearest",
+    "optimizer_bytes",
     "physical_network",
     "read",
     "read_setting",
     "read_value",
+    "recorded_fingerprint",
     "resolve",
     "set_key",
+    "stage_parameters",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from schedules.errors import ScenarioError
+from schedules.platform.durations import WHOLE
 from schedules.record.files import read_trace
 from schedules.settings import Tables
 from topologies.checks import AnyGraph
@@ -83,14 +84,23 @@ def with_samples(platform: Mapping[str, object], where: str) -> Tables:
     """
     found: Tables = dict(platform)
     if _names_trace(found.get("gradient")):
-        found["gradient"] = _measured(found["gradient"], "gradient", f"{where}: platform.gradient")
+        found["gradient"] = _measured(found["gradient"], WHOLE, f"{where}: platform.gradient")
     kernels = found.get("kernels")
     if isinstance(kernels, Mapping):
         found["kernels"] = {
-            name: _measured(each, name, f"{where}: platform.kernels.{name}") if _names_trace(each) else each
-            for name, each in kernels.items()
+            name: _measured_kernel(each, name, f"{where}: platform.kernels.{name}") for name, each in kernels.items()
         }
     return found
+
+
+def _measured_kernel(durations: object, kernel: str, where: str) -> object:
+    """A kernel's durations: one, or a list of one a stage."""
+    if isinstance(durations, list):
+        return [
+            _measured(each, kernel, f"{where}.{stage}", stage) if _names_trace(each) else each
+            for stage, each in enumerate(durations)
+        ]
+    return _measured(durations, kernel, where) if _names_trace(durations) else durations
 
 
 def _names_trace(duration: object) -> bool:
@@ -102,34 +112,61 @@ def _names_trace(duration: object) -> bool:
     )
 
 
-def _measured(duration: Tables, kernel: str, where: str) -> Tables:
+def _measured(duration: Any, kernel: str, where: str, stage: int | None = None) -> Tables:
     try:
-        samples = measured(duration["trace"], kernel)
+        samples = measured(duration["trace"], kernel, stage)
     except ValueError as error:
         raise ScenarioError(f"{where}.trace: {error}") from None
     return {**duration, "samples": samples, "trace": None}
 
 
-def measured(directory: str | Path, kernel: str) -> list[float]:
+def measured(directory: str | Path, kernel: str, stage: int | None = None) -> list[float]:
     """Durations of a kernel in the trace of a run directory: seconds, ascending; without the time in an engine's queue.
 
     Of more than `LARGEST_SAMPLE`, as many quantiles.
 
+    Args:
+        stage: whose; None: of all that a rank holds of the model, so of each stage as many times as the rank has
+            computed stages.
     Raises:
         ValueError: if the trace is unreadable, or the kernel did not run.
     """
-    trace, _ = read_trace(directory, ("op", "kernel", "ready_ns", "end_ns"))
+    trace, _ = read_trace(directory, ("rank", "op", "kernel", "stage", "ready_ns", "end_ns"))
     computations = trace[trace["op"] == "Compute"]
     rows = computations[computations["kernel"] == kernel]
+    if stage is not None and len(rows):
+        known = ", ".join(map(str, sorted(set(rows["stage"]) - {-1}))) or "none"
+        rows = rows[rows["stage"] == stage]
+        if not len(rows):
+            raise ValueError(
+                f"{directory}: expected computations of the kernel {kernel} at stage {stage}, found {known}"
+            )
     if not len(rows):
         known = ", ".join(sorted(set(computations["kernel"]))) or "none"
         raise ValueError(f"{directory}: expected computations of the kernel {kernel}, found {known}")
-    taken = np.sort((rows["end_ns"] - rows["ready_ns"]).to_numpy(dtype=np.int64))
+    taken = (rows["end_ns"] - rows["ready_ns"]).to_numpy(dtype=np.int64)
+    if stage is None:
+        taken = taken * rows.groupby("rank")["stage"].transform("nunique").to_numpy()
+    taken = np.sort(taken)
     if len(taken) > LARGEST_SAMPLE:
         # The middle of each of as many equal parts, in whole numbers.
         taken = taken[(2 * np.arange(LARGEST_SAMPLE) + 1) * len(taken) // (2 * LARGEST_SAMPLE)]
     seconds: list[float] = (taken / 1e9).tolist()
     return seconds
+
+
+def read_text(path: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: if there is none, or it is no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: expected a file, found none ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected a text in UTF-8, found other bytes") from None
 
 
 def read_network(path: str) -> AnyGraph:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import TypeVar, get_args
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schedules.errors import ScenarioError, nearest
-from schedules.scenario.resolved import Scenario
+from schedules.scenario.resolved import Scenario, stage_parameters
+from schedules.training.optimizers import undecayed
 from schedules.training.problems import PROBLEMS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,10 +35,41 @@ def check(scenario: Scenario, where: str) -> None:
 
     What is built for this the scenario keeps.
     """
+    _check_plan(scenario, where)
+    _check_clocks(scenario, where)
     _check_topology(scenario, where)
     _check_network(scenario, where)
     _check_ranks(scenario, where)
     _check_problem(scenario, where)
+    _check_tensors(scenario, where)
+    _check_decay(scenario, where)
+    _check_stages(scenario, where)
+
+
+def _check_plan(scenario: Scenario, where: str) -> None:
+    try:
+        _ = scenario.plan
+    except ValueError as error:
+        raise ScenarioError(f"{where}: schedule.program: {error}") from None
+    if scenario.run.until == "precision" and not isinstance(getattr(scenario.schedule, "gradients", None), int):
+        told = "expected 'end' for a schedule whose length is not one number, schedule.gradients, found 'precision'"
+        raise ScenarioError(f"{where}: run.until: {told}")
+
+
+def _check_clocks(scenario: Scenario, where: str) -> None:
+    rate = getattr(scenario.schedule, "rate", None)
+    if rate is not None and scenario.platform.gradient is None:
+        raise ScenarioError(
+            f"{where}: platform.gradient: expected one for schedule.rate = {rate}, as clocks tick in gradient times, "
+            "found none"
+        )
+
+
+def _check_stages(scenario: Scenario, where: str) -> None:
+    try:
+        stage_parameters(scenario)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: workload.parameters: {error}") from None
 
 
 def _check_topology(scenario: Scenario, where: str) -> None:
@@ -63,6 +95,28 @@ def _check_problem(scenario: Scenario, where: str) -> None:
     except (ValueError, TypeError) as error:  # options reach their builder as the file has them
         told = str(error).replace("num_workers", "topology.workers")  # in a scenario's words
         raise ScenarioError(f"{where}: workload.options: {told}") from None
+
+
+def _check_tensors(scenario: Scenario, where: str) -> None:
+    file, given = scenario.workload.tensors, scenario.workload.parameters
+    if file is None:
+        return
+    try:
+        number = scenario.num_parameters
+    except ValueError as error:
+        raise ScenarioError(f"{where}: workload.tensors: {error}") from None
+    if isinstance(given, int) and given != number:
+        raise ScenarioError(f"{where}: workload.parameters: expected {number}, as {file} has, or none; found {given}")
+
+
+def _check_decay(scenario: Scenario, where: str) -> None:
+    """Names of a module's tensors are known where it is imported: see `build_optimizer`."""
+    if scenario.tensors is None:
+        return
+    try:
+        undecayed(scenario.optimizer.no_decay, scenario.tensors)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: optimizer.{error}") from None
 
 
 def _check_network(scenario: Scenario, where: str) -> None:
@@ -137,12 +191,13 @@ def _message(problem: ErrorDetails, values: Mapping[str, object], model: type[Ba
     return f"{expected}, found {_short(found)}{hint}"
 
 
-def _written(values: object, path: tuple[int | str, ...], default: object) -> object:
+def _written(values: Any, path: tuple[int | str, ...], default: object) -> object:
     """What stands in the scenario at that place: the user's own words, before units were read."""
     for name in path:
-        if not isinstance(values, Mapping) or name not in values:
+        try:
+            values = values[name]
+        except (KeyError, IndexError, TypeError):
             return default
-        values = values[name]
     return values
 
 
@@ -154,8 +209,10 @@ def _short(value: object) -> str:
 def _known_keys(model: object, path: tuple[int | str, ...]) -> list[str]:
     """The keys of the table at that place; a table of tables, such as [platform.kernels], has any names."""
     for name in path:
+        if isinstance(name, int):  # of a list, whose tables are all alike
+            continue
         field = getattr(model, "model_fields", {}).get(name)
         model = field.annotation if field is not None else (get_args(model) or (None,))[-1]
-        if isinstance(model, UnionType):  # an optional table
+        while get_origin(model) in (Annotated, Union, UnionType):  # an optional table, or one beside a list
             model = get_args(model)[0]
     return list(getattr(model, "model_fields", {}))

@@ -6,31 +6,38 @@ import functools
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Self
 
 import networkx as nx
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 import topologies
+from schedules import catalogue
 from schedules.platform.tables import PlatformTable
-from schedules.scenario.files import read_network
+from schedules.scenario.files import read_network, read_text
+from schedules.scenario.plan import Plan, plan
 from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, TopologyTable, WorkloadTable
+from schedules.scenario.tensors import parse_tensors
 from schedules.settings import Table, Tables
 from schedules.training import problems
+from schedules.training.parts import part
 from schedules.training.problems import Problem
+from schedules.training.vectors import ITEM_SIZE, Tensor
 from topologies.checks import AnyGraph
 from topologies.physical import places
 
-ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
-
-BUILT = ("graph", "network", "problem")
+BUILT = ("graph", "network", "plan", "problem", "tensors", "tensors_text")
 """What a scenario builds at first use, and keeps."""
 
 
 class Scenario(Table):
     """A resolved scenario."""
+
+    # More methods than our classes have, because what follows from several tables has its one place here, and what is
+    # built of them is built once.
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
 
@@ -50,8 +57,8 @@ class Scenario(Table):
 
     @property
     def gradient_s(self) -> float:
-        """One gradient time in seconds (1 s where gradients take no time)."""
-        return self.platform.gradient.mean or 1.0  # ticks need a unit all the same
+        """One gradient time in seconds."""
+        return self.platform.gradient_s
 
     @property
     def parameter_bytes(self) -> int | None:
@@ -62,7 +69,12 @@ class Scenario(Table):
     @property
     def num_parameters(self) -> int | None:
         """Number of parameters; None for a user's module without `workload.parameters`."""
-        return self.workload.parameters if self.problem is None else int(self.problem.num_params)
+        if self.problem is not None:
+            return int(self.problem.num_params)
+        if self.tensors is not None:
+            return sum(each.size for each in self.tensors.values())
+        found = self.workload.parameters
+        return sum(found) if isinstance(found, list) else found
 
     @property
     def num_buckets(self) -> int:
@@ -71,6 +83,11 @@ class Scenario(Table):
         if size is None or self.parameter_bytes is None:
             return 1
         return max(1, math.ceil(self.parameter_bytes / max(8.0, size // 8 * 8)))  # as `Model.buckets` cuts
+
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """What the schedule says of the ranks: their lengths, roles and stages."""
+        return plan(catalogue.find(self.program), self.schedule, self.topology.workers)
 
     @functools.cached_property
     def graph(self) -> nx.Graph[int]:
@@ -94,6 +111,22 @@ class Scenario(Table):
         It may be shared by runs: a gradient depends on nothing that was asked before.
         """
         return None if self.workload.problem is None else build_problem(self)
+
+    @functools.cached_property
+    def tensors(self) -> Mapping[str, Tensor] | None:
+        """What the parameters consist of, by name, where it is known without a module.
+
+        Raises:
+            ValueError: if the file of `workload.tensors` is none.
+        """
+        if self.problem is not None:
+            return self.problem.tensors
+        return None if self.tensors_text is None else parse_tensors(self.tensors_text, str(self.workload.tensors))
+
+    @functools.cached_property
+    def tensors_text(self) -> str | None:
+        """The text of the file of `workload.tensors`."""
+        return None if self.workload.tensors is None else read_text(self.workload.tensors)
 
     # What is built goes into no copy: `model_copy` may give it other tables, which mean others, and a problem has
     # functions and modules, which can be neither copied nor pickled. The copy builds what it needs.
@@ -126,17 +159,67 @@ class Scenario(Table):
             **plain,
         }
 
-    def fingerprint(self) -> str:
-        """Hash of what must be equal between a run and its replay: everything but platform, execution and [run]'s way
-        of keeping."""
-        tables = self.tables()
-        same = {key: tables[key] for key in ("schedule", "topology", "workload", "optimizer")}
-        del same["workload"]["activations"]  # memory decides nothing
-        deciding = {"seed", "numerics", "observations"}
+    def deciding(self) -> Tables:
+        """What must be equal between a run and its replay, as plain tables: the keys that differ from their defaults.
+
+        So a key that is new changes nothing for those who do not set it. Platform and execution are not there, nor is
+        [run]'s way of keeping.
+        """
+        run = {"seed", "numerics", "observations"}
         if self.run.until == "precision":
-            deciding |= {"until", "precision", "limit"}  # they decide how many gradients are made
-        same["run"] = self.run.model_dump(include=deciding)
-        return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+            run |= {"until", "precision", "limit"}  # they decide how many gradients are made
+        tables: dict[str, tuple[BaseModel, set[str] | None, set[str] | None]] = {
+            "schedule": (self.schedule, None, None),
+            "topology": (self.topology, None, None),
+            "workload": (self.workload, None, {"activations"}),  # memory decides nothing
+            "optimizer": (self.optimizer, None, None),
+            "run": (self.run, run, None),
+        }
+        told = {
+            name: table.model_dump(mode="json", include=include, exclude=exclude, exclude_defaults=True)
+            for name, (table, include, exclude) in tables.items()
+        }
+        return {**told, "schedule": {"program": self.program, **told["schedule"]}}
+
+    def fingerprint(self) -> str:
+        """Hash of what must be equal between a run and its replay: `deciding`, with the text of a schedule of the
+        user's own, and of a file of tensors, in the place of its name. A module that is trained counts by its name:
+        simulations do without it."""
+        told, own = self.deciding(), catalogue.own_text(self.program)
+        if own is not None:
+            told["schedule"]["program"] = own
+        if self.tensors_text is not None:
+            told["workload"]["tensors"] = self.tensors_text
+        return digest(told)
+
+
+def digest(tables: Tables) -> str:
+    """Hash of plain tables, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def stage_parameters(scenario: Scenario, num_parameters: int | None = None) -> list[int] | None:
+    """Number of parameters of each stage, of all stages together where there are none; None: it is not known.
+
+    A list says them, stage by stage; one number is spread evenly.
+
+    Args:
+        num_parameters: of the whole model, where it is known better than the scenario says.
+    Raises:
+        ValueError: if a list does not fit the stages, or the model.
+    """
+    given, stages = scenario.workload.parameters, scenario.plan.stages
+    total = scenario.num_parameters if num_parameters is None else num_parameters
+    if total is None:
+        return None
+    num_stages = max(len(stages), 1)
+    if not isinstance(given, list):
+        return [each.stop - each.start for each in (part(total, stage, num_stages) for stage in range(num_stages))]
+    if len(given) != num_stages:
+        raise ValueError(f"expected a number for each of {num_stages} stages, found {len(given)}")
+    if sum(given) != total:
+        raise ValueError(f"expected {total} parameters in all, as the model has, found {sum(given)}")
+    return given
 
 
 def communication_graph(scenario: Scenario) -> nx.Graph[int]:

@@ -31,13 +31,21 @@ class WorkloadTable(Table):
     """With numbers: quadratic, logistic-regression or digits-mlp."""
     module: str | None = None
     """The user's own, "package.module:factory"."""
-    parameters: Count | None = None
-    """How many there are, for timing alone."""
+    parameters: Count | list[Count] | None = None
+    """How many there are, for timing alone; or a list, one a stage. Beside a problem such a list cuts its vector."""
+    tensors: str | None = None
+    """Which there are, for timing alone: a CSV file with the columns name and shape ("64x3x3x3"), in their order."""
     dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
+    master: Literal["float32"] | None = None
+    """Beside half precision: the optimizer keeps the parameters, and its own state, in this dtype too."""
     batch_size: Count = 32
     """Samples of one gradient."""
     activations: Bytes = 0.0
     """Bytes that the activations of one gradient take, for the accounts of memory."""
+    buffers: Literal["own", "average", "recompute"] = "average"
+    """What a module keeps beside its parameters (batch norms' statistics), where these are read out: each rank's own;
+    their average over the ranks; or taken anew at the final parameters, from each rank's first batches, and averaged.
+    """
     options: Tables = Field(default={})
     """Of the problem."""
 
@@ -50,10 +58,18 @@ class WorkloadTable(Table):
 
     @field_validator("module", "parameters")
     @classmethod
-    def _check_alone(cls, value: str | int | None, info: ValidationInfo) -> str | int | None:
-        if value is not None and info.data.get("problem") is not None:
+    def _check_alone(cls, value: str | int | list[int] | None, info: ValidationInfo) -> str | int | list[int] | None:
+        if value is not None and not isinstance(value, list) and info.data.get("problem") is not None:
             raise ValueError("expected none beside workload.problem")
         return value
+
+    @field_validator("tensors")
+    @classmethod
+    def _check_tensors(cls, tensors: str | None, info: ValidationInfo) -> str | None:
+        for other in ("problem", "module"):  # these know their own
+            if tensors is not None and info.data.get(other) is not None:
+                raise ValueError(f"expected none beside workload.{other}")
+        return tensors
 
     @field_validator("dtype")
     @classmethod
@@ -62,25 +78,59 @@ class WorkloadTable(Table):
             raise ValueError("expected 'float32' or 'float64' for a problem")
         return dtype
 
+    @field_validator("master")
+    @classmethod
+    def _check_master(cls, master: str | None, info: ValidationInfo) -> str | None:
+        dtype = info.data.get("dtype", "float16")  # one that is wrong is told by its own key
+        if master is not None and dtype not in ("float16", "bfloat16"):
+            raise ValueError(f"expected workload.dtype 'bfloat16' or 'float16' beside it, found {dtype!r}")
+        return master
+
     @model_validator(mode="after")
     def _check_one(self) -> WorkloadTable:
-        if self.problem is None and self.module is None and self.parameters is None:
-            raise ValueError("expected one of the keys problem, parameters and module, found none of them")
+        if all(each is None for each in (self.problem, self.module, self.parameters, self.tensors)):
+            raise ValueError("expected one of the keys problem, parameters, tensors and module, found none of them")
         return self
 
 
 class OptimizerTable(Table):
-    """Stochastic gradient descent."""
+    """What is done with a gradient."""
 
+    # The name stands above what is checked beside it, and so does the schedule: pydantic goes in this order.
+    name: Literal["sgd", "adamw"] = "sgd"
+    """sgd: stochastic gradient descent; adamw: Adam with decoupled weight decay. As torch.optim has them."""
     learning_rate: Positive = 0.1
     momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Of sgd."""
     weight_decay: NonNegative = 0.0
+    """With adamw it goes past the moments (torch's own default there is 0.01)."""
+    no_decay: list[str] = Field(default=[])
+    """Names of tensors that do not decay; patterns such as "*.bias"."""
     nesterov: bool = False
     """Nesterov's variant of momentum."""
+    beta_1: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    """Of adamw: share of the first moment that is kept at a step."""
+    beta_2: Annotated[Number, Field(ge=0, lt=1)] = 0.999
+    """Of adamw: that of the second moment."""
+    eps: Positive = 1e-8
+    """Of adamw: is added to the root of the second moment."""
+    clip_norm: Positive | None = None
+    """Largest norm of the whole model's gradient; a longer one is scaled to it."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
-    """How the learning rate changes over a worker's gradients."""
+    """How the learning rate changes over a worker's updates."""
     warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     """Fraction of the steps with a linear warm-up."""
+    minimum: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """Where a cosine ends, as a fraction of the learning rate."""
+
+    @field_validator("momentum", "nesterov", "beta_1", "beta_2", "eps")
+    @classmethod
+    def _check_method(cls, value: float, info: ValidationInfo) -> float:
+        """A resolved scenario has all keys, so the default is as good as none."""
+        other = "adamw" if info.field_name in ("momentum", "nesterov") else "sgd"
+        if info.data.get("name") == other and value != cls.model_fields[str(info.field_name)].default:
+            raise ValueError(f"expected none beside optimizer.name = {other!r}")
+        return value
 
     @field_validator("nesterov")
     @classmethod
@@ -88,6 +138,13 @@ class OptimizerTable(Table):
         if nesterov and info.data.get("momentum") == 0:
             raise ValueError("expected optimizer.momentum above 0 beside it, found 0")
         return nesterov
+
+    @field_validator("minimum")
+    @classmethod
+    def _check_minimum(cls, minimum: float, info: ValidationInfo) -> float:
+        if minimum and info.data.get("schedule", "cosine") != "cosine":
+            raise ValueError(f"expected optimizer.schedule 'cosine' beside it, found {info.data['schedule']!r}")
+        return minimum
 
 
 class RunTable(Table):

@@ -15,6 +15,7 @@ from schedules.clocks import StreamKey, stream
 from schedules.operations import Array
 from schedules.training.data import Digits, Indices, digits, partition
 from schedules.training.problem import ArrayKind, LatestBlock, ProblemSetup, to_numpy
+from schedules.training.vectors import Tensor, tensors
 from topologies.checks import one_of, real_number, whole_number
 
 
@@ -110,6 +111,15 @@ class Classifier:
     test_features: Array
     test_labels: Indices
     batches: Batches
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """`layers.0.weight` [fan_in, fan_out], `layers.0.bias` [fan_out], and so on."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for number, layer in enumerate(self.layers):
+            shapes[f"layers.{number}.weight"] = layer.fan_in, layer.fan_out
+            shapes[f"layers.{number}.bias"] = (layer.fan_out,)
+        return tensors(shapes)
 
     def initial(self, seed: int) -> NDArray[np.float64]:
         """Uniform in +-1/sqrt(fan_in), weights and biases alike (torch.nn.Linear's distribution): see `Problem`."""

@@ -1,32 +1,146 @@
-"""What the kernels of a problem compute.
+"""The kernels of a workload: what each computes, how large its answer is, and what that is.
 
-A kernel is prepared when it is issued: `prepare(operation)` reads the parameters there and then, and returns the
-function that does the work. So a `Compute` works on the version that it read, wherever and whenever the function runs.
+A kernel holds no state: it is told at which parameters, on which batch, and with which inputs it works. So a replay
+computes the same, wherever and whenever it runs.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from schedules.operations import Array, Compute
+from schedules.errors import MisuseError
+from schedules.operations import Array, Compute, Payload
+from schedules.payload import GRADIENT, Kind, What
+from schedules.training.model import Model
+from schedules.training.state import State, sealed
+from schedules.training.vectors import Tensor
 
-Kernel = Callable[[Compute], Callable[[], Array]]
+Computed = Array | tuple[Array, Any]
+"""What a kernel returns: its array, or that and what is kept on the rank."""
+
+Run = Callable[[Array, tuple[int, int], Any], Computed]
+"""`run(at, data, inputs)`: the parameters to work at, the batch (rank, number), and what the program hands over."""
 
 
-def numeric_kernels(problem: Any, model: Any, rank: int) -> Mapping[str, Kernel]:
-    """The kernels of a worker: `gradient`, and `forward` and `backward` for a gradient cut into buckets."""
-    steps = iter(range(2**63))
+@dataclass(frozen=True)
+class Kernel:
+    """One row of a workload.
 
-    def gradient(_: Compute) -> Callable[[], Array]:
-        x, step = model.snapshot(), next(steps)  # `gradient` and `forward` draw batches from one count
-        return lambda: problem.gradient(x, rank, step)
+    Attributes:
+        name: as in `Compute(name)`.
+        run: what it computes; None in a timing-only run.
+        size: bytes of its answer, unless the operation says others; None: those of the model.
+        activations: bytes that are held for it while it runs, and before, since its first input was made.
+        kind: of its answer.
+        what: its answer is: one gradient, or none.
+    """
 
-    def backward(operation: Compute) -> Callable[[], Array]:
-        whole, sizes = operation.inputs
-        first = sum(sizes[: operation.stage])
-        # From bytes to numbers.
-        begin, end = (at * len(whole.array) // sum(sizes) for at in (first, first + sizes[operation.stage]))
-        return lambda: whole.array[begin:end]
+    name: str
+    run: Run | None = None
+    size: int | None = None
+    activations: int = 0
+    kind: Kind = "change"
+    what: What = field(init=False)
 
-    return {"gradient": gradient, "forward": gradient, "backward": backward}
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", GRADIENT if self.kind == "gradient" else (self.kind, "x", 0))
+
+
+class Trained(Protocol):
+    """What is trained: a problem of the numerics, or the user's own module."""
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the parameters are."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What they consist of, by name."""
+
+    def initial(self, seed: int) -> Array:
+        """The parameters at the start: [num_params]."""
+
+    def convert(self, x: Array) -> Array:
+        """A copy of them in the run's array library."""
+
+    def gradient(self, x: Array, rank: int, step: int) -> Array:
+        """The gradient at x of a rank's `step`-th batch: [num_params]."""
+
+
+Kernels = Mapping[str, Kernel]
+"""The kernels of a workload by name."""
+
+
+def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:
+    """The kernels of a worker: `gradient`, and `forward` and `backward` for one in parts.
+
+    `forward` keeps the gradient, and `backward(inputs=(forward, begin, size))` hands out the part of it that is asked
+    for, in bytes. Without a problem they compute nothing.
+
+    Args:
+        activations: bytes that those of one gradient take.
+    """
+
+    def gradient(at: Array, data: tuple[int, int], _: Any) -> Array:
+        assert problem is not None
+        return problem.gradient(at, *data)
+
+    def forward(at: Array, data: tuple[int, int], inputs: Any) -> Computed:
+        return None, gradient(at, data, inputs)
+
+    def backward(_: Array, __: tuple[int, int], inputs: Any) -> Array:
+        forward, begin, size = inputs
+        width = forward.kept.itemsize
+        return forward.kept[begin // width : (begin + size) // width]
+
+    rows = (
+        Kernel("gradient", gradient, activations=activations, kind="gradient"),
+        Kernel("forward", forward, size=0, kind="gradient"),
+        Kernel("backward", backward, activations=activations),
+    )
+    return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
+
+
+def staged(activations: int = 0) -> Kernels:
+    """The kernels of a worker that holds stages: what they compute their operations bring.
+
+    Args:
+        activations: bytes that those of one micro-batch take.
+    """
+    rows = Kernel("forward", kind="gradient"), Kernel("backward", activations=activations)
+    return {each.name: each for each in rows}
+
+
+def prepared(kernel: Kernel, operation: Compute, model: Model, state: State, answer: Payload) -> Callable[[], None]:
+    """What is to be done to compute an answer, with all that it reads read now.
+
+    Raises:
+        MisuseError: if the kernel has no numbers.
+    """
+    if operation.work is not None:
+        read, rule, inputs = copy.copy(state), operation.work, operation.inputs or ()
+        return lambda: _finish(answer, read.run(rule, inputs), operation)
+    run = kernel.run
+    if run is None:
+        raise MisuseError(f"expected a kernel with numbers, found {kernel.name!r}, which has a duration only")
+    at = state.x if operation.at is None else operation.at.array
+    data = operation.data
+    if data is None:
+        data = state.rank, model.issued[kernel.name]
+        model.issued[kernel.name] += 1
+    inputs = operation.inputs
+    return lambda: _finish(answer, run(at, data, inputs), operation)
+
+
+def _finish(answer: Payload, computed: Computed, operation: Compute) -> None:
+    if isinstance(computed, tuple):
+        computed, kept = computed
+        answer.kept = sealed(kept)
+    if computed is None:
+        return
+    if operation.size is not None and computed.nbytes != operation.size:
+        raise MisuseError(f"{operation}: expected an answer of {operation.size} bytes, found {computed.nbytes}")
+    answer.array, answer.size = sealed(computed), computed.nbytes

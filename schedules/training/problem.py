@@ -7,17 +7,18 @@ converted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import to_device
+from array_api_compat import array_namespace, to_device
 from numpy.typing import NDArray
 
 from schedules.operations import Array
 from schedules.training.data import Indices
+from schedules.training.vectors import Tensor
 
 
 class Problem(Protocol):
@@ -26,6 +27,10 @@ class Problem(Protocol):
     @property
     def num_params(self) -> int:
         """Length of x."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What x consists of, by name."""
 
     def initial(self, seed: int) -> NDArray[np.float64]:
         """The starting point, common to all workers: numpy float64 [num_params]."""
@@ -95,7 +100,10 @@ class LatestBlock:
 
 
 def to_numpy(array: Array) -> NDArray[Any]:
-    """A copy on the host, as numpy and of the same dtype; never a view of the array."""
+    """A copy on the host, as numpy and of the same dtype (float32 for bfloat16, which numpy lacks); never a view."""
+    if str(array.dtype).endswith("bfloat16"):
+        xp = array_namespace(array)
+        array = xp.astype(array, xp.float32)
     # A torch tensor on the host shares its memory with numpy's view of it, so it is copied.
     found: NDArray[Any] = np.asarray(to_device(array, "cpu")).copy()
     return found

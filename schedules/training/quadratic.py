@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from schedules.clocks import StreamKey, stream
 from schedules.operations import Array
 from schedules.training.problem import ArrayKind, LatestBlock, ProblemSetup
+from schedules.training.vectors import Tensor, tensors
 from topologies.checks import one_of, real_number, whole_number
 
 _OWN, _SHARED = 0, 1
@@ -44,6 +45,11 @@ class Quadratic:
     minimiser: Array
     minimum: float
     noise: Callable[[int, int], Array] | None
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """x itself."""
+        return tensors({"x": (self.num_params,)})
 
     def initial(self, seed: int) -> NDArray[np.float64]:
         """Standard normal: see `Problem`."""

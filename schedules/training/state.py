@@ -1,100 +1,202 @@
-"""The parameters of a worker, and what may be done to them.
+"""What an update rule sees of a worker, and what it may not do.
 
-`Model` is the timing-only one: size and versions, no arrays. `schedules.training.numeric` has the one with arrays. Both
-log every contribution that they apply, with the version of the parameters that it was computed from; staleness follows
-from that.
+A rule is a plain function `rule(s, *arguments)` beside its program. Vectors are replaced, never written in place:
+whoever holds the array that a computation started from holds the version that it read, whatever has been applied
+since. numpy refuses such a write itself; torch counts the writes to a tensor, and they are looked at after every rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from types import GeneratorType
+from typing import Any
 
-from schedules.operations import Payload
-from schedules.record.ledger import Account
-from schedules.record.trace import Applied
+import numpy as np
 
-APPLIED_GRADIENT = "gradient"
-APPLIED_AVERAGE = "average"
+from schedules.errors import MisuseError, nearest
+from schedules.operations import Array, Payload
+from schedules.training.vectors import Vectors
 
-LAST_OBSERVATION = 1_000_000_000
-"""Index of the read-out at the end of the run; the others count from 0."""
+Rule = Callable[..., Any]
+"""An update rule: `rule(s, *arguments)`, payloads arriving as arrays."""
+
+_OWN = ("optimizer", "rank", "num_workers", "tensors", "xp")
+RESERVED = ("x", *_OWN)
+"""Names of the state that no vector and no constant may have."""
 
 
-class Model:
-    """Parameters of one worker in a timing-only run.
+class State:
+    """What a rule sees as `s`: the vectors by name, what the schedule's `constants(worker)` returned, and
 
     Attributes:
-        size: bytes of the parameters (and of a gradient).
-        version: how many updates have been applied.
-        steps: how many of them were gradient steps.
-        log: contributions applied since the driver last looked.
+        x: the parameters: [num_params].
+        optimizer: of this worker alone.
+        xp: the array API namespace of x.
+        rank, num_workers: which worker, of how many.
+        tensors: name, shape and offset of each tensor in x, by name.
+    Raises:
+        MisuseError: for a name that there is not, or a vector of another shape or dtype.
     """
 
-    __slots__ = ("account", "log", "size", "steps", "version")
-    is_numeric: ClassVar[bool] = False
+    def __init__(
+        self, x: Array, vectors: Vectors, *, constants: Mapping[str, Any], part: tuple[int, int] = (0, 1), **own: Any
+    ) -> None:
+        started = {name: each.initial(x, *part) for name, each in vectors.items()}
+        for name in constants:
+            if name in started or name in RESERVED:
+                raise MisuseError(f"constants: expected names that are not taken, found {name!r}")
+        vectors_of_all = {"x": x, **started}
+        watched = {name: (sealed(array), _writes(array)) for name, array in vectors_of_all.items()}
+        self.__dict__.update(own, **vectors_of_all, **constants, _watched=watched)
 
-    def __init__(self, size: int, account: Account, *, is_recorded: bool = False) -> None:
-        self.size = size
-        self.version = 0
-        self.steps = 0
-        self.account = account
-        self.log: list[Applied] | None = [] if is_recorded else None
+    def __setattr__(self, name: str, value: object) -> None:
+        """Replace a vector, or a constant."""
+        names = self.__dict__
+        if name not in names or name in _OWN:
+            raise MisuseError(self._told(name))
+        if (
+            name in self._watched and value is not names[name]
+        ):  # `s.x -= g` writes in place, and then sets s.x to itself
+            _check_like(name, names[name], value)
+            self._watched[name] = sealed(value), _writes(value)
+        names[name] = value
 
-    def outgoing(self) -> Payload:
-        """The parameters as they are now, to be sent."""
-        return Payload(self.size, None, self.version, self.steps)
+    def __getattr__(self, name: str) -> Any:
+        """Called for what there is not."""
+        if name.startswith("__"):  # Python asks whether there are such
+            raise AttributeError(name)
+        raise MisuseError(self._told(name))
 
-    def step(self, gradient: Payload) -> None:
-        """One optimizer step."""
-        account, version, steps = self.account, self.version, self.steps
-        account.ledger.applied(account.rank, version, steps, gradient)
-        if self.log is not None:
-            self._log(APPLIED_GRADIENT, gradient)
-        self.version = version + 1
-        self.steps = steps + 1
+    def _told(self, name: str) -> str:
+        """What is said of a name that there is not."""
+        hidden = ("_watched", *_OWN) if name in _OWN else ("_watched",)  # those are there, but not to be replaced
+        known = {**self._watched, **self.__dict__}  # the vectors first
+        names = [each for each in known if each not in hidden]
+        return f"s.{name}: expected one of {', '.join(names)}, found {name!r}{nearest(name, names)}"
 
-    def average(self, mine: Payload, theirs: Payload) -> None:
-        """Pairwise averaging: half the difference of the two values that were sent is taken off the parameters."""
-        if self.log is not None:
-            self._log(APPLIED_AVERAGE, mine)  # versions of the peer's x mean nothing here
-        self.version += 1
+    def __copy__(self) -> State:
+        """A shallow one: it has the same vectors, and what replaces them there replaces nothing here."""
+        copied = object.__new__(State)
+        copied.__dict__.update(self.__dict__, _watched={**self._watched})
+        return copied
 
-    def mix(self, time: float) -> None:
-        """Continuous mixing with x-tilde up to `time`, in gradient times (A²CiD²)."""
+    def view(self, name: str, of: str = "x") -> Array:
+        """One tensor of a vector that is as long as x, by its name and in its shape; to be read."""
+        if name not in self.tensors:
+            raise MisuseError(f"expected a tensor's name, found {name!r}{nearest(name, self.tensors)}")
+        tensor = self.tensors[name]
+        return self.xp.reshape(getattr(self, of)[tensor.offset : tensor.offset + tensor.size], tensor.shape)
 
-    def mix_neighbours(self, gradient: Payload, models: Sequence[Payload], weights: Sequence[float]) -> None:
-        """D-PSGD's update: x <- sum_j W_ij x_j - gamma g. `models[0]` is the worker's own."""
-        account = self.account
-        account.ledger.applied(account.rank, self.version, self.steps, gradient)
-        if self.log is not None:
-            self._log(APPLIED_GRADIENT, gradient)
-            self._log(APPLIED_AVERAGE, models[0])
-        self.version += 1
-        self.steps += 1
+    def vectors(self) -> dict[str, Array]:
+        """The vectors by name, x among them."""
+        return {name: array for name, (array, _) in self._watched.items()}
 
-    def like(self, gradient: Payload, combined: Payload) -> Payload:
-        """A combined gradient, with the version and step that the worker's own was computed from."""
-        return Payload(combined.size, combined.array, gradient.version, gradient.step, gradient.read_ns)
+    def run(self, rule: Rule, arguments: Iterable[object]) -> Any:
+        """Apply a rule, its payloads as arrays; returns what it returns.
 
-    def buckets(self, bucket_size: int) -> list[int]:
-        """Sizes in bytes of the buckets that the gradient is cut into, in the order of the backward pass."""
-        largest = max(8, min(bucket_size, self.size) // 8 * 8)  # no number of any dtype is cut in two
-        whole, rest = divmod(self.size, largest)
-        return [largest] * whole + [rest] * bool(rest)
+        Raises:
+            MisuseError: if it is handed what is not for rules, writes in place, or is a program; it is named.
+        """
+        plain = [_plain(each, rule) for each in arguments]
+        handed = []
+        if self.x.__class__ is not np.ndarray:
+            handed = [(name, each, _writes(each)) for name, each in _named(plain)]
+            handed += [(f"s.{name}", *watched) for name, watched in self._watched.items()]  # also what it replaces
+        try:
+            result = rule(self, *plain)
+        except ValueError as error:
+            if "read-only" not in str(error):  # numpy's words for a write in place
+                raise
+            raise MisuseError(_written(rule, _culprit(self, rule, plain))) from error
+        if isinstance(result, GeneratorType):
+            raise MisuseError(f"rule {_name(rule)}: expected a plain function, found one that yields")
+        held = ((f"s.{name}", *watched) for name, watched in self._watched.items())
+        written = [name for name, array, count in (*held, *handed) if _writes(array) != count]
+        if written:  # several names, where they are of one array
+            raise MisuseError(_written(rule, " or ".join(dict.fromkeys(written))))
+        return result
 
-    def joined(self, read: Payload, buckets: Sequence[Payload]) -> Payload:
-        """The gradient put together again from its buckets; `read` says which version it was computed from."""
-        return Payload(sum(bucket.size for bucket in buckets), None, read.version, read.step, read.read_ns)
 
-    def observe_end(self, time: float) -> None:
-        """The last observation."""
-        self.observe(LAST_OBSERVATION, time)
+def sealed(array: Array) -> Array:
+    """The array itself, which cannot be written to any more where its library can say so."""
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return array
 
-    def observe(self, index: int, time: float) -> None:
-        """Read out the parameters, mixed up to `time`, as the `index`-th observation."""
 
-    def _log(self, kind: str, read: Payload) -> None:
-        assert self.log is not None
-        steps_behind = self.steps - read.step if read.step >= 0 else -1
-        self.log.append((kind, read.version, self.version + 1, steps_behind, read.read_ns))
+def _plain(value: Any, rule: Rule) -> Any:
+    """A rule's argument: a payload's array, a tuple of them; numbers, slices and the like as they are."""
+    if isinstance(value, Payload):
+        return sealed(value.array)
+    if isinstance(value, tuple | list):
+        return tuple(_plain(each, rule) for each in value)
+    if hasattr(value, "account"):  # a worker, or its model: what a rule did with them no world would know
+        found = type(value).__name__.lower()
+        raise MisuseError(f"rule {_name(rule)}: expected numbers, payloads and slices as arguments, found a {found}")
+    return value
+
+
+def _named(arguments: Iterable[object]) -> Iterator[tuple[str, Array]]:
+    """The arrays among a rule's arguments, with names for people."""
+    for number, each in enumerate(arguments, 1):
+        yield from ((f"argument {number}", array) for array in _arrays(each))
+
+
+def _arrays(value: object) -> Iterator[Array]:
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _arrays(each)
+    elif hasattr(value, "dtype"):
+        yield value
+
+
+def _writes(array: Array) -> int:
+    """How often torch has written to a tensor, or to another that shares its memory; 0 of any other array."""
+    return getattr(array, "_version", 0)
+
+
+def _check_like(name: str, old: Array, new: Any) -> None:
+    found = f"{tuple(new.shape)} of {new.dtype}" if hasattr(new, "dtype") else repr(new)
+    if not hasattr(new, "dtype") or new.shape != old.shape or new.dtype != old.dtype:
+        raise MisuseError(f"s.{name}: expected an array {tuple(old.shape)} of {old.dtype}, found {found}")
+
+
+def _culprit(state: State, rule: Rule, arguments: list[Any]) -> str:
+    """Which array a rule writes to: it is tried again on others, which may be written to."""
+    draw = np.random.default_rng(0)  # of other numbers: what is written may be what was there
+    given = {name: _like(array, draw) for name, array in state.vectors().items()}
+    others = [_like(each, draw) for each in arguments]
+    tried = [(f"s.{name}", array, array.copy()) for name, array in given.items()]
+    tried += [(name, array, array.copy()) for name, array in _named(others)]
+    trial = copy.copy(state)
+    trial.__dict__.update(given, optimizer=copy.copy(state.optimizer))
+    with suppress(Exception):  # it may write to yet another array, or have no answer to such numbers
+        rule(trial, *others)
+    written = [name for name, array, was in tried if not np.array_equal(array, was)]
+    replaced = [f"s.{name}" for name, array in given.items() if trial.__dict__[name] is not array]
+    return written[0] if written else " or ".join(replaced) or "an array that was handed out"
+
+
+def _like(value: Any, draw: np.random.Generator) -> Any:
+    """Arrays of random numbers in the place of a rule's; the rest as it is."""
+    if isinstance(value, tuple):
+        return tuple(_like(each, draw) for each in value)
+    return np.asarray(draw.random(value.shape), dtype=value.dtype) if isinstance(value, np.ndarray) else value
+
+
+def _written(rule: Rule, name: str) -> str:
+    return f"rule {_name(rule)}: expected {name} to be replaced, found it written in place"
+
+
+def _name(rule: Rule) -> str:
+    return getattr(rule, "__name__", repr(rule))
+
+
+# ------------------------------------------------------------------ rules that many schedules share
+
+
+def descend(s: State, gradient: Array) -> None:
+    """x <- x + delta: one step of the optimizer."""
+    s.x = s.x + s.optimizer.delta(s.x, gradient)

@@ -6,6 +6,7 @@ How long they take is `schedules.platform.collective_times`, and the transport's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from schedules.operations import (
     Payload,
     ReduceScatter,
 )
+from schedules.training.parts import part, size_of_part
 
 Numbers = NDArray[np.float64]
 
@@ -46,21 +48,42 @@ def combine(members: Sequence[int], operations: Mapping[int, Any]) -> list[Paylo
         # One object for all members: arrays are replaced, never written in place.
         return [answers.of_collective(root, root.size, root.array)] * len(members)
     payloads = [operations[each].payload for each in members]
+    if isinstance(first, AllToAll):
+        return _all_to_all(payloads, [answers.parts_of(operations[each], len(members)) for each in members])
     reduction = first.reduction if isinstance(first, AllReduce | ReduceScatter) else ""
     return _ANSWERS[type(first)](payloads, reduction)
 
 
-def _answers(payloads: Sequence[Payload], size: int, arrays: Sequence[Numbers | None]) -> list[Payload | None]:
+def moved(members: Sequence[int], operations: Mapping[int, Any], rank: int) -> tuple[int, int]:
+    """Bytes that a member of an all-to-all sends to others, and that it receives from them."""
+    place, n = members.index(rank), len(members)
+    parts = {each: answers.parts_of(operations[each], n) for each in members}
+    stays = parts[rank][place]
+    return sum(parts[rank]) - stays, sum(each[place] for each in parts.values()) - stays
+
+
+def _all_to_all(payloads: Sequence[Payload], parts: Sequence[tuple[int, ...]]) -> list[Payload | None]:
+    n = len(payloads)
+    sizes = [sum(each[place] for each in parts) for place in range(n)]
+    pieces = [_cut(payload.array, each) for payload, each in zip(payloads, parts, strict=True)]
+    return _answers(payloads, sizes, [_joined([each[place] for each in pieces]) for place in range(n)])
+
+
+def _cut(array: Numbers | None, parts: tuple[int, ...]) -> Sequence[Numbers | None]:
+    if array is None:
+        return [None] * len(parts)
+    return np.split(array, [stop // array.itemsize for stop in accumulate(parts)][:-1])
+
+
+def _answers(
+    payloads: Sequence[Payload], sizes: Sequence[int], arrays: Sequence[Numbers | None]
+) -> list[Payload | None]:
     """One answer a member, with the facts of what it has brought itself."""
-    return [answers.of_collective(mine, size, array) for mine, array in zip(payloads, arrays, strict=True)]
+    return [answers.of_collective(*each) for each in zip(payloads, sizes, arrays, strict=True)]
 
 
 def _stack(payloads: Sequence[Payload]) -> Numbers | None:
     return None if payloads[0].array is None else np.stack([each.array for each in payloads])
-
-
-def _parts(array: Numbers | None, n: int) -> Sequence[Numbers | None]:
-    return [None] * n if array is None else np.split(array, n)
 
 
 def _reduced(payloads: Sequence[Payload], reduction: str) -> Numbers | None:
@@ -69,30 +92,31 @@ def _reduced(payloads: Sequence[Payload], reduction: str) -> Numbers | None:
 
 
 def _all_reduce(payloads: Sequence[Payload], reduction: str) -> list[Payload | None]:
-    return _answers(payloads, payloads[0].size, [_reduced(payloads, reduction)] * len(payloads))
+    n = len(payloads)
+    return _answers(payloads, [payloads[0].size] * n, [_reduced(payloads, reduction)] * n)
 
 
 def _reduce_scatter(payloads: Sequence[Payload], reduction: str) -> list[Payload | None]:
-    n = len(payloads)
-    return _answers(payloads, payloads[0].size // n, _parts(_reduced(payloads, reduction), n))
+    n, whole = len(payloads), _reduced(payloads, reduction)
+    if whole is None:
+        return _answers(payloads, [size_of_part(payloads[0].size, i, n) for i in range(n)], [None] * n)
+    arrays = [whole[part(len(whole), i, n)] for i in range(n)]
+    return _answers(payloads, [each.nbytes for each in arrays], arrays)
 
 
 def _all_gather(payloads: Sequence[Payload], _: str) -> list[Payload | None]:
-    n, stack = len(payloads), _stack(payloads)
-    return _answers(payloads, payloads[0].size * n, [None if stack is None else stack.ravel()] * n)
+    n, size = len(payloads), sum(each.size for each in payloads)
+    return _answers(payloads, [size] * n, [_joined([each.array for each in payloads])] * n)
 
 
-def _all_to_all(payloads: Sequence[Payload], _: str) -> list[Payload | None]:
-    n, size = len(payloads), payloads[0].size
-    if payloads[0].array is None:
-        return _answers(payloads, size, [None] * n)
-    parts = [np.split(each.array, n) for each in payloads]
-    return _answers(payloads, size, [np.concatenate([part[rank] for part in parts]) for rank in range(n)])
+def _joined(pieces: Sequence[Numbers | None]) -> Numbers | None:
+    """One behind the other; a payload of no bytes may have no array."""
+    arrays = [each for each in pieces if each is not None]
+    return np.concatenate(arrays) if arrays else None
 
 
 _ANSWERS: Mapping[type[Operation], Callable[[Sequence[Payload], str], list[Payload | None]]] = {
     AllReduce: _all_reduce,
     ReduceScatter: _reduce_scatter,
     AllGather: _all_gather,
-    AllToAll: _all_to_all,
 }

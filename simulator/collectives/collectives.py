@@ -2,8 +2,8 @@
 
 Two forms. By formula: all begin when the last member is there, and end together, as on an idle network. By flows: each
 member goes through the algorithm's rounds as its messages arrive over the network (`simulator.collectives.flows`), so
-that it feels late members, slow links and other traffic. In both, the collectives of one group go one behind the other,
-as on one communicator; by flows those of one stream and group, as every stream may have a communicator of its own.
+that it feels late members, slow links and other traffic. In both, the collectives of one communicator, which is a group
+and a channel, go one behind the other in the order of issue, and the k-th of one member belongs to the k-th of another.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schedules.driving.checks import check_reduction
+from schedules.driving.checks import check_collective
 from schedules.driving.driver import Handler, Running
-from schedules.errors import ProgramError, ScenarioError
-from schedules.operations import COLLECTIVES, Barrier, Group, Operation
+from schedules.errors import ScenarioError
+from schedules.operations import COLLECTIVES, Barrier, Operation
 from schedules.platform.tables import CollectivesTable
-from schedules.platform.volumes import bytes_sent
-from schedules.record.memory import in_flight
+from schedules.record.memory import received
 from simulator.collectives.choice import choose
 from simulator.collectives.flows import Flows
-from simulator.collectives.gathering import Gathering, check_gone
+from simulator.collectives.gathering import Communicator, Gathering, check_gone
 from simulator.collectives.tally import Tally
 from simulator.messages.fabric import Levels
 from simulator.messages.traffic import Traffic
@@ -40,10 +39,12 @@ class Collectives:
         rest = {"all_reduce": "auto"} if table.all_reduce == "hierarchical" else {}
         self._table_of_rest = table.model_copy(update=rest)  # whoever is left of a node may be fewer than on others
         self._num_ranks = traffic.ledger.num_ranks
-        self._flows = Flows(traffic, self._end) if traffic.fabric is not None and table.form != "closed" else None
+        # Where nothing takes time, nothing but a formula has all members wait for the last of them.
+        is_flown = traffic.fabric is not None and table.form != "closed" and traffic.transport.row.takes_time
+        self._flows = Flows(traffic, self._end) if is_flown else None
         self._gone: set[int] = set()
-        self._open: dict[tuple[type[Operation], Group, int], list[Gathering]] = {}
-        self._free_ns: dict[Group, int] = {}
+        self._open: dict[Communicator, list[Gathering]] = {}
+        self._free_ns: dict[Communicator, int] = {}
         self._chosen: dict[Any, tuple[Levels, str]] = {}
         self._tally = Tally()
 
@@ -54,15 +55,13 @@ class Collectives:
     def post(self, running: Running) -> bool:
         """A member has issued its part."""
         operation, rank = running.operation, running.worker.rank
-        group = operation.group
-        if group is not None and rank not in group:
-            raise ProgramError(f"rank {rank}: expected to be a member of {operation}")
-        check_reduction(running)
+        members = check_collective(running, self._num_ranks)
         # Several may be open: whoever is ahead begins the next while others have yet to come to this one.
-        gatherings = self._open.setdefault((operation.__class__, group, operation.tag), [])
+        communicator = self._communicator(operation)
+        gatherings = self._open.setdefault(communicator, [])
         gathering = next((each for each in gatherings if rank not in each.operations), None)
         if gathering is None:
-            gathering = self._begin(operation)
+            gathering = self._begin(operation, members, communicator)
             gatherings.append(gathering)
         gathering.join(running)
         if gathering.is_full:
@@ -92,10 +91,14 @@ class Collectives:
         """What they took: see `Tally.rows`."""
         return self._tally.rows("closed" if self._flows is None else "flows")
 
-    def _begin(self, operation: Any) -> Gathering:
+    def _communicator(self, operation: Any) -> Communicator:
+        """A group of all ranks is everybody, however it is written."""
+        group = operation.group
+        return (None if group is None or len(group) == self._num_ranks else group), operation.channel
+
+    def _begin(self, operation: Any, members: Sequence[int], communicator: Communicator) -> Gathering:
         """The first member is there: choose how."""
-        members = range(self._num_ranks) if operation.group is None else operation.group
-        gathering = Gathering(members, *self._choose(operation, members, self._table))
+        gathering = Gathering(members, communicator, *self._choose(operation, members, self._table))
         gathering.gone = self._gone.intersection(members)
         return gathering
 
@@ -129,15 +132,15 @@ class Collectives:
         present = sorted(gathering.operations)  # they stand there as they came
         first = gathering.operations[present[0]]
         if gathering.gone:
-            check_gone(first, gathering.gone, present)
+            check_gone(first, gathering.gone)
             gathering.levels, gathering.algorithm = self._choose(first, tuple(present), self._table_of_rest)
         seconds = self._traffic.transport.collective(
-            type(first), len(present), first.size, gathering.levels, gathering.algorithm
+            type(first), len(present), gathering.size, gathering.levels, gathering.algorithm
         )
         back = max((int(self._away[rank]) for rank in present if rank in self._away), default=0)
         # Nobody of a group begins before all are there, so whoever is away holds it up until its return.
-        begin = max(now, self._free_ns.get(first.group, 0), back)
-        end = self._free_ns[first.group] = begin + round(seconds * 1e9)
+        begin = max(now, self._free_ns.get(gathering.communicator, 0), back)
+        end = self._free_ns[gathering.communicator] = begin + round(seconds * 1e9)
         gathering.last_ns = begin  # to wait for the one before, or for a rank, is no transfer
         self._traffic.began(begin, *present)
         self._traffic.ended(end, *present)
@@ -156,11 +159,11 @@ class Collectives:
             running.start_ns,
             running.ready_ns,
             end,
-            sent=bytes_sent(kind, n, operation.size, gathering.algorithm),
-            held=in_flight(kind, self._num_ranks if operation.group is None else len(operation.group), operation.size),
+            sent=gathering.sent(rank),
+            held=received(operation, running.result),
         )
         self._traffic.end(running, end)
         gathering.num_done += 1
         # The tally is of bandwidths, and a barrier carries no bytes.
         if gathering.num_done == n and not isinstance(operation, Barrier):
-            self._tally.enter(gathering, kind, operation.size, (end - gathering.last_ns) / 1e9)
+            self._tally.enter(gathering, kind, gathering.size, (end - gathering.last_ns) / 1e9)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from schedules.driving.driver import Running
-from schedules.operations import Broadcast, Group, Operation
-from simulator.collectives.gathering import Gathering
+from schedules.operations import AllGather, AllToAll, Broadcast, Operation
+from simulator.collectives.gathering import Communicator, Gathering
 from simulator.collectives.lowered import Lowered
 from simulator.collectives.patterns import pattern
 from simulator.collectives.rounds import Pattern
@@ -26,13 +27,12 @@ class Flows:
 
     def __init__(self, traffic: Traffic, end: Callable[[Gathering, int, int], None]) -> None:
         self._traffic, self._end = traffic, end
-        self._turns: dict[tuple[Group, int, str], deque[tuple[Gathering, Running]]] = {}
+        self._turns: dict[tuple[Communicator, int], deque[tuple[Gathering, Running]]] = {}
         self._connected: set[Any] = set()
 
     def take_turn(self, gathering: Gathering, running: Running) -> None:
-        """Take part when this rank has the answers of this stream's earlier collectives in this group."""
-        key = (running.operation.group, running.worker.rank, running.stream.name)
-        turns = self._turns.setdefault(key, deque())
+        """Take part when this rank has the answers of its earlier collectives on this communicator."""
+        turns = self._turns.setdefault((gathering.communicator, running.worker.rank), deque())
         turns.append((gathering, running))
         if len(turns) == 1:
             self._take_part(gathering, running, running.start_ns)
@@ -50,7 +50,19 @@ class Flows:
             type(operation), gathering.algorithm, len(members), operation.size, root=root, nodes=levels.nodes
         )
         self._connect(gathering, type(operation), rounds)
+        rounds = self._with_sizes(gathering, operation, rounds)
         return Lowered(rounds, partial(self._send, gathering, type(operation)), partial(self._member_done, gathering))
+
+    def _with_sizes(self, gathering: Gathering, operation: Any, rounds: Pattern) -> Pattern:
+        """With the bytes that each member says of its own part. They are asked for when the part is sent on: whoever
+        has it has it from a member that has come."""
+        members, operations, n = gathering.members, gathering.operations, len(gathering.members)
+        if isinstance(operation, AllGather):
+            return replace(rounds, size_of=lambda place: operations[members[place]].size)
+        if isinstance(operation, AllToAll) and operation.parts is not None:
+            # Part i n + j is what member i has for member j.
+            return replace(rounds, size_of=lambda place: operations[members[place // n]].parts[place % n])
+        return rounds
 
     def _connect(self, gathering: Gathering, kind: type[Operation], rounds: Pattern) -> None:
         """Find the routes of all its messages together, once for the collectives of a group that have the same."""
@@ -92,8 +104,7 @@ class Flows:
 
     def _member_done(self, gathering: Gathering, member: int, now: int) -> None:
         rank = gathering.members[member]
-        running = gathering.arrived[rank]
-        turns = self._turns[running.operation.group, rank, running.stream.name]
+        turns = self._turns[gathering.communicator, rank]
         turns.popleft()
         self._end(gathering, rank, now)
         if turns:

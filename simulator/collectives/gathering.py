@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from schedules.driving.answers import bytes_sent_by
+from schedules.driving.checks import Meaning, differ, meaning
 from schedules.driving.driver import Running
-from schedules.errors import DeadRankError, ProgramError
-from schedules.operations import AllToAll, Broadcast, ReduceScatter
+from schedules.errors import DeadRankError
+from schedules.operations import AllGather, AllToAll, Broadcast, Group
 from schedules.payload import Payload
 from simulator.collectives import answers
 from simulator.collectives.lowered import Lowered
 from simulator.messages.fabric import Levels
+
+Communicator = tuple[Group, str]
+"""A group and a channel: its collectives go one behind the other."""
 
 
 class Gathering:
@@ -19,6 +24,7 @@ class Gathering:
 
     Attributes:
         members: ranks, ascending.
+        communicator: of which it is one.
         levels, algorithm: what lies between them, and how they go about it.
         operations: what has been issued, by rank.
         arrived: the same under way, until it ends.
@@ -29,17 +35,20 @@ class Gathering:
     """
 
     __slots__ = (
-        "_answers", "algorithm", "arrived", "gone", "last_ns", "levels", "lowered", "members", "num_done", "operations",
+        "_answers", "_meaning", "algorithm", "arrived", "communicator", "gone", "last_ns", "levels", "lowered",
+        "members", "num_done", "operations",
     )  # fmt: skip
 
-    def __init__(self, members: Sequence[int], levels: Levels, algorithm: str) -> None:
+    def __init__(self, members: Sequence[int], communicator: Communicator, levels: Levels, algorithm: str) -> None:
         self.members = members
+        self.communicator = communicator
         self.levels = levels
         self.algorithm = algorithm
         self.operations: dict[int, Any] = {}
         self.arrived: dict[int, Running] = {}
         self.lowered: Lowered | None = None
         self._answers: list[Payload | None] | None = None
+        self._meaning: Meaning | None = None
         self.gone: set[int] = set()
         self.last_ns = 0
         self.num_done = 0
@@ -58,18 +67,45 @@ class Gathering:
         """A member has come.
 
         Raises:
-            ProgramError: if it has issued another operation than those before it, or one that cannot be carried out.
+            ProgramError: if it has issued another operation than those before it.
         """
         rank = running.worker.rank
         self.arrived[rank] = running
         self.operations[rank] = running.operation
-        _check(self.members, self.operations, rank)
+        told = meaning(running.operation)
+        if self._meaning is None:
+            self._meaning = told
+        elif told != self._meaning:
+            other, first = next(iter(self.operations.items()))
+            raise differ(rank, running.operation, other, first)
 
     def lose(self, rank: int) -> None:
         """A member has failed for good; it may have come, but nothing has left it yet."""
         self.gone.add(rank)
         self.operations.pop(rank, None)
         self.arrived.pop(rank, None)
+        if not self.operations:
+            self._meaning = None  # whoever comes next is the first
+
+    @property
+    def size(self) -> int:
+        """Bytes a member that its time follows from. Where they bring unequal bytes: the most of any of them, which
+        all others of its round wait for."""
+        operations = self.operations
+        first: Any = next(iter(operations.values()))
+        if isinstance(first, AllGather):
+            return max(int(each.size) for each in operations.values())
+        if not isinstance(first, AllToAll) or first.parts is None or len(operations) == 1:
+            return int(first.size)
+        moved = (answers.moved(self.members, operations, rank) for rank in self.members)
+        n = len(operations)
+        # A formula takes the part of size / n that stays where it is off again.
+        return round(max(map(max, moved)) * n / (n - 1))
+
+    def sent(self, rank: int) -> int:
+        """Bytes that a member sends: on average, or where the parts are given, what it has for others."""
+        place = self.members.index(rank)
+        return bytes_sent_by(self.operations[rank], place, self.num_members, self.algorithm)
 
     def answer(self, rank: int) -> Payload | None:
         """A member's answer; whoever has one early has it from those that have come."""
@@ -81,35 +117,10 @@ class Gathering:
         return self._answers[members.index(rank)]
 
 
-def _check(members: Sequence[int], operations: dict[int, Any], rank: int) -> None:
-    """Whoever comes must have issued the same as those before it."""
-    found = operations[rank]
-    other, first = next(iter(operations.items()))
-    # Payloads are equal if their sizes are: what the members bring differs, and is not compared.
-    if found != first:
-        low, high = sorted((other, rank))
-        raise ProgramError(
-            f"rank {low} {operations[low]} and rank {high} {operations[high]}: "
-            "expected the same collective with equal sizes, found two"
-        )
-    if isinstance(first, Broadcast) and first.root not in members:
-        raise ProgramError(f"rank {members[0]} {first}: expected a root among {list(members)}, found {first.root}")
-    check_parts(first, members)
-
-
-def check_parts(operation: Any, members: Sequence[int]) -> None:
-    """What is cut into a part a member must divide by their number."""
-    if not isinstance(operation, ReduceScatter | AllToAll):
-        return
-    array, n = operation.payload.array, len(members)
-    if operation.size % n:
-        raise ProgramError(f"rank {members[0]} {operation}: expected bytes that {n} ranks can divide")
-    if array is not None and len(array) % n:
-        raise ProgramError(f"{operation}: expected a length that {n} ranks divide, found {len(array)}")
-
-
-def check_gone(operation: Any, gone: set[int], present: Sequence[int]) -> None:
+def check_gone(operation: Any, gone: set[int]) -> None:
     """What cannot be done without a member that has failed for good."""
     if isinstance(operation, Broadcast) and operation.root in gone:
         raise DeadRankError(f"rank {operation.root} has failed: {operation} cannot go on without its root")
-    check_parts(operation, present)
+    parts = operation.parts if isinstance(operation, AllToAll) else None
+    if parts is not None:
+        raise DeadRankError(f"rank {min(gone)} has failed: {operation} has a part for it and cannot go on")

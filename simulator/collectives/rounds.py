@@ -1,8 +1,9 @@
 """The rounds of a collective: which parts a member sends to whom in each, and from whom it receives.
 
-A pattern cuts the bytes of a collective into parts, as equal as whole bytes can be, and says of every round of every
-member which parts it sends to whom, and from whom it receives. A member is in round k+1 when all its messages of round
-k are over; a message belongs to the same round on both sides. Members are counted 0..n-1 in the order of the group.
+A pattern cuts the bytes of a collective into parts, as equal as whole bytes can be unless their sizes are given, and
+says of every round of every member which parts it sends to whom, and from whom it receives. A member is in round k+1
+when all its messages of round k are over; a message belongs to the same round on both sides. Members are counted 0..n-1
+in the order of the group.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Pattern:
     Attributes:
         num_parts: of all bytes that matter in the collective. Parts are given as ranges, to be read modulo this.
         num_bytes: of all parts together.
+        size_of: the bytes of a part, where they are not as equal as can be; asked when the part is sent.
         step: what a member does in a round; a pure function, since all rounds of a large ring would fill the memory.
     """
 
@@ -39,9 +41,12 @@ class Pattern:
     num_parts: int
     num_bytes: int
     step: StepOf
+    size_of: Callable[[int], int] | None = None
 
     def size(self, parts: range) -> int:
         """Bytes of some parts; those of all parts add up to `num_bytes`."""
+        if self.size_of is not None:
+            return sum(self.size_of(each % self.num_parts) for each in parts)
         # A difference of bounds: parts of bytes // parts each would lose the rest. It holds beyond `num_parts`, too.
         return parts.stop * self.num_bytes // self.num_parts - parts.start * self.num_bytes // self.num_parts
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from schedules.driving import answers
-from schedules.driving.board import not_a_kernel
+from schedules.driving.board import no_duration, not_a_kernel
 from schedules.driving.driver import Handler, Running
-from schedules.errors import ProgramError
+from schedules.errors import ProgramError, UnknownKernelError, UnknownStageError
 from schedules.operations import Compute, Operation
+from schedules.platform.durations import Draw, Key
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
-from schedules.training.kernels import Kernel
-from simulator.computing.engines import Draw, Engine, look_up
+from schedules.training.kernels import Kernel, Kernels, prepared
+from schedules.training.model import Model
+from simulator.computing.engines import Engine
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 
@@ -29,18 +31,18 @@ class Computing:
     def __init__(self, events: Events, ledger: Ledger) -> None:
         self._events, self._ledger = events, ledger
         self._end_at, self._computed = events.end_at, ledger.computed  # looked up once: for every kernel
-        self.kernels: list[Mapping[str, Kernel] | None] = []
+        self.kernels: list[Kernels] = []
         self._engines: list[defaultdict[str, Engine]] = []
         self._occupy: Callable[[Engine, Running, int], None] = self._occupy_to_the_end
-        self.durations: list[dict[str, Draw]] = []
+        self.durations: list[dict[Key, Draw]] = []
         self.retiming: Retiming | None = None
 
     def handlers(self) -> dict[type[Operation], Handler]:
         """What it answers."""
         return {Compute: self.post}
 
-    def add(self, durations: dict[str, Draw], kernels: Mapping[str, Kernel] | None) -> None:
-        """Add a worker: what draws how long its kernels take, and what they compute (None: nothing)."""
+    def add(self, durations: dict[Key, Draw], kernels: Kernels) -> None:
+        """Add a worker: what draws how long its kernels take, and what they compute."""
         self.durations.append(durations)
         self.kernels.append(kernels)
         self._engines.append(defaultdict(Engine))
@@ -61,19 +63,20 @@ class Computing:
     def post(self, running: Running) -> bool:
         """A computation has been issued: it reads the parameters now, and runs when its engine is free."""
         worker, operation, now = running.worker, running.operation, running.start_ns
-        result = running.result = answers.of_kernel(worker.model, worker.model.size, now)
-        kernels = self.kernels[worker.rank]
-        if kernels is not None:
-            kernel = kernels.get(operation.kernel)
-            if kernel is None:
-                raise ProgramError(not_a_kernel(running, kernels))
+        name, rank = operation.kernel, worker.rank
+        model = worker.model if worker.stages is None else worker.stage(operation.stage)
+        try:
+            # Drawn in the order of the program, as the executor does it. `durations.key`, which would cost a call.
+            running.work_ns = self.durations[rank][name if operation.stage < 0 else (name, operation.stage)]()
+            kernel = self.kernels[rank][name]
+        except (UnknownKernelError, UnknownStageError) as error:
+            raise ProgramError(no_duration(running, error)) from None
+        except KeyError:
+            kernel = self._named_by_the_platform(running, model)
+        running.result = answers.of_kernel(model, kernel, operation, now)
+        if model.state is not None:
             # Computed at once: no time passes here, and the parameters are those of the issue.
-            result.array = kernel(operation)()
-            result.size = result.array.nbytes
-        elif operation.kernel == "backward":
-            result.size = operation.inputs[1][operation.stage]
-        if operation.kernel not in self.durations[worker.rank]:
-            look_up(self.durations[worker.rank], running)
+            prepared(kernel, operation, model, model.state, running.result)()
         engine = self._engines[worker.rank][operation.engine]
         # In the tick in which a kernel ends others may be waiting for it yet, and go first.
         if engine.free_ns <= now and not engine.waiting:
@@ -96,13 +99,23 @@ class Computing:
             engine.free_ns = running.end_ns = now
             self._next_on_engine(running)
 
+    def _named_by_the_platform(self, running: Running, model: Model) -> Kernel:
+        """A kernel that only has a duration.
+
+        Raises:
+            ProgramError: in a numeric run, unless the operation brings what it computes.
+        """
+        if model.state is not None and running.operation.work is None:
+            raise ProgramError(not_a_kernel(running, self.kernels[running.worker.rank]))
+        return Kernel(running.operation.kernel)
+
     def _occupy_to_the_end(self, engine: Engine, running: Running, now: int) -> None:
         operation, rank = running.operation, running.worker.rank
         engine.current = running
         running.ready_ns = now
-        engine.free_ns = running.end_ns = end = now + self.durations[rank][operation.kernel]()
+        engine.free_ns = running.end_ns = end = now + running.work_ns
         # Entered now: nothing moves its end but being cancelled, and then the entry is shortened.
-        self._computed(rank, now, end, operation)
+        self._computed(rank, now, end, operation, running.result.what[2])
         self._end_at(end, running)
 
     def _next_on_engine(self, running: Running) -> None:

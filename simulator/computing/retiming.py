@@ -7,13 +7,14 @@ is worked out anew whenever that changes, and the work that is left is what coun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from schedules.driving.driver import Running
+from schedules.platform.durations import Draw, Key, key
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
-from simulator.computing.engines import Draw, Engine
+from simulator.computing.engines import Engine
 from simulator.network.calls import CallAt
 
 
@@ -34,7 +35,7 @@ class Retiming:
 
     Args:
         paces: of every rank.
-        durations: for every rank, what draws how long a kernel takes at full speed, in nanoseconds.
+        durations: for every rank, what draws how long a kernel takes, where one begins anew.
         communication_slowdown: how many times longer kernels take while a transfer of their rank is under way.
         call_at: has something called at a tick.
         ledger: where a computation is entered when it is over.
@@ -45,7 +46,7 @@ class Retiming:
     def __init__(
         self,
         paces: Sequence[Pace],
-        durations: Sequence[dict[str, Draw]],
+        durations: Sequence[Mapping[Key, Draw]],
         *,
         communication_slowdown: float,
         call_at: CallAt,
@@ -63,7 +64,7 @@ class Retiming:
         rank = running.worker.rank
         engine.current = running
         running.ready_ns = now
-        kernel = PacedKernel(engine, running, now, self._durations[rank][running.operation.kernel]())
+        kernel = PacedKernel(engine, running, now, running.work_ns)
         self._kernels[rank].append(kernel)
         self._plan(kernel, rank)
 
@@ -82,7 +83,12 @@ class Retiming:
             running.end_ns = -1  # void
             if at is not None:
                 kernel.engine.free_ns = at  # nobody else may have it meanwhile
-                self._call_at(at, partial(self.occupy, kernel.engine, running, at))
+                self._call_at(at, partial(self._begin_anew, kernel.engine, running, at))
+
+    def _begin_anew(self, engine: Engine, running: Running, now: int) -> None:
+        operation = running.operation
+        running.work_ns = self._durations[running.worker.rank][key(operation.kernel, operation.stage)]()
+        self.occupy(engine, running, now)
 
     def transfer_began(self, rank: int, at: int) -> None:
         """A transfer of the rank begins, now or later."""
@@ -129,4 +135,5 @@ class Retiming:
             running.ended()
 
     def _enter(self, running: Running, end: int) -> None:
-        self._ledger.computed(running.worker.rank, running.ready_ns, end, running.operation)
+        gradients = running.result.what[2] if end == running.end_ns and not running.is_cancelled else 0
+        self._ledger.computed(running.worker.rank, running.ready_ns, end, running.operation, gradients)

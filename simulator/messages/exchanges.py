@@ -73,11 +73,12 @@ class Exchanges:
         if other.worker is worker:
             raise ProgramError(f"rank {rank}: two exchanges with rank {peer} have the tag {operation.tag}")
         now, other_start, size = running.start_ns, other.start_ns, payload.size
-        running.result = other.operation.payload
+        theirs = other.operation.payload
+        running.result = theirs if theirs.kept is None else theirs.sent()
         # Compared here: to call for every exchange costs more than to compare.
         if running.result.size != size:
             check_sizes(running, other, size, running.result.size)
-        other.result = payload
+        other.result = payload if payload.kept is None else payload.sent()
         other.ready_ns = now
         if self._is_flown:
             self._fly(running, other)

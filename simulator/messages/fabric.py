@@ -2,7 +2,7 @@
 
 Each ordered pair of workers has one connection, as a transport keeps it. Its messages go one behind the other, and the
 latency of the next passes while the one before it is still sending. Messages of different connections share links
-(`simulator.network.network`).
+(`simulator.network.network`). Where a transport says that bytes take no time they cross it all at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import networkx as nx
 
 import topologies
 from schedules.platform.tables import Link, NetworkTable
+from schedules.platform.transports import DEFAULT, TRANSPORTS, Transport
 from schedules.record.files import LinkRow
 from simulator.network.calls import CallAt
 from simulator.network.flows import Flow, Route
@@ -72,51 +73,52 @@ class Message:
         """The last byte is there."""
         flow = self.flow
         assert flow is not None
-        self.connection.go_on(flow.end)
+        self.connection.go_on(self, flow.end)
         self.done(flow.end)
 
 
 class Connection:
-    """One direction between two workers: the route, and the messages on it in their order, the first on its way."""
+    """One direction between two workers: the route, and the messages on it in their order, the first on its way (all
+    of them, where they overlap)."""
 
-    __slots__ = ("messages", "network", "not_before", "route")
+    __slots__ = ("messages", "network", "not_before", "overlaps", "route")
 
-    def __init__(self, network: Network, route: Route) -> None:
+    def __init__(self, network: Network, route: Route, *, overlaps: bool = False) -> None:
         self.network = network
         self.route = route
+        self.overlaps = overlaps
         self.messages: deque[Message] = deque()
         self.not_before = 0  # while an end is away: when it is back
 
     def send(self, message: Message, now: int) -> None:
         """A message joins the queue."""
         self.messages.append(message)
-        if len(self.messages) == 1:
+        if self.overlaps or len(self.messages) == 1:
             self._begin(message, now)
 
-    def go_on(self, now: int) -> None:
-        """The first message is through: the next has had its latency meanwhile."""
-        self.messages.popleft()
-        if self.messages:
+    def go_on(self, message: Message, now: int) -> None:
+        """A message is through: the next has had its latency meanwhile."""
+        self.messages.remove(message)
+        if self.messages and self.messages[0].flow is None:
             self._begin(self.messages[0], now)
 
     def drop(self, message: Message, now: int) -> None:
         """Take a message out, whether it is on its way or not."""
         if message.flow is not None:
             self.network.cancel(message.flow, now)
-            self.go_on(now)
+            self.go_on(message, now)
         else:
             self.messages.remove(message)
 
     def hold(self, now: int, until: int) -> None:
         """Whatever is on its way is lost, and sent anew at `until`; what waits, waits."""
         self.not_before = until
-        if self.messages:
-            first = self.messages[0]
-            assert first.flow is not None
+        for message in [each for each in self.messages if each.flow is not None]:
+            assert message.flow is not None
             # What has crossed so far was carried, and is carried again.
-            self.network.cancel(first.flow, now)
-            first.leaves = max(first.leaves, until)
-            self._begin(first, now)
+            self.network.cancel(message.flow, now)
+            message.leaves = max(message.leaves, until)
+            self._begin(message, now)
 
     def _begin(self, message: Message, now: int) -> None:
         begin = max(now, max(message.leaves, self.not_before) + self.route.latency)
@@ -131,16 +133,30 @@ class Fabric:
         table: how to lay the workers over it and share its links.
         call_at: `call_at(tick, call)` has something called.
         own: there is no network: the link that every pair of workers has to itself, each way.
+        transport: whose bytes may take no time, or its messages no latency.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
 
-    def __init__(self, graph: nx.Graph[Any], table: NetworkTable, call_at: CallAt, *, own: Link | None = None) -> None:
+    def __init__(
+        self,
+        graph: nx.Graph[Any],
+        table: NetworkTable,
+        call_at: CallAt,
+        *,
+        own: Link | None = None,
+        transport: Transport = TRANSPORTS[DEFAULT],
+    ) -> None:
         self.graph = graph
         self.table = table
-        self._own = own
+        self._transport = transport
+        self._own = own if own is None or transport.has_latency else Link(bandwidth=own.bandwidth)
         self._links = topologies.link_table(graph) if own is None else {}
-        self.network = Network(self._links, call_at, sharing=table.sharing, solver=table.solver)
+        if not transport.has_latency:
+            self._links = {link: (bandwidth, 0.0) for link, (bandwidth, _) in self._links.items()}
+        # Where bytes take no time nothing is shared, and nothing needs a weight, which routes without latency have not.
+        sharing = table.sharing if transport.takes_bytes else "max-min"
+        self.network = Network(self._links, call_at, sharing=sharing, solver=table.solver)
         given = {_pair(name): nodes for name, nodes in table.routes.items()}
         self._find = self._lay
         if own is None:
@@ -153,7 +169,8 @@ class Fabric:
         """Find the routes of ordered pairs of workers; one call for many pairs is faster than one a message."""
         missing = [pair for pair in pairs if pair not in self._connections]
         for pair, links in self._find(missing).items():
-            connection = self._connections[pair] = Connection(self.network, self.network.route(links))
+            route, overlaps = self.network.route(links), not self._transport.takes_bytes
+            connection = self._connections[pair] = Connection(self.network, route, overlaps=overlaps)
             # It may be made while an end of it is away.
             connection.not_before = max(self._back.get(each, 0) for each in pair)
 
@@ -199,9 +216,10 @@ class Fabric:
         return Link(bandwidth=1e9 / ticks if ticks else UNLIMITED, latency=latency)
 
     def send(self, source: int, target: int, size: int, leaves: int, now: int, done: Done) -> Message:
-        """Send `size` bytes that leave at the tick `leaves` (now or later), behind those sent before."""
+        """Send `size` bytes that leave at the tick `leaves` (now or later), behind those sent before. Where bytes take
+        no time they are none, behind nobody, and may have left before now."""
         connection = self._connection(source, target)
-        message = Message(connection, size, leaves, done)
+        message = Message(connection, size if self._transport.takes_bytes else 0, leaves, done)
         connection.send(message, now)
         return message
 

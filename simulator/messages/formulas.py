@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from schedules.driving.driver import Running
 from schedules.operations import Operation
-from schedules.platform.tables import PlatformTable
+from schedules.platform.tables import Link, PlatformTable
 from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LinkRow
 from simulator.messages.fabric import Fabric, Levels
@@ -47,7 +47,8 @@ class Formulas:
     def __init__(self, platform: PlatformTable) -> None:
         self.row = TRANSPORTS[platform.transport]
         self.link = platform.link
-        self.bandwidth, self.latency = self.link.bandwidth, self.link.latency
+        self.bandwidth, self.latency = self.link.bandwidth, self.link.latency if self.row.has_latency else 0.0
+        self._own = Link(bandwidth=self.bandwidth, latency=self.latency)
         self.latency_ns = round(self.latency * 1e9)
         self.overhead = platform.overhead if self.row.has_overhead else 0.0
         self.overhead_ns = round(self.overhead * 1e9)
@@ -56,28 +57,31 @@ class Formulas:
         self._is_announced = self.row.is_announced
         self._after_begin_ns = self.latency_ns if self._is_announced else 0
         self._after_bytes_ns = self.latency_ns + self.overhead_ns
+        # In the order of operations of `Route`: size / bandwidth * 1e9 may end in another nanosecond, and both are one
+        # model.
+        self._ns_per_byte = 1e9 / self.bandwidth if self.row.takes_bytes else 0.0
         self._bytes_ns: dict[int, int] = {}
 
     def bytes_ns(self, size: int) -> int:
         """Nanoseconds that `size` bytes take at the link's bandwidth; messages come in few sizes."""
         if size not in self._bytes_ns:
-            # In the order of operations of `Route`: size / bandwidth * 1e9 may end in another nanosecond, and both are
-            # one model.
-            self._bytes_ns[size] = round(size * (1e9 / self.bandwidth))
+            self._bytes_ns[size] = round(size * self._ns_per_byte)
         return self._bytes_ns[size]
 
     def leaves(self, sender: int, receiver: int, back_ns: int) -> int:
         """When a message leaves, given when each end asked for it and the latency from receiver to sender."""
         if self._is_announced:
             receiver += back_ns
+        elif self.row.leaves_at_once:
+            return sender
         # `max` takes four times as long, for every message.
         return sender if sender > receiver else receiver
 
     def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
         """When an exchange ends at the lower and at the higher rank, given when each asked for it."""
         if not self.ends_together:
-            end_low = self.message(pair, 1, start_high, start_low, size) + self.overhead_ns
-            end_high = self.message(pair, 0, start_low, start_high, size) + self.overhead_ns
+            end_low = self._in_turn(pair, 1, start_high, start_low, size) + self.overhead_ns
+            end_high = self._in_turn(pair, 0, start_low, start_high, size) + self.overhead_ns
             return end_low, end_high
         begin = (start_low if start_low > start_high else start_high) + self._after_begin_ns
         free = pair.free_ns
@@ -94,6 +98,12 @@ class Formulas:
 
     def message(self, pair: Pair, direction: int, sender: int, receiver: int, size: int) -> int:
         """When the last byte of a message is there, given when each end asked for it; the overhead comes after it."""
+        if self.row.takes_bytes:
+            return self._in_turn(pair, direction, sender, receiver, size)
+        # No message is in another's way; and not asked in `_in_turn`, where every exchange under gloo passes twice.
+        return max(receiver, self.leaves(sender, receiver, self.latency_ns) + self.latency_ns)
+
+    def _in_turn(self, pair: Pair, direction: int, sender: int, receiver: int, size: int) -> int:
         begin = self.leaves(sender, receiver, self.latency_ns)
         free_ns = pair.free_ns[direction]
         if begin < free_ns:
@@ -109,13 +119,14 @@ class Formulas:
             for peer in sorted(peers):
                 # True is 1: the direction from the higher rank.
                 carried = float(peers[peer].exchanged + peers[peer].sent[rank > peer])
+                carried *= self.row.takes_bytes  # where bytes take no time, links have none to carry
                 busy = carried / self.bandwidth
                 share = busy / (now / 1e9) if now else 0.0
                 yield str(rank), str(peer), self.bandwidth, self.latency, carried, busy, share
 
     def levels(self, fabric: Fabric | None, members: Sequence[int]) -> Levels:
         """What lies between the ranks of a group."""
-        return Levels(self.link) if fabric is None else fabric.levels(members)
+        return Levels(self._own) if fabric is None else fabric.levels(members)
 
     def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
         """Seconds that a collective takes on an idle network."""

@@ -68,14 +68,16 @@ class Traffic:
     def end_transfer(self, running: Running, ready: int, end: int, *, is_exchange: bool = False) -> None:
         """A transfer whose ends were both there at `ready` is over at `end`: enter it, and end the operation."""
         operation, rank = running.operation, running.worker.rank
+        is_receive = isinstance(operation, Receive)
+        size = (running.result if is_receive else operation).size  # a receive may have asked for more than came
         self.ledger.transferred(
             rank,
             running.start_ns,
             ready,
             end,
-            sent=0 if isinstance(operation, Receive) else operation.payload.size,
+            sent=0 if is_receive else size,
             is_exchange=is_exchange,
-            held=in_flight(operation.__class__.__name__, 2, operation.size),
+            held=in_flight(operation.__class__.__name__, 2, size),
         )
         self.ended(end, rank)
         self.end(running, end)

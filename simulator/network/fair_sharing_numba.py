@@ -77,7 +77,7 @@ class Way(Protocol):
     cap: float
 
 
-class State(NamedTuple):
+class SolverState(NamedTuple):
     """Everything that the compiled functions know, one record a link, path, hop, list entry; and five counts."""
 
     links: Records
@@ -101,7 +101,7 @@ class CompiledSharing:
         links["level"] = INFINITY
         links["first_hop"] = links["last_hop"] = NONE
         empty = np.zeros(0, PATH), np.zeros(0, HOP), np.zeros(0, LIST)
-        self._state = State(links, *empty, np.zeros(5, np.int64))
+        self._state = SolverState(links, *empty, np.zeros(5, np.int64))
         self._num_paths = self._num_hops = self._num_changes = 0
         self._make_room(16, 64)
 
@@ -160,7 +160,7 @@ class CompiledSharing:
         if num_paths <= len(state.paths) and num_hops <= len(state.hops):
             return
         paths, lists = (_grown(records, num_paths) for records in (state.paths, state.lists))
-        self._state = State(state.links, paths, _grown(state.hops, num_hops), lists, state.counts)
+        self._state = SolverState(state.links, paths, _grown(state.hops, num_hops), lists, state.counts)
         # All views anew: those of the arrays before would be written to in vain.
         self._raw: list[Integers] = [records.view(np.int64) for records in self._state]
         # To read or write single items through a memoryview is three times as fast as through numpy.

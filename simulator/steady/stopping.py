@@ -58,7 +58,7 @@ class Steady:
     def _look(self, now: int, time: float) -> None:
         world = self.world
         # With fewer no estimate is settled: not worth making.
-        if world.ledger.num_applied >= MIN_SAMPLES * len(world.crews):
+        if world.ledger.contributions.num_gradients >= MIN_SAMPLES * len(world.crews):
             found = estimate(self._samples())
             self.is_reached = found.is_settled and self._is_narrow(found)
         if self.is_reached:
@@ -79,8 +79,8 @@ class Steady:
 
     def _samples(self) -> Samples:
         """How long every n gradients took, until a worker has made all that it may: float64 [num_samples], ns."""
-        applied = self.world.ledger.applied_gradients()
-        rank, now = applied.rank, applied.at_ns
+        applied = self.world.ledger.contributions.applied()
+        rank, now = (np.repeat(each, applied.gradients) for each in (applied.rank, applied.at_ns))
         num_workers, limit = len(self.world.crews), self.table.limit
         # From then on fewer workers compute than before: that is not the steady state.
         full = np.flatnonzero(np.bincount(rank, minlength=num_workers) >= limit)

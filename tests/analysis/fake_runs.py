@@ -15,8 +15,8 @@ from schedules.record.trace import COLUMNS
 DEFAULTS = {
     "run": "fake", "world": "simulated", "rank": 0, "stream": "compute", "index": 0, "op": "Compute", "kernel": "",
     "stage": -1, "micro_batch": -1, "peer": -1, "group": "", "tag": -1, "bytes": 0, "start_ns": 0, "ready_ns": 0,
-    "end_ns": 0, "version_read": -1, "version_written": -1, "applied": "", "steps_behind": -1, "read_ns": -1,
-    "answer": "",
+    "end_ns": 0, "version_read": -1, "version_written": -1, "applied": "", "target": "x", "gradients": 0,
+    "steps_behind": -1, "read_ns": -1, "answer": "", "channel": "",
 }  # fmt: skip
 MS = 1_000_000
 
@@ -99,6 +99,7 @@ def with_versions(trace):
         trace.loc[writes.index, "steps_behind"] = steps[:-1] - steps[read]
         trace.loc[writes.index, "read_ns"] = writes["start_ns"]
         trace.loc[writes.index, "applied"] = np.where(is_step, "gradient", "average")
+        trace.loc[writes.index, "gradients"] = is_step.astype(np.int64)
     return trace
 
 

@@ -33,6 +33,7 @@ from schedules.operations import (
     Until,
 )
 from schedules.scenario import Count, Table
+from schedules.training.state import descend
 from schedules.worker import Worker
 
 SOURCE = "tests"
@@ -322,16 +323,16 @@ def groups(worker: Worker) -> Program:
 
 
 @case
-def collectives_of_two_streams(worker: Worker) -> Streams:
-    """The streams' collectives are issued in another order on every rank; they do not mix."""
+def collectives_of_two_channels(worker: Worker) -> Streams:
+    """The channels' collectives are issued in another order on every rank; they do not mix."""
 
-    def stream(offset: float, delay: float) -> Program:
+    def stream(channel: str, offset: float, delay: float) -> Program:
         for turn in range(5):
             yield Until(turn + delay)
-            result, _ = yield AllReduce(numbers(worker.rank + offset), "sum")
+            result, _ = yield AllReduce(numbers(worker.rank + offset), "sum", channel=channel)
             assert result.array.item() == 6 + 4 * offset
 
-    return {"one": stream(0.0, worker.rank / 4), "two": stream(100.0, 1 - worker.rank / 4)}
+    return {"one": stream("first", 0.0, worker.rank / 4), "two": stream("second", 100.0, 1 - worker.rank / 4)}
 
 
 # ---- mistakes, deaths
@@ -431,7 +432,7 @@ def endless(worker: Worker) -> Program:
 def gradients(worker: Worker) -> Program:
     for _ in range(worker.settings.gradients):
         gradient, _ = yield GRADIENT
-        worker.model.step(gradient)
+        worker.model.apply(descend, gradient)
 
 
 @case

@@ -22,7 +22,7 @@ WORKS = (
     "meet_and_leave",
     "collectives",
     "groups",
-    "collectives_of_two_streams",
+    "collectives_of_two_channels",
 )
 
 KERNELS = {"kernels": {"long": {"mean": "20 s"}, "short": {"mean": "100 us"}}}
@@ -91,7 +91,7 @@ def test_paced_kernels_are_slow_when_the_simulators_are(ranks: Ranks) -> None:
 def test_who_was_last_at_a_collective_is_known_to_all(ranks: Ranks) -> None:
     trace = ranks.execute(scenario("collectives")).trace
     assert trace is not None
-    barriers = trace[trace["op"] == "Barrier"]
+    barriers = trace[trace["op"] == "Barrier"].groupby("rank").head(1)  # another one closes the run
     assert barriers["ready_ns"].nunique() == 1
     assert barriers["ready_ns"].iloc[0] == barriers["start_ns"].max()
 

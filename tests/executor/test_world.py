@@ -13,6 +13,7 @@ from executor.agreement.news import DEAD, FINISHED, STUCK, News, Stopped
 from executor.events import Agenda
 from executor.services import Services
 from executor.world import World
+from schedules.driving.crew import Crew
 from schedules.operations import Await, Cancel, Compute, Exchange, Operation, Payload, Program, Put, Start, Take, Until
 from schedules.scenario import load
 from schedules.setup import Setup
@@ -88,7 +89,7 @@ class Rank:
         control: Any = self.control
         self.world = World(services, self.agenda, control, gradient_ns=1e6)
         made: Any = program
-        self.world.add(Setup(load(SCENARIO)).worker(0), {"main": made})
+        self.world.add(Crew(Setup(load(SCENARIO)).worker(0)), {"main": made})
         clock.start(time.perf_counter_ns(), EXACT)
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 OWN_SCHEDULE = '''
 """Gradients, and a barrier."""
 
-from schedules import Barrier, Bytes, Compute, Count, Program, Table, Worker, field_validator
+from schedules import Barrier, Bytes, Compute, Count, Program, Table, Worker, descend, field_validator
 
 SOURCE = "nobody"
 
@@ -40,7 +40,7 @@ def streams(worker: Worker) -> dict[str, Program]:
 def steps(worker: Worker) -> Program:
     for _ in range(worker.settings.gradients):
         gradient, _ = yield Compute("gradient")
-        worker.model.step(gradient)
+        worker.model.apply(descend, gradient)
     yield Barrier()
 '''
 SCENARIO = {

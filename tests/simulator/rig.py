@@ -7,6 +7,7 @@ from schedules.operations import Program
 from schedules.record.trace import Recorder
 from schedules.scenario import load
 from schedules.setup import Setup
+from schedules.training.readout import ReadOuts
 from schedules.worker import Worker
 from simulator.run import build_world
 from simulator.world import World
@@ -34,3 +35,10 @@ def run(programs: Programs, workers: int = 2, **options: Any) -> World:
     world = build(programs, workers, **options)
     world.run()
     return world
+
+
+def read_outs(setup: Setup, rank: int) -> ReadOuts:
+    """Of a worker with one model."""
+    found: Any = setup.read_outs[rank]
+    of_it: ReadOuts = found[0] if isinstance(found, list) else found
+    return of_it

@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -22,8 +22,11 @@ from schedules.clocks import Clocks, Tick
 from schedules.record.trace import Recorder
 from schedules.scenario import Scenario, load
 from schedules.setup import Setup
+from schedules.training.kernels import Kernel
+from schedules.worker import Worker
 from simulator.run import build_world, simulate
-from simulator.world import World
+from tests.schedules.models import begin_at, state
+from tests.simulator.rig import read_outs
 from topologies import laplacian
 
 Vector = NDArray[np.float64]
@@ -51,6 +54,13 @@ def theory(
     return load(tables)
 
 
+class Run(NamedTuple):
+    """What is looked at when a run is over."""
+
+    setup: Setup
+    workers: list[Worker]
+
+
 class OneGradient(Clocks):
     """Exchanges at random; a single gradient at the very end, so that the run lasts until then."""
 
@@ -66,6 +76,7 @@ class Script(OneGradient):
     horizon: float
     graph: nx.Graph[int]
     seed: int = 0
+    has_unit: bool = True
 
     def edges(self, rank: int) -> Iterator[Tick]:
         for number, (i, j, time) in enumerate(self.exchanges):
@@ -79,7 +90,7 @@ Drift = Callable[[int], Vector]
 
 def gossip(
     scenario: Scenario, start: Vector, *, seed: int = 0, clocks: Clocks | None = None, drift: Drift | None = None
-) -> World:
+) -> Run:
     """Run from x = x~ = start[rank], start: [workers, dimension]. Without a drift there are no gradients but a zero."""
     setup = Setup(
         scenario.model_copy(update={"run": scenario.run.model_copy(update={"seed": seed})}), is_recorded=False
@@ -89,22 +100,25 @@ def gossip(
         drift = lambda rank: np.zeros_like(start[rank])  # noqa: E731
     world = build_world(setup)
     for worker, x in zip(world.workers, start, strict=True):
-        model: Any = worker.model
-        model.x, model.size = x.copy(), x.nbytes
-        model.x_tilde = None if model.x_tilde is None else x.copy()
-        world.computing.kernels[worker.rank] = {"gradient": lambda _, rank=worker.rank: functools.partial(drift, rank)}
+        begin_at(worker.model, x)
+        world.computing.kernels[worker.rank] = {"gradient": kernel(functools.partial(drift, worker.rank))}
     world.run()
-    return world
+    return Run(setup, world.workers)
 
 
-def parameters(world: World) -> Vector:
+def kernel(gradient: Callable[[], Vector]) -> Kernel:
+    """One that asks neither where nor of what its gradient is."""
+    return Kernel("gradient", lambda at, data, inputs: gradient(), kind="gradient")
+
+
+def parameters(run: Run) -> Vector:
     """[workers, dimension]."""
-    return np.stack([worker.model.x for worker in world.workers])
+    return np.stack([state(worker.model).x for worker in run.workers])
 
 
-def observed(world: World) -> Vector:
+def observed(run: Run) -> Vector:
     """[observations, workers, dimension]; the last one at the end of the run."""
-    read = [[x for _, _, x in worker.model.observations] for worker in world.workers]
+    read = [[x for _, _, x in read_outs(run.setup, worker.rank).observations] for worker in run.workers]
     return np.array(list(zip(*read, strict=True)))
 
 
@@ -136,7 +150,7 @@ T1 = {
 T1_TILDE = [0.266987932657, 0.278678277999, 0.132659753435, 0.321674035909]
 
 
-def run_t1(program: str) -> World:
+def run_t1(program: str) -> Run:
     scenario = theory(program, "ring", 4, 4)
     start = np.array([[1.0], [0.0], [0.0], [0.0]])
     return gossip(scenario, start, clocks=Script(T1_EXCHANGES, 4.0, Setup(scenario).graph))
@@ -151,7 +165,7 @@ def test_trace_t1(program: str) -> None:
 
 
 def test_trace_t1_of_the_accelerated_copy() -> None:
-    found = [worker.model.x_tilde[0] for worker in run_t1("a2cid2").workers]
+    found = [state(worker.model).x_tilde[0] for worker in run_t1("a2cid2").workers]
     assert found == pytest.approx(T1_TILDE, abs=1e-11)
 
 
@@ -162,11 +176,11 @@ def test_mixing_alone_is_its_closed_form() -> None:
     setup.clocks = Script((), 0.5, setup.graph)
     world = build_world(setup)
     for worker in world.workers:
-        model: Any = worker.model
-        model.x, model.x_tilde = np.array([1.0]), np.array([0.0])
-        world.computing.kernels[worker.rank] = {"gradient": lambda _: lambda: np.zeros(1)}
+        begin_at(worker.model, np.array([1.0]))
+        state(worker.model).x_tilde = np.array([0.0])
+        world.computing.kernels[worker.rank] = {"gradient": kernel(lambda: np.zeros(1))}
     world.run()
-    assert parameters(world)[:, 0] == pytest.approx([0.780691956899] * 4, abs=1e-11)
+    assert parameters(Run(setup, world.workers))[:, 0] == pytest.approx([0.780691956899] * 4, abs=1e-11)
 
 
 # ---- moments of gossip alone
@@ -202,7 +216,8 @@ def test_complete_graph_decays_alike_for_any_eta(program: str) -> None:
 
 def test_on_the_complete_graph_the_copy_never_differs() -> None:
     world = gossip(theory("a2cid2", "complete", 8, 5), np.eye(8), seed=3)
-    assert all(np.allclose(worker.model.x, worker.model.x_tilde, rtol=0, atol=1e-12) for worker in world.workers)
+    for found in (state(worker.model) for worker in world.workers):
+        assert np.allclose(found.x, found.x_tilde, rtol=0, atol=1e-12)
 
 
 FIEDLER_MODE = {  # gossip.json, first_moment_fiedler_mode: (t, baseline, a2cid2), ring of 16

@@ -20,7 +20,8 @@ from schedules.record.files import write_parquet
 from schedules.result import Result, load_run
 from schedules.scenario import ScenarioError, load
 from schedules.setup import Setup
-from simulator.run import build_world, simulate
+from simulator.run import build_world, read_out, simulate
+from tests.simulator.rig import read_outs
 
 PROGRAMS: dict[str, dict[str, Any]] = {
     "all-reduce": {"program": "all-reduce"},
@@ -153,9 +154,9 @@ def test_a_longer_run_begins_like_a_short_one() -> None:
 def replay(result: Result, trace: pd.DataFrame, **overrides: Any) -> np.ndarray[Any, Any]:
     """The parameters at the end of a replay."""
     scenario = load(result.scenario.tables(), overrides)
-    world = build_world(Setup(scenario, is_recorded=False), None, Replay(trace, result.scenario.gradient_s))
+    world = build_world(setup := Setup(scenario, is_recorded=False), None, Replay(trace, result.scenario.gradient_s))
     world.run()
-    return np.stack([worker.model.parameters() for worker in world.workers])  # type: ignore[attr-defined]
+    return np.stack([read_outs(setup, worker.rank).parameters() for worker in world.workers])
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -195,10 +196,12 @@ def test_a_replay_tells_the_recorded_times() -> None:
     result = run("a2cid2")
     assert result.series is not None
     scenario = load(result.scenario.tables(), {"platform.gradient.mean": 7.0})
-    world = build_world(Setup(scenario), None, Replay(trace_of(result), result.scenario.gradient_s))
+    setup = Setup(scenario)
+    world = build_world(setup, None, Replay(trace_of(result), result.scenario.gradient_s))
     world.run()
-    models: list[Any] = [worker.model for worker in world.workers]
-    times = [np.mean([model.observations[number][1] for model in models]) for number in range(len(result.series))]
+    read_out(setup, world)
+    read = [read_outs(setup, rank).observations for rank in range(scenario.topology.workers)]
+    times = [np.mean([each[number][1] for each in read]) for number in range(len(result.series))]
     assert times == pytest.approx(result.series["time"].tolist(), rel=1e-12)
 
 

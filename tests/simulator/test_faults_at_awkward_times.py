@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from schedules.errors import DeadlockError, DeadRankError, ProgramError
+from schedules.errors import DeadlockError, DeadRankError
 from schedules.operations import (
     AllReduce,
+    AllToAll,
     Await,
     Barrier,
     Broadcast,
@@ -110,9 +111,21 @@ def test_those_who_are_left_choose_another_algorithm() -> None:
     assert [(row["ranks"], row["algorithm"]) for row in told] == [(7, "ring"), (8, "hierarchical")]
 
 
-def test_parts_must_divide_among_those_who_are_left() -> None:
-    program = in_turn(Until(3.0), ReduceScatter(Payload(9)))
-    with pytest.raises(ProgramError, match="expected bytes that 2 ranks can divide"):
+def test_parts_are_those_of_the_ranks_that_are_left() -> None:
+    found = {}
+
+    def program(worker: Worker) -> Program:
+        yield Until(3.0)
+        payload, _ = yield ReduceScatter(Payload(9))
+        found[worker.rank] = payload.size
+
+    rig.run(lambda worker: {"main": program(worker)}, 3, **away((0, 2.0, None)))
+    assert found == {1: 4, 2: 5}
+
+
+def test_parts_that_are_given_have_one_for_a_rank_that_is_gone() -> None:
+    program = in_turn(Until(3.0), AllToAll(Payload(9), parts=(3, 3, 3)))
+    with pytest.raises(DeadRankError, match=r"rank 0 has failed: .* has a part for it"):
         rig.run(each(*[program] * 3), 3, **away((0, 2.0, None)))
 
 

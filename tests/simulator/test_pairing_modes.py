@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,10 @@ import pytest
 
 from schedules.clocks import StreamKey, stream
 from schedules.driving.coordinator import Coordinator
-from schedules.training.numeric import NumericModel
+from schedules.payload import Payload
+from schedules.training.kernels import prepared
+from schedules.training.model import Model
+from schedules.training.state import State
 from schedules.worker import Worker
 from simulator.run import simulate
 
@@ -264,11 +267,11 @@ def test_a_gradient_at_a_tick_is_read_from_parameters_mixed_up_to_then(
     """The gradient event of gossip.md, 2.3. Without the mixing they lag by what has passed since the last event."""
     lags: list[float] = []
 
-    def snapshot(model: NumericModel) -> Any:
-        lags.append(model.account.ledger.now / 10_000_000 - model.tau)
-        return model.x
+    def read(kernel: Any, operation: Any, model: Model, state: State, answer: Payload) -> Callable[[], None]:
+        lags.append(model.account.ledger.now / 10_000_000 - state.time)
+        return prepared(kernel, operation, model, state, answer)
 
-    monkeypatch.setattr(NumericModel, "snapshot", snapshot)
+    monkeypatch.setattr("simulator.computing.computing.prepared", read)
     result = simulate(
         {
             "schedule": {"program": "a2cid2", "gradients": 30, "pairing": pairing, "gradient_clock": "poisson"},

@@ -1,6 +1,7 @@
 """Random programs of sends, receives, exchanges and collectives, started or waited for, in two streams of every worker.
 
-All ranks go through one list of events a stream, in its order, so no program can be stuck, in order or not.
+All ranks go through one list of events a stream, in its order and on its own channel, so no program can be stuck, in
+order or not.
 """
 
 from __future__ import annotations
@@ -45,23 +46,23 @@ Event = Mapping[int, Operation]
 COLLECTIVES: tuple[Callable[..., Operation], ...] = (AllReduce, ReduceScatter, AllGather, AllToAll)
 
 
-def draw_event(rng: random.Random, workers: int, tag: int) -> Event:
+def draw_event(rng: random.Random, workers: int, tag: int, channel: str) -> Event:
     one, other = rng.sample(range(workers), 2)
     size = rng.choice([0, 1, 501, 20_011])
     kind = rng.choice(["message", "exchange", "collective", "barrier", "broadcast"])
     if kind == "message":
-        return {one: Send(other, Payload(size), tag), other: Receive(one, size, tag)}
+        return {one: Send(other, Payload(size), tag, channel), other: Receive(one, size, tag, channel)}
     if kind == "exchange":
         return {one: Exchange(other, Payload(size), tag), other: Exchange(one, Payload(size), tag)}
     members = tuple(sorted(rng.sample(range(workers), rng.randint(1, workers))))
     group = None if len(members) == workers else members
     divisible = Payload(840 * rng.choice([0, 1, 10]))
     if kind == "barrier":
-        operation: Operation = Barrier(group=group, tag=tag)
+        operation: Operation = Barrier(group=group, tag=tag, channel=channel)
     elif kind == "broadcast":
-        operation = Broadcast(divisible, root=members[0], group=group, tag=tag)
+        operation = Broadcast(divisible, root=members[0], group=group, tag=tag, channel=channel)
     else:
-        operation = rng.choice(COLLECTIVES)(divisible, group=group, tag=tag)
+        operation = rng.choice(COLLECTIVES)(divisible, group=group, tag=tag, channel=channel)
     return dict.fromkeys(members, operation)
 
 
@@ -111,7 +112,10 @@ def draw_tables(seed: int) -> Tables:
 def run_programs(seed: int, tables: Tables) -> Result:
     rng = random.Random(seed)
     workers = tables["topology"]["workers"]
-    lists = [[draw_event(rng, workers, 2 * k + stream) for k in range(rng.randint(3, 15))] for stream in range(2)]
+    lists = [
+        [draw_event(rng, workers, 2 * k + stream, f"c{stream}") for k in range(rng.randint(3, 15))]
+        for stream in range(2)
+    ]
 
     def programs(worker: Worker) -> Mapping[str, Program]:
         return {

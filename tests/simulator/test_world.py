@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from schedules.errors import DeadlockError, ProgramError
@@ -25,8 +26,15 @@ from schedules.operations import (
     Take,
     Until,
 )
+from schedules.payload import GRADIENT
+from schedules.programs.gossip.pairwise import average
+from schedules.record.ledger import Account
 from schedules.record.trace import Recorder
+from schedules.training.model import Model
+from schedules.training.optimizers import sgd
+from schedules.training.state import descend
 from schedules.worker import Worker
+from tests.schedules.models import model, state
 from tests.simulator.rig import build, run
 
 KB = Payload(1000)  # 1 ms on the wire, and 1 ms of latency
@@ -186,17 +194,17 @@ def test_a_computation_works_on_the_version_that_it_read() -> None:
     def compute(worker: Worker) -> Program:
         gradient, _ = yield Compute("gradient")
         versions.append(gradient.version)
-        worker.model.step(gradient)
+        worker.model.apply(descend, gradient)
 
     def gossip(worker: Worker) -> Program:
         yield Until(0.5)
         mine = worker.model.outgoing()
         theirs, _ = yield Exchange(1 - worker.rank, mine)
-        worker.model.average(mine, theirs)
+        worker.model.apply(average, mine, theirs)
 
     world = run(lambda worker: {"compute": compute(worker), "gossip": gossip(worker)})
     assert versions == [0, 0]
-    assert world.ledger.applied_gradients()[1].tolist() == [1, 1]  # one averaging came between
+    assert world.ledger.contributions.applied().versions.tolist() == [1, 1]  # one averaging came between
 
 
 def test_meeting_is_first_come_first_paired() -> None:
@@ -263,41 +271,34 @@ def test_sizes_must_agree() -> None:
 
 def test_a_payload_is_what_was_handed_over_when_it_was_issued() -> None:
     """A gradient that lands during an exchange is not lost, and pair sums are kept."""
-    import numpy as np
-
-    from schedules.record.ledger import Account
-    from schedules.training.numeric import NumericModel
-    from schedules.training.optimizers import SGD
-
-    models: dict[int, NumericModel] = {}
+    models: dict[int, Model] = {}
 
     def compute(worker: Worker) -> Program:
         yield Until(0.5)
         if worker.rank == 0:
-            models[0].step(Payload(8, np.array([1.0]), 0, 0, 0))
+            models[0].apply(descend, Payload(8, np.array([1.0]), 0, 0, 0, GRADIENT))
 
     def gossip(worker: Worker) -> Program:
         yield Until(0.4999)
-        model = models[worker.rank]
-        mine = model.outgoing()
+        found = models[worker.rank]
+        mine = found.outgoing()
         theirs, _ = yield Exchange(1 - worker.rank, mine)
-        model.average(mine, theirs)
+        found.apply(average, mine, theirs)
 
     def programs(worker: Worker) -> Mapping[str, Program]:
-        start = np.array([float(worker.rank)])
         account = Account(worker.rank, worker.account.ledger)
-        models[worker.rank] = NumericModel(x=start, optimizer=SGD(learning_rate=0.1, total=10), account=account)
+        models[worker.rank] = model(np.array([float(worker.rank)]), sgd(0.1), account=account)
         return {"compute": compute(worker), "gossip": gossip(worker)}
 
     run(programs)
-    assert models[0].x + models[1].x == pytest.approx(1.0 - 0.1)
-    assert models[1].x == 0.5
+    assert state(models[0]).x + state(models[1]).x == pytest.approx(1.0 - 0.1)
+    assert state(models[1]).x == 0.5
 
 
 def test_rows_are_in_the_order_of_resuming_and_numbered_by_stream() -> None:
     def program(worker: Worker) -> Program:
         gradient, _ = yield Compute("gradient")
-        worker.model.step(gradient)
+        worker.model.apply(descend, gradient)
         handle, _ = yield Start(Exchange(1 - worker.rank, KB, 3))
         yield Await((handle,))
 

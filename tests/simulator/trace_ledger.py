@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from schedules.payload import Payload
 from schedules.platform.volumes import bytes_sent
 from schedules.record.ledger import Ledger
 from schedules.record.memory import in_flight
@@ -16,19 +17,31 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     """The ledger of a recorded run: table with `schedules.record.trace.COLUMNS`."""
     ledger = Ledger(num_ranks)
     computations = trace[trace["op"] == "Compute"]
-    ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns"])
+    computations = computations.assign(gradients=computations["kernel"].isin(["gradient", "forward"]).astype("int64"))
+    ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns", "gradients"])
     transfers = trace[trace["op"].isin([*COMMUNICATION, "Meet"])]
     facts = [*zip(transfers["op"].tolist(), transfers["group"].tolist(), transfers["bytes"].tolist(), strict=True)]
     sent = [_sent(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
     held = [in_flight(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
     transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"), held=held)
     ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange", "held"])
-    applied = trace[trace["applied"] == "gradient"]
-    # A trace has how many steps behind, not which: so they are counted from 0 here.
-    applied = applied.assign(version=applied["version_written"] - 1, step_read=0)
-    columns = ["rank", "version", "version_read", "steps_behind", "step_read", "end_ns", "read_ns"]
-    ledger.gradients += _packed(applied, columns)
+    _apply(trace[trace["applied"] != ""], ledger)
     return ledger
+
+
+def _apply(applied: pd.DataFrame, ledger: Ledger) -> None:
+    """Enter what was applied; how many bytes a gradient took is not in a trace."""
+    columns = ["rank", "stage", "applied", "target", "gradients", "version_written", "version_read", "steps_behind"]
+    made = ledger.contributions
+    for rank, stage, kind, target, gradients, written, read, behind, now, read_ns in applied[
+        [*columns, "end_ns", "read_ns"]
+    ].itertuples(index=False):
+        # A trace has how many steps behind, not which: so they are counted from 0 here.
+        given = Payload(0, None, read, 0, read_ns, (kind, target, gradients))
+        if gradients or kind == "gradient":
+            made.enter(made.places[rank, stage, 0], written - 1, behind, now, given)
+        else:
+            made.tally(written - 1 - given.version, given.what)
 
 
 def _sent(op: str, num_members: int, size: int) -> int:

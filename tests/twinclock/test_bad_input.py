@@ -13,6 +13,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 ALL_REDUCE = {"schedule.program": '"all-reduce"'}
 PROBLEM = {"workload.parameters": None, "workload.problem": '"digits-mlp"'}
+HALF = {"workload.dtype": '"bfloat16"'}
+ADAMW = {"optimizer.name": '"adamw"'}
 FABRIC = {"platform.network.kind": '"fabric"'}
 NO_MEAN = {"platform.gradient.mean": None}
 EMPIRICAL = {**NO_MEAN, "platform.gradient.distribution": '"empirical"'}
@@ -113,8 +115,8 @@ KEYS = [
     ("platform.link.bandwidth", '"10 Gbit"', 'in byte/second, such as "10 Gbit/s"', "found '10 Gbit'"),
     ("platform.link.bandwidth", "0", "expected a number above 0, found 0"),
     ("platform.link.bandwith", "1", "unknown key (did you mean bandwidth", {"platform.link.bandwidth": "1"}),
-    ("platform.transport", '"tcp"', "expected 'ideal' or 'gloo', found 'tcp'"),
-    ("platform.transport", '["gloo"]', "expected 'ideal' or 'gloo', found ['gloo']"),
+    ("platform.transport", '"tcp"', "expected 'ideal', 'gloo', 'latency' or 'none', found 'tcp'"),
+    ("platform.transport", '["gloo"]', "expected 'ideal', 'gloo', 'latency' or 'none', found ['gloo']"),
     ("platform.order", '"sorted"', "expected 'auto', 'in-order' or 'overtaking', found 'sorted'"),
     ("platform.collectives", "1", "expected a table, found 1"),
     ("platform.collectives.form", '"open"', "expected 'auto', 'closed' or 'flows', found 'open'"),
@@ -151,7 +153,10 @@ KEYS = [
     ("platform.network.bandwith", "1", "did you mean 'bandwidth'?", FABRIC),
     ("platform.overhead", '"1 byte"', "expected a quantity in second", "found '1 byte'"),
     ("platform.kernels", "[]", "expected a table, found []"),
-    ("platform.kernels.forward", '"1 ms"', "expected a table, found '1 ms'"),
+    ("platform.kernels.forward", '"1 MB"', 'expected a quantity in second, such as "50 us"', "found '1 MB'"),
+    ("platform.kernels.forward", '["1 ms", "x"]', 'forward.1: expected a quantity such as "50 us"', "found 'x'"),
+    ("platform.gradient_time", '"1 s"', "expected none beside platform.gradient with a mean above 0, found '1 s'"),
+    ("platform.gradient_time", "0", "expected a number above 0, found 0", {"platform.gradient": "{ mean = 0 }"}),
     ("platform.kernels.forward.men", "1", "unknown key (did you mean mean?)", {"platform.kernels.forward.mean": "1"}),
     ("platform.kernels.encode.flops", "1", "expected a table [platform.device] for it, found 1"),
     ("platform.speed", "2", "expected a table of speeds by rank, or a list of one number a rank, found 2"),
@@ -182,6 +187,9 @@ KEYS = [
     ("workload.module", '"m:f"', "expected none beside workload.problem, found 'm:f'", PROBLEM),
     ("workload.dtype", '"int8"', "expected 'float16', 'bfloat16', 'float32' or 'float64', found 'int8'"),
     ("workload.dtype", '"float16"', "expected 'float32' or 'float64' for a problem, found 'float16'", PROBLEM),
+    ("workload.buffers", '"all"', "expected 'own', 'average' or 'recompute', found 'all'"),
+    ("workload.master", '"float64"', "expected 'float32', found 'float64'", HALF),
+    ("workload.master", '"float32"', "expected workload.dtype 'bfloat16' or 'float16' beside it, found 'float32'"),
     ("workload.batch_size", "0", "expected a number of at least 1, found 0"),
     ("workload.activations", '"-1 GB"', "expected a number of at least 0, found '-1 GB'"),
     ("workload.activations", '"2 s"', 'in byte, such as "44.7 MB"', "found '2 s'"),
@@ -190,7 +198,8 @@ KEYS = [
     ("workload.options.hiden", "[8]", "found 'hiden' (did you mean 'hidden'?)", PROBLEM),
     ("workload.options.l2", "inf", "l2: expected a finite number", "found inf", PROBLEM),
     ("workload.options.l2", "1", "workload.options: expected options of a problem, found no problem"),
-    ("workload.dtype", None, "workload: expected one of the keys problem, parameters and module", {
+    ("workload.tensors", '"none.csv"', "none.csv: expected a file, found none"),
+    ("workload.dtype", None, "workload: expected one of the keys problem, parameters, tensors and module", {
         "workload.parameters": None, "workload.batch_size": "8"}),
     ("topology.workers", "2000", "topology.workers: expected at most one worker a sample (1437), found 2000", PROBLEM),
     # [optimizer]
@@ -201,7 +210,22 @@ KEYS = [
     ("optimizer.nesterov", "true", "expected optimizer.momentum above 0 beside it, found 0"),
     ("optimizer.schedule", '"linear"', "expected 'constant', 'step' or 'cosine', found 'linear'"),
     ("optimizer.warmup", "1.5", "expected a number below 1, found 1.5"),
-    ("optimizer.lr", "1", "unknown key", "accepted: learning_rate, momentum"),
+    ("optimizer.lr", "1", "unknown key", "accepted: name, learning_rate, momentum"),
+    ("optimizer.name", '"adam"', "expected 'sgd' or 'adamw', found 'adam' (did you mean adamw?)"),
+    ("optimizer.momentum", "0.9", "expected none beside optimizer.name = 'adamw', found 0.9", ADAMW),
+    ("optimizer.nesterov", "true", "expected none beside optimizer.name = 'adamw', found true", ADAMW),
+    ("optimizer.beta_1", "0.8", "expected none beside optimizer.name = 'sgd', found 0.8"),
+    ("optimizer.beta_1", "1", "expected a number below 1, found 1", ADAMW),
+    ("optimizer.beta_2", "0.99", "expected none beside optimizer.name = 'sgd', found 0.99"),
+    ("optimizer.beta_2", "-1", "expected a number of at least 0, found -1", ADAMW),
+    ("optimizer.eps", "1e-6", "expected none beside optimizer.name = 'sgd', found 1e-06"),
+    ("optimizer.eps", "0", "expected a number above 0, found 0", ADAMW),
+    ("optimizer.clip_norm", "0", "expected a number above 0, found 0"),
+    ("optimizer.no_decay", '"*.bias"', "expected a list, found '*.bias'"),
+    ("optimizer.no_decay", "[1]", "expected text, found 1"),
+    ("optimizer.no_decay", '["*.none"]', "expected patterns of 'layers.0.weight'", PROBLEM),
+    ("optimizer.minimum", "1.5", "expected a number of at most 1, found 1.5", {"optimizer.schedule": '"cosine"'}),
+    ("optimizer.minimum", "0.1", "expected optimizer.schedule 'cosine' beside it, found 'constant'"),
     # [run]
     ("run.seed", "-1", "expected a number of at least 0, found -1"),
     ("run.seed", "1.5", "expected a whole number, found 1.5"),

@@ -14,7 +14,7 @@ from tests.worlds.conftest import World
 def test_both_hold_the_same_kinds(program: str, simulated: World, measured: World, tmp_path: Path) -> None:
     case = {"schedule.program": program, "optimizer.momentum": 0.9, "workload.activations": 500}
     size = 8 * 20
-    owned = {"parameters": size, "optimizer": size} | ({"x-tilde": size} if program == "a2cid2" else {})
+    owned = {"parameters": size, "optimizer": size} | ({"vectors": size} if program == "a2cid2" else {})
     kinds = {}
     for name, run in (("one", simulated), ("other", measured)):
         result = run(case)

@@ -58,12 +58,6 @@ def test_integers_have_a_sum_and_complex_numbers_a_mean(case: str, world: World)
     world({**PAYLOADS, "schedule.case": case})
 
 
-@pytest.mark.parametrize("case", ["odd parts", "odd shares"])
-def test_what_is_cut_into_parts_must_have_as_many(case: str, world: World) -> None:
-    with pytest.raises(ProgramError, match="expected a length that 4 ranks divide, found 5"):
-        world({**PAYLOADS, "schedule.case": case})
-
-
 def test_a_broadcast_has_a_root_that_takes_part(world: World) -> None:
     with pytest.raises(ProgramError, match=r"expected a root among \[0, 1, 2, 3\], found 99"):
         world({**PAYLOADS, "schedule.case": "root"})
@@ -72,3 +66,52 @@ def test_a_broadcast_has_a_root_that_takes_part(world: World) -> None:
 def test_numbers_that_a_backend_does_not_know_are_no_lost_connection(measured: World) -> None:
     with pytest.raises(ProgramError, match=r"expected numbers that collectives carry, found torch\.int16"):
         measured({**PAYLOADS, "schedule.case": "small integers"})
+
+
+MISUSES = {
+    "subtract": r"rule subtract: expected s\.x to be replaced, found it written in place",
+    "set an item": r"rule set_an_item: expected s\.momentum to be replaced, found it written in place",
+    "argument": "rule write_to_the_argument: expected argument 1 to be replaced, found it written in place",
+    "part": "rule write_to_a_part: expected argument 1 to be replaced, found it written in place",
+    "of a collective": "rule write_to_the_argument: expected argument 1 to be replaced, found it written in place",
+    "unknown": r"s\.momentun: expected one of x, momentum, .*found 'momentun' \(did you mean momentum",
+    "new": r"s\.velocity: expected one of x, momentum, .*found 'velocity'",
+    "shape": r"s\.x: expected an array \(20,\) of (torch\.)?float64, found \(19,\) of (torch\.)?float64",
+    "yields": "rule program: expected a plain function, found one that yields",
+    "worker": "rule nothing: expected numbers, payloads and slices as arguments, found a worker",
+    "size": "expected an array of 8 bytes, as its payload says, found 160",
+}
+"""Of rules: they are run in numeric runs alone."""
+ALWAYS = {
+    "no version": "expected a contribution that says which version it was read from, found Payload",
+    "mixed": "expected contributions of one kind to one target, found average to x, gradient to x",
+    "left": r"model\.step has left: expected model\.apply\(descend, gradient\)",
+}
+
+
+@pytest.mark.parametrize("case", [*MISUSES, *ALWAYS])
+def test_a_misuse_is_told_by_its_line(case: str, world: World) -> None:
+    """That of the rule where it is seen there, or of the call."""
+    told = {**MISUSES, **ALWAYS}[case]
+    with pytest.raises(ProgramError, match=rf"misused\.py:\d+: .*  # {case}\n  rank \d, stream compute: {told}"):
+        world({"schedule.program": str(HERE / "programs" / "misused.py"), "schedule.case": case})
+
+
+@pytest.mark.parametrize("case", ALWAYS)
+def test_what_is_no_rule_s_is_told_without_numbers_too(case: str, world: World) -> None:
+    with pytest.raises(ProgramError, match=rf"misused\.py:\d+: .*  # {case}\n.*{ALWAYS[case]}"):
+        world({"schedule.program": str(HERE / "programs" / "misused.py"), "schedule.case": case, **TIMING})
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ("program", r"raising\.py:\d+: worker\.rank / 0\n.*ZeroDivisionError: division by zero"),
+        ("rule", r"raising\.py:\d+: s\.x = s\.x \+ 1 / by\n.*ZeroDivisionError: division by zero"),
+        ("arguments", r"raising\.py:\d+: worker\.model\.change\(divide\)\n.*TypeError: divide\(\) missing 1"),
+        ("engine", r"raising\.py:\d+: s\.x = s\.x \+ 1 / by\n.*ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_a_program_raises_is_told_by_its_own_line(case: str, expected: str, world: World) -> None:
+    with pytest.raises(ProgramError, match=expected):
+        world({"schedule.program": str(HERE / "programs" / "raising.py"), "schedule.case": case})

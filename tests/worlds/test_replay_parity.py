@@ -61,6 +61,18 @@ def test_every_schedule_on_the_digits(
     assert difference(free, simulated(case, replay=free.save(tmp_path / "measured"))) <= tolerance
 
 
+@pytest.mark.parametrize("program", ["all-reduce", "a2cid2"])
+def test_adamw_clipped_on_a_cosine(program: str, simulated: World, measured: World, tmp_path: Path) -> None:
+    case = {
+        "schedule.program": program, "optimizer.name": "adamw", "optimizer.weight_decay": 0.1,
+        "optimizer.clip_norm": 0.5, "optimizer.schedule": "cosine", "optimizer.minimum": 0.1, "optimizer.warmup": 0.2,
+    }  # fmt: skip
+    original = simulated(case)
+    assert difference(original, measured(case, replay=original.save(tmp_path / "simulated"))) <= 1e-12
+    free = measured(case)
+    assert difference(free, simulated(case, replay=free.save(tmp_path / "measured"))) <= 1e-12
+
+
 def test_a_replay_ends_elsewhere_than_another_seed(simulated: World, measured: World, tmp_path: Path) -> None:
     """The tests above can fail: without the replay the numbers differ."""
     original = simulated({"run.seed": 1})

@@ -10,9 +10,12 @@ from schedules.record.quantities import percent, with_unit
 
 def platform_rows(platform: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values, for people."""
-    gradient, link = platform["gradient"], platform.get("link")
-    spread = f", {gradient['distribution']}, cv {percent(gradient['cv'], signed=False)}" if gradient.get("cv") else ""
-    rows = [("gradient", with_unit(gradient["mean"], "s", 3) + spread)]
+    gradient, link = platform.get("gradient"), platform.get("link")
+    rows = []
+    if gradient is not None:
+        cv = gradient.get("cv")
+        spread = f", {gradient['distribution']}, cv {percent(cv, signed=False)}" if cv else ""
+        rows.append(("gradient", with_unit(gradient["mean"], "s", 3) + spread))
     if link is not None:
         rows += [
             ("bandwidth", f"{with_unit(link['bandwidth'], 'B', 3)}/s"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedules.record.quantities import QUANTITIES, beside_words, quantity, resolved
+from schedules.record.quantities import QUANTITIES, beside_words, quantity, resolved, with_unit
 from twinclock.printing.explanation_lines import explanation_lines
 from twinclock.printing.tables import print_json, print_table, print_written
 
@@ -26,7 +26,7 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
         print_json({**head, "summary": result.summary, **why, "out": out, "files": files})
         return
     click.echo(title(result))
-    print_table([(f"  {name}", value) for name, value in rows(result.summary)])
+    print_table([(f"  {name}", value) for name, value in (*_unit(result), *rows(result.summary))])
     if explanation is not None:
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
@@ -40,6 +40,15 @@ def title(result: Result) -> str:
         f"{schedule['program']} on {topology['graph']}, {topology['workers']} workers, "
         f"{result.summary['gradients']:,} gradients, seed {result.seed}, {result.world}"
     )
+
+
+def _unit(result: Result) -> list[tuple[str, str]]:
+    """What one gradient time is, where that is not how long a gradient takes."""
+    gradient = result.tables["platform"].get("gradient")
+    if gradient is not None and gradient["mean"] > 0:
+        return []
+    why = "no platform.gradient" if gradient is None else "gradients take no time"
+    return [("gradient time", f"{with_unit(result.gradient_s, 's')} ({why})")]
 
 
 def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,35 +10,69 @@ limits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from schedules.operations import Exchange, Payload, Program
+from schedules import COPY, Array, Exchange, Payload, Program, State, Worker
 from schedules.programs.gossip import pairing
-from schedules.worker import Worker
+from topologies import a2cid2_parameters, chi_1, chi_2
 
 SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
-HAS_TILDE = True
+STATE = {"x_tilde": COPY}
 SURVIVES_FAILURES = True
 
 Settings = pairing.Settings
 
 
 def streams(worker: Worker) -> Mapping[str, Program]:
-    """The programs of a worker."""
-    return pairing.streams(worker, step, exchange)
+    """The programs of a worker; it mixes before a gradient is read at a tick, too."""
+    return pairing.streams(worker, step, exchange, mix)
 
 
 def step(worker: Worker, gradient: Payload, time: float) -> None:
     """Mix, then apply the same update to x and x~."""
-    worker.model.mix(time)
-    worker.model.step(gradient)
+    worker.model.change(mix, time)
+    worker.model.apply(descend, gradient)
 
 
 def exchange(worker: Worker, peer: int, index: int, time: float) -> Program:
     """Mix, send x, and let x jump by 1/2 and x~ by alpha~ of the difference."""
-    worker.model.mix(time)
-    mine = worker.model.outgoing()
+    model = worker.model
+    model.change(mix, time)
+    mine = model.outgoing()
     theirs, time = yield Exchange(peer, mine, index)
-    worker.model.mix(time)
+    model.change(mix, time)
     if theirs is not None:  # the peer has not failed
-        worker.model.average(mine, theirs)
+        model.apply(average, mine, theirs)
+
+
+def read_out(s: State, time: float) -> Array:
+    """x, mixed up to then."""
+    mix(s, time)
+    return s.x
+
+
+def constants(worker: Worker) -> Mapping[str, float]:
+    """The rate of mixing in 1/gradient time, the step of x~ at an exchange, and up to when they are mixed."""
+    eta, alpha_tilde = a2cid2_parameters(chi_1(worker.graph), chi_2(worker.graph))
+    return {"eta": eta, "alpha_tilde": alpha_tilde, "time": 0.0}
+
+
+def mix(s: State, time: float) -> None:
+    """x += b (x~ - x), x~ -= b (x~ - x) with b = (1 - e^{-2 eta dt}) / 2; a time that is over mixes nothing."""
+    if time > s.time:
+        # 1 - exp loses its digits between close events.
+        moved = -0.5 * math.expm1(-2 * s.eta * (time - s.time)) * (s.x_tilde - s.x)
+        s.x, s.x_tilde, s.time = s.x + moved, s.x_tilde - moved, time
+
+
+def descend(s: State, gradient: Array) -> None:
+    """x += delta, x~ += delta, with the optimizer's delta at x."""
+    change = s.optimizer.delta(s.x, gradient)
+    s.x, s.x_tilde = s.x + change, s.x_tilde + change
+
+
+def average(s: State, mine: Array, theirs: Array) -> None:
+    """m = mine - theirs, the values that were sent;  x -= m / 2, x~ -= alpha~ m, as they are now."""
+    m = mine - theirs
+    s.x, s.x_tilde = s.x - 0.5 * m, s.x_tilde - s.alpha_tilde * m

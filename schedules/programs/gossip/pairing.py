@@ -12,10 +12,23 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, pairwise
 from typing import Literal
 
-from schedules.clocks import StreamKey
-from schedules.operations import Barrier, Compute, Leave, Meet, Payload, Program, Put, Take, Until
-from schedules.settings import Count, Positive, Table
-from schedules.worker import Worker
+from schedules import (
+    Barrier,
+    Compute,
+    Count,
+    Leave,
+    Meet,
+    Payload,
+    Positive,
+    Program,
+    Put,
+    Rule,
+    StreamKey,
+    Table,
+    Take,
+    Until,
+    Worker,
+)
 
 GRADIENT = Compute("gradient")  # operations are frozen, so one object serves all workers and steps
 
@@ -41,21 +54,24 @@ class Settings(Table):
     """free: gradients run back to back; poisson: each starts at a tick of the worker's own Poisson clock of rate 1."""
 
 
-def streams(worker: Worker, step: Step, exchange: Exchange) -> Mapping[str, Program]:
-    """The two programs of a worker: gradients, and averaging in the chosen pairing mode."""
+def streams(worker: Worker, step: Step, exchange: Exchange, mix: Rule | None = None) -> Mapping[str, Program]:
+    """The two programs of a worker: gradients, and averaging in the chosen pairing mode.
+
+    `mix(s, time)`, if it is given, brings the parameters up to a tick at which a gradient is read.
+    """
     if worker.settings.pairing == "edge-clock":
-        return {"compute": _gradients(worker, step), "gossip": _edge_clock(worker, exchange)}
-    return {"compute": _gradients_with_quota(worker, step), "gossip": _first_come(worker, exchange)}
+        return {"compute": _gradients(worker, step, mix), "gossip": _edge_clock(worker, exchange)}
+    return {"compute": _gradients_with_quota(worker, step, mix), "gossip": _first_come(worker, exchange)}
 
 
-def _gradients(worker: Worker, step: Step) -> Program:
+def _gradients(worker: Worker, step: Step, mix: Rule | None) -> Program:
     for start in _gradient_starts(worker):
         if start is not None:
-            yield from _tick(worker, start)
+            yield from _tick(worker, start, mix)
         gradient, time = yield GRADIENT
         step(worker, gradient, time)
-    yield Take("averaged")  # a barrier before the last exchange would read out too early
-    yield from _finish(worker)
+    yield Take("averaged")
+    yield Barrier()
 
 
 def _edge_clock(worker: Worker, exchange: Exchange) -> Program:
@@ -65,13 +81,13 @@ def _edge_clock(worker: Worker, exchange: Exchange) -> Program:
     yield Put("averaged")
 
 
-def _gradients_with_quota(worker: Worker, step: Step) -> Program:
+def _gradients_with_quota(worker: Worker, step: Step, mix: Rule | None) -> Program:
     quota = worker.random(StreamKey.QUOTA, 1)  # apart from the gossip's, which is number 0
     number, due = 0, 1
     # In pairs, as a Poisson clock does not say how many ticks are left, and the last gradient must be known as such.
     for number, (start, following) in enumerate(pairwise(chain(_gradient_starts(worker), (NONE_LEFT,))), 1):
         if start is not None:
-            yield from _tick(worker, start)
+            yield from _tick(worker, start, mix)
         gradient, time = yield GRADIENT
         step(worker, gradient, time)
         is_last = following == NONE_LEFT
@@ -82,7 +98,7 @@ def _gradients_with_quota(worker: Worker, step: Step) -> Program:
     if number == 0:  # a Poisson clock may have no tick at all, and the gossip waits to be told
         yield Put("stepped", True)
         yield Take("released")
-    yield from _finish(worker)
+    yield Barrier()
 
 
 def _first_come(worker: Worker, exchange: Exchange) -> Program:
@@ -108,17 +124,11 @@ def _gradient_starts(worker: Worker) -> Iterable[float | None]:
     return (None for _ in range(worker.settings.gradients))
 
 
-def _tick(worker: Worker, start: float) -> Program:
+def _tick(worker: Worker, start: float, mix: Rule | None) -> Program:
     """A gradient that starts at a tick is read from parameters that are mixed up to then (gossip.md, 2.3, step 2).
 
     Not so with free clocks: the official code reads what the last event has left, and mixes before it applies.
     """
     _, time = yield Until(start)
-    worker.model.mix(time)
-
-
-def _finish(worker: Worker) -> Program:
-    """Everybody waits for everybody; mixing is brought up to the end before anybody looks."""
-    _, time = yield Barrier()
-    worker.model.mix(time)
-    worker.model.observe_end(time)
+    if mix is not None:
+        worker.model.change(mix, time)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules.operations import Exchange, Payload, Program
+from schedules import Array, Exchange, Payload, Program, State, Worker, descend
 from schedules.programs.gossip import pairing
-from schedules.worker import Worker
 
 SOURCE = "A²CiD² (arXiv:2306.08289), asynchronous baseline; AD-PSGD (arXiv:1710.06952)"
 SURVIVES_FAILURES = True
@@ -25,7 +24,7 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 
 def step(worker: Worker, gradient: Payload, time: float) -> None:
     """Apply a gradient."""
-    worker.model.step(gradient)
+    worker.model.apply(descend, gradient)
 
 
 def exchange(worker: Worker, peer: int, index: int, time: float) -> Program:
@@ -33,4 +32,14 @@ def exchange(worker: Worker, peer: int, index: int, time: float) -> Program:
     mine = worker.model.outgoing()
     theirs, _ = yield Exchange(peer, mine, index)
     if theirs is not None:  # the peer has not failed
-        worker.model.average(mine, theirs)
+        worker.model.apply(average, mine, theirs)
+
+
+def average(s: State, mine: Array, theirs: Array) -> None:
+    """x -= (mine - theirs) / 2, of the values that were sent, from x as it is now.
+
+    The sum over the pair is kept, even if a gradient landed while the exchange was under way. Each end may form the
+    difference in its own order: IEEE subtraction rounds symmetrically, so a - b is bit for bit -(b - a) (but for the
+    sign of a zero, which changes no sum), and the ends need not agree on who is first (gossip.md, pitfall 6).
+    """
+    s.x = s.x - 0.5 * (mine - theirs)

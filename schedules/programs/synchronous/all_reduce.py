@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules.operations import AllReduce, Await, Barrier, Compute, Program, Start
-from schedules.settings import Count, Table
-from schedules.units import Bytes
-from schedules.worker import Worker
+from schedules import (
+    AllReduce,
+    Array,
+    Await,
+    Barrier,
+    Bytes,
+    Compute,
+    Count,
+    Program,
+    Start,
+    State,
+    Table,
+    Worker,
+    descend,
+)
 
 SOURCE = "Li et al. 2020, PyTorch Distributed (arXiv:2006.15704): bucketed overlap"
 
@@ -35,24 +46,34 @@ def _plain(worker: Worker) -> Program:
     for _ in range(worker.settings.gradients):
         gradient, _ = yield Compute("gradient")
         mean, _ = yield AllReduce(gradient, "mean")
-        worker.model.step(worker.model.like(gradient, mean))
-    yield from _finish(worker)
+        worker.model.apply(descend, mean)
+    yield Barrier()
 
 
 def _overlapped(worker: Worker) -> Program:
-    sizes = worker.model.buckets(int(worker.settings.bucket_size))
+    sizes = buckets(worker.model.size, int(worker.settings.bucket_size))
     for _ in range(worker.settings.gradients):
-        activations, _ = yield Compute("forward")
-        started = []
-        for number in range(len(sizes)):
-            bucket, _ = yield Compute("backward", stage=number, inputs=(activations, sizes))
+        forward, _ = yield Compute("forward")
+        started, begin = [], 0
+        for number, size in enumerate(sizes):
+            inputs = forward, begin, size
+            bucket, _ = yield Compute("backward", micro_batch=number, inputs=inputs, size=size)
             handle, _ = yield Start(AllReduce(bucket, "mean", tag=number))
             started.append(handle)
+            begin += size
         arrivals, _ = yield Await(tuple(started))
-        worker.model.step(worker.model.joined(activations, arrivals.results))
-    yield from _finish(worker)
+        # One contribution, that of the forward pass; its buckets are what it brings.
+        worker.model.apply(descend_by_buckets, forward.rest(), arrivals.results)
+    yield Barrier()
 
 
-def _finish(worker: Worker) -> Program:
-    _, time = yield Barrier()
-    worker.model.observe_end(time)
+def buckets(size: int, bucket_size: int) -> list[int]:
+    """Bytes of the buckets that a gradient of `size` bytes is cut into, in the order of the backward pass."""
+    largest = max(8, min(bucket_size, size) // 8 * 8)  # no number of any dtype is cut in two
+    whole, rest = divmod(size, largest)
+    return [largest] * whole + [rest] * bool(rest)
+
+
+def descend_by_buckets(s: State, _: None, parts: tuple[Array, ...]) -> None:
+    """x <- x + delta, of the gradient that the buckets are consecutive parts of."""
+    descend(s, s.xp.concat(parts))

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules.operations import Await, Barrier, Compute, Exchange, Program, Start
-from schedules.settings import Count, Table
-from schedules.worker import Worker
+from schedules import Array, Await, Barrier, Compute, Count, Exchange, Program, Start, State, Table, Worker
 
 SOURCE = "Lian et al. 2017, D-PSGD (arXiv:1705.09056), algorithm 1; weights: Xiao and Boyd 2004"
 
@@ -34,7 +32,7 @@ def metropolis_weights(worker: Worker) -> list[float]:
 
 
 def _steps(worker: Worker) -> Program:
-    weights = metropolis_weights(worker)
+    weights = metropolis_weights(worker)[1:]
     for number in range(worker.settings.gradients):
         mine = worker.model.outgoing()  # before the gradient begins, which reads the same x
         computing, _ = yield Start(Compute("gradient"))
@@ -43,6 +41,17 @@ def _steps(worker: Worker) -> Program:
             handle, _ = yield Start(Exchange(peer, mine, number))
             exchanging.append(handle)
         ((gradient, *theirs), _), _ = yield Await((computing, *exchanging))
-        worker.model.mix_neighbours(gradient, [mine, *theirs], weights)
-    _, time = yield Barrier()
-    worker.model.observe_end(time)
+        worker.model.apply(mix, gradient, mine, theirs, weights)
+    yield Barrier()
+
+
+def mix(s: State, gradient: Array, mine: Array, theirs: tuple[Array, ...], weights: tuple[float, ...]) -> None:
+    """x <- sum_j W_ij x_j - gamma g, with the x_j that were sent.
+
+    As W_ii = 1 - sum_{j != i} W_ij, this is x += sum_{j != i} W_ij (x_j - x_i) + delta, which loses nothing that was
+    applied since x_i was sent, and with symmetric weights keeps the mean of all workers.
+    """
+    change = s.optimizer.delta(s.x, gradient)
+    for other, weight in zip(theirs, weights, strict=True):
+        change = change + weight * (other - mine)
+    s.x = s.x + change

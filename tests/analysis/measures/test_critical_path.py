@@ -161,6 +161,32 @@ def test_with_gloo_an_end_that_came_last_may_still_wait_for_its_own_announcement
     assert path(*rows, delays=GLOO)[0] == (0, 2, "compute", 0)
 
 
+@pytest.mark.parametrize(("asked", "late", "end"), [(0, 0, 30), (25, 0, 30), (40, 1, 40)])
+def test_a_message_that_leaves_at_once_waits_where_it_arrives(asked, late, end):
+    """It is sent at 20 and there at 30: a receive that asks before is led to the sender, one that asks later is not."""
+    rows = (
+        gradient(0, 0, 20),
+        send(0, 1, 20, max(20, asked), end),
+        gradient(1, 0, asked),
+        receive(1, 0, asked, max(20, asked), end),
+    )
+    found = path(*rows, delays=Delays(message_ns=10, leaves_at_once=True))
+    expected = [(0, 20, "compute", 0), (20, 30, "latency", 0)]
+    assert found == (expected if late == 0 else [(0, 40, "compute", 1)])
+
+
+def test_an_exchange_waits_for_both_ends_whatever_the_transport():
+    rows = (
+        {**gradient(0, 0, 4), "stream": "gossip"},
+        exchange(0, 1, 4, 6, 16),
+        {**gradient(1, 0, 6), "stream": "gossip"},
+        exchange(1, 0, 6, 6, 16),
+    )
+    found = path(*rows, delays=Delays(message_ns=10, leaves_at_once=True))
+    assert [each[:3] for each in found] == [(0, 6, "compute"), (6, 16, "latency")]
+    assert found[0][3] == 1
+
+
 def test_a_message_behind_another_on_its_connection_leads_to_that():
     """Both end at the latency after the last byte: the second sends from where the first one's last byte left."""
     rows = (

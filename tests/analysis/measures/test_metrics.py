@@ -152,11 +152,23 @@ def test_partner_matrix_counts_exchanges_at_both_ends_and_sends_at_one():
         partner_matrix(trace, weight="seconds")
 
 
-def test_gradients_are_told_by_kernel_or_by_what_was_applied_or_by_backward_passes():
-    backward = [{"op": "Compute", "kernel": "B", "at": (0, 0, end)} for end in (30, 10)]
-    applied = {"op": "AllReduce", "group": "all", "applied": "gradient", "at": (0, 0, 50)}
-    assert gradient_completions(trace_of(*backward)).tolist() == [10, 30]
-    assert gradient_completions(trace_of(*backward, applied)).tolist() == [50]
-    assert gradient_completions(trace_of(*backward, applied), expected=2).tolist() == [10, 30]
-    assert gradient_completions(trace_of(*backward, gradient(0, -5, 0))).tolist() == [5]
+def test_gradients_are_those_that_were_applied():
+    computed = [{"op": "Compute", "kernel": "B", "at": (0, 0, end)} for end in (30, 10)]
+    applied = {"op": "AllReduce", "group": "all", "applied": "gradient", "gradients": 1, "at": (0, 0, 50)}
+    staged = [
+        {"op": "Apply", "applied": "gradient", "gradients": 1, "stage": stage, "at": (60, 60, 60)} for stage in (0, 1)
+    ]
+    average = {"op": "Exchange", "applied": "average", "gradients": 0, "at": (0, 0, 70)}
+    assert gradient_completions(trace_of(*computed, applied, average)).tolist() == [50]
+    assert gradient_completions(trace_of(*computed, applied), expected=2).tolist() == [50]
+    assert gradient_completions(trace_of({**applied, "gradients": 3}, *staged)).tolist() == [50, 50, 50, 60]
+    assert gradient_completions(trace_of({**applied, "at": (-5, 0, 0)})).tolist() == [5]
+
+
+def test_where_none_was_applied_they_are_the_kernel_of_that_number():
+    computed = [{"op": "Compute", "kernel": "B", "at": (0, 0, end)} for end in (30, 10)]
+    other = {"op": "Compute", "kernel": "F", "at": (0, 0, 5)}
+    assert gradient_completions(trace_of(*computed, other), expected=2).tolist() == [10, 30]
+    assert gradient_completions(trace_of(*computed, other), expected=1).tolist() == [5]
+    assert gradient_completions(trace_of(*computed)).tolist() == []
     assert gradient_completions(trace_of({"op": "Barrier"})).tolist() == []

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from executor.calibration.calibrate import kept
+from executor.calibration.calibrate import kept, probe
+from schedules.platform.computing import Duration
 from schedules.platform.tables import PlatformTable
 from schedules.platform.toml import write_platform
+from schedules.scenario import load
 
 
 @pytest.mark.parametrize("way", [{"flops": 1e12, "cv": 0.2, "distribution": "gamma"}, {"samples": [0.1, 0.3]}])
@@ -21,3 +23,15 @@ def test_a_gradient_that_is_not_measured_is_written_in_seconds(tmp_path: Path, w
     again = PlatformTable.model_validate(tomllib.loads(file.read_text())["platform"]).gradient
     told = ("distribution", "mean", "cv", "samples")
     assert [getattr(again, key) for key in told] == [getattr(platform.gradient, key) for key in told]
+
+
+def test_the_probe_of_a_platform_without_a_gradient_has_one() -> None:
+    tables = {
+        "schedule": {"program": "all-reduce", "gradients": 1},
+        "topology": {"graph": "complete", "workers": 2},
+        "platform": {"kernels": {"forward": ["1 ms", 0.002]}},
+        "workload": {"parameters": 1000},
+    }
+    platform = probe(load(tables)).platform
+    assert platform.gradient == Duration(mean=0)
+    assert platform.kernels["forward"] == [Duration(mean=0.001), Duration(mean=0.002)]

@@ -13,13 +13,15 @@ from schedules.operations import Payload
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.uint8])
 def test_a_message_carries_the_array_and_what_it_was_computed_from(dtype: torch.dtype) -> None:
     array = torch.arange(5).to(dtype)
-    payload = Payload(array.nbytes, array, version=4, step=2, read_ns=99)
-    buffer = torch.zeros(HEADER + payload.size, dtype=torch.uint8)
+    payload = Payload(array.nbytes, array, version=4, step=2, read_ns=99, what=("change", "theta", 7))
+    payload.number = -5
+    buffer = torch.zeros(HEADER + payload.size + 3, dtype=torch.uint8)  # the receiver may have room for more
     write(buffer, payload, issue_ns=1234, tag=-7)
     header, found = read(buffer, None)
     assert torch.equal(found.array, array)
     assert found.array.dtype == dtype
     assert (found.size, found.version, found.step, found.read_ns) == (payload.size, 4, 2, 99)
+    assert (found.what, found.number) == (("change", "theta", 7), -5)
     assert (header.issue_ns, header.tag) == (1234, -7)
 
 
@@ -33,6 +35,7 @@ def test_wire_tags_fit_gloo_and_tell_kinds_tags_and_sizes_apart(tag: int, size: 
     mine = wire_tag(kind, tag, size)
     assert 0 <= mine < 2**31
     assert mine not in (wire_tag(kind, tag + 1, size), wire_tag(kind, tag, size + 8), wire_tag(kind + 1, tag, size))
+    assert mine != wire_tag(kind, tag, size, channel="forward") != wire_tag(kind, tag, size, channel="backward")
 
 
 def test_a_buffer_is_used_again_only_when_nobody_looks_at_it() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules.clocks import StreamKey, stream
+from schedules.errors import UnknownKernelError, UnknownStageError
 from schedules.platform.computing import Device, Duration
-from schedules.platform.durations import draw, durations
+from schedules.platform.durations import Durations, Key, draw, durations, key
 from schedules.scenario import Scenario, ScenarioError, load
 
 A100 = {"flops": "312 TFLOP/s", "memory_bandwidth": "2039 GB/s"}
@@ -159,3 +160,122 @@ def test_a_slow_rank_draws_the_same_numbers() -> None:
     gradient = {"distribution": "gamma", "mean": 0.1, "cv": 0.5}
     plain, slow = drawn(scenario(gradient), 2), drawn(scenario(gradient, speed={"2": 0.25}), 2)
     assert np.abs(np.array(slow) - 4 * np.array(plain)).max() <= 2  # each is rounded once
+
+
+# ---- stages
+
+
+LIST = {"encode": ["1 ms", 0.002, {"distribution": "gamma", "mean": "3 ms", "cv": 0.5}]}
+
+
+def of_stage(resolved: Scenario, kernel: str, stage: int, num_stages: int) -> list[int]:
+    found = Durations(resolved.platform, resolved.run.seed, 1, num_stages=num_stages)
+    return [found[kernel, stage]() for _ in range(50)]
+
+
+def test_without_stages_those_of_operations_draw_from_one_stream() -> None:
+    resolved = scenario({"distribution": "gamma", "mean": 0.1, "cv": 0.5})
+    found = Durations(resolved.platform, resolved.run.seed, 1)
+    keys: list[Key] = ["gradient", ("gradient", 3), ("gradient", 0), "gradient"]
+    assert [found[each]() for each in keys] == drawn(resolved, 1)[:4]
+    assert [key("gradient", -1), key("gradient", 0)] == ["gradient", ("gradient", 0)]
+
+
+def test_the_stages_of_a_rank_share_its_durations_and_draw_apart() -> None:
+    gradient = {"distribution": "gamma", "mean": 0.1, "cv": 0.5}
+    resolved = scenario(gradient, kernels={"encode": gradient})
+    for kernel in ("gradient", "encode"):
+        alone, first, second = (of_stage(resolved, kernel, *each) for each in ((0, 1), (0, 2), (1, 2)))
+        assert np.abs(np.array(alone) - 2 * np.array(first)).max() <= 2  # each is rounded once
+        assert not set(first) & set(second)
+        assert not set(alone) & set(drawn(resolved, 1, kernel))
+
+
+def test_a_list_is_one_a_stage_whatever_a_rank_holds() -> None:
+    resolved = scenario({"mean": 0.1}, kernels=LIST)
+    for num_stages in (0, 1, 3):
+        assert set(of_stage(resolved, "encode", 0, num_stages)) == {1_000_000}
+        assert set(of_stage(resolved, "encode", 1, num_stages)) == {2_000_000}
+        assert of_stage(resolved, "encode", 2, num_stages) == of_stage(resolved, "encode", 2, 1)
+    for stage in (-1, 3):
+        with pytest.raises(UnknownStageError, match=rf"from 0 to 2 .*'encode'.* found {'none' if stage < 0 else 3}$"):
+            next(durations(resolved.platform, 0, 0, "encode", stage=stage))
+
+
+@pytest.mark.parametrize(("value", "mean"), [("18.5 ms", 0.0185), (0.25, 0.25), (2, 2.0), ({"mean": "1 us"}, 1e-6)])
+def test_a_kernel_takes_a_time_or_a_table(value: Any, mean: float) -> None:
+    resolved = scenario({"mean": 0.1}, kernels={"encode": value})
+    assert resolved.platform.kernels == {"encode": Duration(mean=mean)}
+    assert resolved.said()["platform"]["kernels"] == {"encode": {"mean": mean}}
+
+
+def test_kernels_can_be_read_again() -> None:
+    flops = [{"flops": "4 TFLOP"}, {"flops": "8 TFLOP"}]
+    resolved = scenario({"mean": 0.1}, kernels={**LIST, "decode": "1 ms", "worked": flops}, device=A100)
+    assert load(resolved.tables()).tables() == resolved.tables()
+    assert load(resolved.said()).tables() == resolved.tables()
+    assert load(resolved, {"platform.device.efficiency": 0.5}).platform.kernels["worked"] == [
+        Duration(flops=4e12, mean=4 / 156), Duration(flops=8e12, mean=8 / 156)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("fast", r'encode: expected a quantity such as "50 us", found .fast.'),
+        ("4 GB", r'encode: expected a quantity in second, such as "50 us", found .4 GB.'),
+        (-1, r"encode: expected a number of at least 0, found -1"),
+        (True, r'encode: expected a time such as "50 us", a table, or a list of these, one a stage, found true'),
+        ([], r"encode: expected at least one duration, found \[\]"),
+        (["1 ms", "x"], r'encode\.1: expected a quantity such as "50 us", found .x.'),
+        ([["1 ms"]], r'encode\.0: expected a time such as "50 us", a table, or a list .*, found \[.1 ms.\]'),
+        ([1, {"meen": 1}], r"encode\.1\.meen: unknown key \(did you mean mean\?\); accepted: distribution, mean, "),
+        ([{"flops": 1}], r"encode\.0\.flops: expected a table \[platform\.device\] for it, found 1"),
+    ],
+)
+def test_what_is_no_duration_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(ScenarioError, match=rf"^scenario: platform\.kernels\.{message}"):
+        scenario({"mean": 0.1}, kernels={"encode": value})
+
+
+# ---- what a gradient time is
+
+
+def without_clocks(**platform: Any) -> Scenario:
+    tables = scenario({"mean": 1}).said() | {"platform": platform}
+    return load(tables | {"schedule": {"program": "all-reduce", "gradients": 10}})
+
+
+def test_a_gradient_time_is_that_of_a_gradient_or_is_given() -> None:
+    assert without_clocks().gradient_s == 1.0
+    assert without_clocks(gradient_time="20 ms").gradient_s == 0.02
+    assert scenario({"mean": 0}).gradient_s == 1.0
+    instant = scenario({"mean": 0}, gradient_time="20 ms")
+    assert instant.gradient_s == 0.02
+    assert load(instant.tables()).tables() == instant.tables()
+    for kernel in ("gradient", "forward", "backward"):
+        assert set(drawn(instant, 0, kernel)) == {0}
+    assert scenario({"mean": 0.5}).gradient_s == 0.5
+
+
+def test_a_gradient_time_beside_a_gradient_that_takes_time_is_refused() -> None:
+    expected = r"platform\.gradient_time: expected none beside platform\.gradient with a mean above 0, found '20 ms'"
+    with pytest.raises(ScenarioError, match=expected):
+        scenario({"mean": 0.5}, gradient_time="20 ms")
+
+
+def test_clocks_need_to_know_how_long_a_gradient_takes() -> None:
+    expected = (
+        r"platform\.gradient: expected one for schedule\.rate = 1\.0, as clocks tick in gradient times, found none"
+    )
+    with pytest.raises(ScenarioError, match=expected):
+        load(scenario({"mean": 1}).said() | {"platform": {}})
+
+
+def test_without_a_gradient_only_the_platforms_kernels_are_known() -> None:
+    resolved = without_clocks(kernels={"forward": "3 ms"})
+    assert drawn(resolved, 0, "forward", 2) == [3_000_000] * 2
+    for kernel in ("gradient", "backward"):
+        with pytest.raises(UnknownKernelError) as error:
+            drawn(resolved, 0, kernel)
+        assert error.value.known == ("forward",)

@@ -79,3 +79,25 @@ def test_scatter_is_no_difference_of_speeds():
     assert not slow_ranks(1.0, 1.0, 1.0, cv=0.2).has_speeds
     assert slow_ranks(1.0, 0.7, 1.0, cv=0.2).has_speeds
     assert not calibration(trace_of(gradient(0, 0, 5), gradient(1, 0, 9)), TRANSPORTS["ideal"]).has_speeds
+
+
+def computed_at(stage, rank, *milliseconds):
+    return [{**gradient(rank, 0, taken * MS), "kernel": "F", "stage": stage} for taken in milliseconds]
+
+
+def test_the_stages_of_a_kernel_are_fitted_apart():
+    """Stages differ in what they take and ranks in speed: rank 2 takes twice as long for stage 1 as rank 1 does."""
+    rows = [*computed_at(0, 0, 9, 11), *computed_at(1, 1, 4, 4), *computed_at(1, 2, 8, 8)]
+    fit = kernel_fits(trace_of(*rows))["F"]
+    assert fit.stages == pytest.approx({0: 0.01, 1: 0.006})
+    assert fit.speeds == pytest.approx({0: 1, 1: 1.5, 2: 0.75})
+    assert fit.cv == pytest.approx((0.02 / 3) ** 0.5)  # two of six are 10 % off, and three means are fitted
+    assert fit.tables() == [
+        {"distribution": "lognormal", "mean": pytest.approx(mean), "cv": fit.cv} for mean in (0.01, 0.006)
+    ]
+
+
+def test_stages_without_the_kernel_take_no_time():
+    fit = kernel_fits(trace_of(*computed_at(2, 0, 7, 7)))["F"]
+    assert [each["mean"] for each in fit.tables()] == [0, 0, 0.007]
+    assert kernel_fits(trace_of(*computed_at(-1, 0, 7)))["F"].tables() == {"distribution": "constant", "mean": 0.007}

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schedules import payload
 from schedules.operations import Compute, Payload
 from schedules.record.ledger import UNKNOWN, Account, Ledger, merged
 from schedules.record.memory import KIND
@@ -71,7 +72,7 @@ def test_an_exchange_is_two_transfers() -> None:
 def test_an_abandoned_computation_counts_up_to_then() -> None:
     for folds in (False, True):
         ledger = Ledger(1)
-        ledger.activations = 3
+        ledger.activations = {"gradient": 3}
         ledger.computed(0, 0, 10, Compute("gradient"))
         ledger.computed(0, 20, 30, Compute("gradient"))
         ledger.now = 22
@@ -84,37 +85,40 @@ def test_an_abandoned_computation_counts_up_to_then() -> None:
 
 def test_activations_are_those_of_gradients_and_of_passes() -> None:
     ledger = Ledger(1, keeps_curve=True)
-    ledger.activations = 100
+    ledger.activations = {"gradient": 100, "backward": 100}
     ledger.computed(0, 5, 10, Compute("gradient"))
     ledger.computed(0, 10, 20, Compute("optimizer"))
     sizes, read = [8, 8], Payload(16, None, 0, 0, read_ns=30)
     ledger.computed(0, 31, 40, Compute("forward"))
     assert held(ledger, "activations") == [(5, 10, 100)]
-    ledger.computed(0, 40, 50, Compute("backward", stage=0, inputs=(read, sizes)))
-    ledger.computed(0, 55, 60, Compute("backward", stage=1, inputs=(read, sizes)))
+    ledger.computed(0, 40, 50, Compute("backward", micro_batch=0, inputs=(read, sizes)))
+    ledger.computed(0, 55, 60, Compute("backward", micro_batch=1, inputs=(read, sizes)))
     assert held(ledger, "activations") == [(5, 10, 100), (30, 50, 100), (50, 60, 100)]
     later = Payload(16, None, 1, 1, read_ns=70)
-    ledger.computed(0, 80, 90, Compute("backward", stage=0, inputs=(later, sizes)))
+    ledger.computed(0, 80, 90, Compute("backward", micro_batch=0, inputs=(later, sizes)))
     assert held(ledger, "activations")[-1] == (70, 90, 100)
 
 
 def test_a_gradient_is_held_from_its_read_until_it_is_applied() -> None:
     ledger = Ledger(2, keeps_curve=True)
     account = Account(1, ledger)
-    ledger.memory.owns(1, {"parameters": 40, "x-tilde": 40, "optimizer": 0})
+    ledger.memory.owns(1, {"parameters": 40, "vectors": 40, "optimizer": 0})
     ledger.now = 9
-    ledger.applied(1, version=7, step=3, gradient=Payload(8, version=5, step=2, read_ns=4))
+    made, place = ledger.contributions, ledger.contributions.places[1, -1, 40]
+    made.enter(place, version=7, step=3, now=9, given=Payload(8, version=5, step=2, read_ns=4, what=payload.GRADIENT))
     account.held("stashes", 7, since_ns=3)
     account.held("received", 8, since_ns=3, until_ns=11)
-    assert ledger.num_applied == 1
-    assert [column.tolist() for column in ledger.applied_gradients()] == [[1], [2], [1], [5], [9]]
+    assert (len(made), made.num_gradients) == (1, 1)
+    applied = made.applied()
+    assert [column.tolist() for column in applied[:6]] == [[1], [0], [2], [1], [5], [9]]
+    assert (applied.gradients.tolist(), applied.size.tolist()) == ([1], [40])
     rows = ledger.memory_table()
     assert list(rows.itertuples(index=False, name=None)) == [
         (1, 0, "gradients", 0), (1, 4, "gradients", 40), (1, 9, "gradients", 0),
         (1, 0, "parameters", 40),
         (1, 0, "received", 0), (1, 3, "received", 8), (1, 11, "received", 0),
         (1, 0, "stashes", 0), (1, 3, "stashes", 7), (1, 9, "stashes", 0),
-        (1, 0, "x-tilde", 40),
+        (1, 0, "vectors", 40),
     ]  # fmt: skip
     assert ledger.peak_memory().tolist() == [[0] * 8, [0, 40, 0, 0, 40, 8, 7, 40]]
 
@@ -129,6 +133,7 @@ def test_a_gradient_whose_reading_is_unknown_has_no_staleness_and_no_past() -> N
     ledger = Ledger(1, keeps_curve=True)
     ledger.memory.owns(0, {"parameters": 40})
     ledger.now = 9
-    ledger.applied(0, version=7, step=3, gradient=Payload(8))
-    assert [column.tolist() for column in ledger.applied_gradients()] == [[0], [UNKNOWN], [UNKNOWN], [UNKNOWN], [9]]
+    made, place = ledger.contributions, ledger.contributions.places[0, -1, 40]
+    made.enter(place, version=7, step=3, now=9, given=Payload(8, version=5, what=payload.GRADIENT))
+    assert [column.tolist() for column in made.applied()[:6]] == [[0], [0], [2], [UNKNOWN], [UNKNOWN], [9]]
     assert "gradients" not in set(ledger.memory_table().query("bytes > 0")["kind"])

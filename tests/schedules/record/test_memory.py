@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules.operations import AllGather, AllReduce, Barrier, Broadcast, Compute, Exchange, Payload, Receive, Send
+from schedules.operations import (
+    AllGather,
+    AllReduce,
+    AllToAll,
+    Barrier,
+    Broadcast,
+    Compute,
+    Exchange,
+    Payload,
+    Receive,
+    ReduceScatter,
+    Send,
+)
 from schedules.record.memory import KIND, KINDS, LATEST, Buffers, Memory, envelope, in_flight, received
 
 RANKS, END = 3, 40
@@ -176,7 +188,11 @@ def test_what_an_operation_holds_with_four_ranks(operation: str, held: int) -> N
     [
         (Exchange(1, Payload(100)), Payload(100), 100),
         (Receive(1, 100), Payload(100), 100),
+        (Receive(1, 100), Payload(60), 60),
         (AllGather(Payload(100)), Payload(400), 300),
+        (AllGather(Payload(100)), Payload(450), 350),
+        (ReduceScatter(Payload(100)), Payload(34), 34),
+        (AllToAll(Payload(100), parts=(40, 60)), Payload(70), 70),
         (Send(1, Payload(100)), None, 0),
         (AllReduce(Payload(100)), Payload(100), 0),
         (Broadcast(Payload(100)), Payload(100), 0),

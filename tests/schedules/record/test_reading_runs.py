@@ -159,13 +159,13 @@ def test_what_an_older_trace_lacks_has_what_stands_in_for_it(run_dir):
 
 
 def test_a_column_that_comes_later_is_one_line_here_and_one_there(run_dir, monkeypatch):
-    later = {**files.STANDS_IN, "trace": {"target": "x", "due_ns": -1}}
-    monkeypatch.setattr(files, "COLUMNS", (*COLUMNS, "target", "due_ns"))
+    later = {**files.STANDS_IN, "trace": {"side": "x", "due_ns": -1}}
+    monkeypatch.setattr(files, "COLUMNS", (*COLUMNS, "side", "due_ns"))
     monkeypatch.setattr(files, "STANDS_IN", later)
-    monkeypatch.setattr(files, "_TEXTS", {*files._TEXTS, "target"})
+    monkeypatch.setattr(files, "_TEXTS", {*files._TEXTS, "side"})
     trace = load_run(run_dir).trace
-    assert trace.columns.tolist() == [*COLUMNS, "target", "due_ns"]
-    assert trace[["target", "due_ns"]].to_numpy().tolist() == [["x", -1]]
+    assert trace.columns.tolist() == [*COLUMNS, "side", "due_ns"]
+    assert trace[["side", "due_ns"]].to_numpy().tolist() == [["x", -1]]
 
 
 def test_what_an_older_run_does_not_say_of_itself(run_dir):

@@ -38,6 +38,8 @@ def drawn(resolved: Scenario, rank: int) -> list[int]:
 
 # ---- traces
 
+ONE = {"op": ["Compute"], "kernel": ["encode"], "rank": [0], "stage": [-1], "ready_ns": [0], "end_ns": [1]}
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
@@ -67,15 +69,39 @@ def test_of_a_long_run_quantiles_are_kept(tmp_path: Path) -> None:
     """The middle one of every three."""
     number = 3 * LARGEST_SAMPLE
     taken = np.random.default_rng(0).permutation(number)
-    rows = pd.DataFrame({"op": "Compute", "kernel": "encode", "ready_ns": 5, "end_ns": 5 + taken})
+    rows = pd.DataFrame(
+        {"op": "Compute", "kernel": "encode", "rank": 0, "stage": -1, "ready_ns": 5, "end_ns": 5 + taken}
+    )
     write_parquet(rows, tmp_path / "trace.parquet", {})
     kept = measured(tmp_path, "encode")
     assert np.rint(np.array(kept) * 1e9).astype(int).tolist() == list(range(1, number, 3))
 
 
+def of_stages(place: Path) -> Path:
+    """Rank 0 has computed the stages 0 and 1, in 1 and 2 ms, and rank 1 stage 2, in 6 ms."""
+    stages, taken = [0, 1, 2], np.array([1, 2, 6]) * 1_000_000
+    rows = pd.DataFrame({"op": "Compute", "kernel": "encode", "rank": [0, 0, 1], "stage": stages, "ready_ns": 0})
+    write_parquet(rows.assign(end_ns=taken), place / "trace.parquet", {})
+    return place
+
+
+def test_samples_of_a_kernel_are_those_of_its_stage(tmp_path: Path) -> None:
+    measured_there = {"distribution": "empirical", "trace": str(of_stages(tmp_path))}
+    resolved = scenario({"mean": 1}, kernels={"encode": ["5 ms", measured_there, measured_there]})
+    first, *others = resolved.platform.kernels["encode"]
+    assert [first.mean, *(each.samples for each in others)] == [0.005, [0.002], [0.006]]
+    with pytest.raises(ScenarioError, match=r"kernels\.encode\.3\.trace: .* kernel encode at stage 3, found 0, 1, 2$"):
+        scenario({"mean": 1}, kernels={"encode": [1, 1, 1, measured_there]})
+
+
+def test_samples_of_one_value_are_those_of_all_that_a_rank_holds(tmp_path: Path) -> None:
+    """Rank 0 holds two stages, which share one value: so each counts twice."""
+    assert measured(of_stages(tmp_path), "encode") == [0.002, 0.004, 0.006]
+
+
 @pytest.mark.parametrize("place", ["gradient", "kernels.encode"])
 def test_a_trace_without_the_kernel_is_an_error_that_names_both(tmp_path: Path, place: str) -> None:
-    rows = pd.DataFrame({"op": ["Compute"], "kernel": ["decode"], "ready_ns": [0], "end_ns": [1]})
+    rows = pd.DataFrame({**ONE, "kernel": ["decode"]})
     write_parquet(rows, tmp_path / "trace.parquet", {})
     table = {"distribution": "empirical", "trace": str(tmp_path)}
     platform = {"gradient": table} if place == "gradient" else {"gradient": {"mean": 1}, "kernels": {"encode": table}}

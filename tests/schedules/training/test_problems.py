@@ -13,7 +13,7 @@ import torch
 
 from schedules.training.classifier import Classifier
 from schedules.training.data import digits, partition
-from schedules.training.optimizers import SGD
+from schedules.training.optimizers import sgd
 from schedules.training.problem import Problem
 from schedules.training.problems import PROBLEMS, build_problem
 from schedules.training.quadratic import Quadratic
@@ -95,9 +95,9 @@ def test_the_initial_values_are_flat_doubles_of_the_seed(name: str) -> None:
 
 def descend(problem: Any, convert: Any, num_steps: int) -> Any:
     """200 momentum steps of four workers in turn on one vector."""
-    sgd, x = SGD(0.1, momentum=0.9, weight_decay=1e-4), convert(problem.initial(0))
+    optimizer, x = sgd(0.1, momentum=0.9, weight_decay=1e-4), convert(problem.initial(0))
     for step in range(num_steps):
-        x = x + sgd.delta(x, problem.gradient(x, step % 3, step // 3), step)
+        x = x + optimizer.delta(x, problem.gradient(x, step % 3, step // 3))
     return x
 
 
@@ -340,7 +340,9 @@ def test_impossible_problems(name: str, settings: dict[str, Any], message: str) 
 def test_importing_is_light() -> None:
     """Neither the frameworks nor the data sets, until somebody asks for them."""
     heavy = "{'torch', 'simpy', 'pandas', 'sklearn'}"
-    modules = ", ".join(f"schedules.training.{name}" for name in ("problems", "data", "optimizers", "numeric"))
+    modules = ", ".join(
+        f"schedules.training.{name}" for name in ("problems", "data", "optimizers", "state", "model", "readout")
+    )
     command = f"import sys, {modules}; sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
     found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, "")

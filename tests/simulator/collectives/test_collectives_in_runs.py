@@ -227,16 +227,16 @@ def test_members_must_agree_by_flows_too() -> None:
         rig.run(programs, 2, **RING)
 
 
-def test_streams_need_not_agree_whose_collective_is_first() -> None:
-    """Rank 0 comes to one of two collectives first, rank 2 to the other: each stream has a communicator of its own.
+def test_channels_need_not_agree_whose_collective_is_first() -> None:
+    """Rank 0 comes to one of two collectives first, rank 2 to the other: each channel is a communicator of its own.
     From 0.2 s on both are under way, and the bytes of one hide the latencies of the other."""
 
     def programs(worker: Worker) -> Mapping[str, Program]:
-        def reduce(tag: int, at: float) -> Program:
+        def reduce(channel: str, at: float) -> Program:
             yield Until(at)
-            yield AllReduce(Payload(4 * MB), tag=tag)
+            yield AllReduce(Payload(4 * MB), channel=channel)
 
-        return {"one": reduce(1, 0.1 * worker.rank), "other": reduce(2, 0.2 - 0.1 * worker.rank)}
+        return {"one": reduce("one", 0.1 * worker.rank), "other": reduce("other", 0.2 - 0.1 * worker.rank)}
 
     moving = 2 * 4 * (4 * MB / 3) / BANDWIDTH
     assert max(ends(rig.run(programs, 3, **RING))) == pytest.approx(0.2 + LATENCY + moving, rel=1e-6)

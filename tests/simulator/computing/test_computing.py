@@ -406,3 +406,24 @@ def test_without_slow_downs_kernels_are_not_retimed() -> None:
     world = build(lambda worker: {})
     assert world.computing.retiming is None
     assert world.traffic.slowed is None
+
+
+def test_durations_are_drawn_in_the_order_of_the_program() -> None:
+    """The second waits for its engine and the third does not; what is cancelled in the queue has had its draw."""
+    log: list[int] = []
+
+    def program() -> Program:
+        handles = []
+        for engine in ("a", "a", "b", "a", "a"):
+            handle, _ = yield Start(Compute("gradient", engine=engine))
+            handles.append(handle)
+        yield Cancel(handles.pop(3))
+        for handle in handles:
+            _, time = yield Await((handle,))
+            log.append(round(time * S))
+
+    world = build(lambda worker: {"compute": program()} if worker.rank == 0 else {})
+    world.computing.durations[0]["gradient"] = itertools.count(S, S).__next__
+    world.run()
+    assert log == [S, 3 * S, 3 * S, 8 * S]
+    assert computed(world)[0] == 8 * S  # the second engine's are within

@@ -121,7 +121,7 @@ def test_gossip_and_a2cid2(program: str) -> None:
         "parameters": steps((0, SIZE)),
     }
     if program == "a2cid2":
-        expected["x-tilde"] = steps((0, SIZE))
+        expected["vectors"] = steps((0, SIZE))
     assert curves(result, 0) == curves(result, 1) == expected
     assert result.summary["peak_memory_bytes"] == (5 if program == "a2cid2" else 4) * SIZE + 500
 
@@ -134,10 +134,29 @@ def test_a_numeric_run_has_the_sizes_of_its_arrays() -> None:
     assert size == 8 * 7
     numeric = simulate(table, overrides={"schedule.program": "a2cid2"})
     assert {kind: rows[0][1] for kind, rows in curves(numeric).items()} == {
-        "gradients": size, "in-flight": 0, "optimizer": size, "parameters": size, "x-tilde": size,
+        "gradients": size, "in-flight": 0, "optimizer": size, "parameters": size, "vectors": size,
     }  # fmt: skip
     timed = simulate(table, overrides={"schedule.program": "a2cid2", "run.numerics": False})
     pd.testing.assert_frame_equal(memory_of(numeric), memory_of(timed))
+
+
+@pytest.mark.parametrize(
+    ("workload", "optimizer", "held"),
+    [
+        ({}, {}, 0),
+        ({}, {"name": "adamw"}, 8),
+        ({"dtype": "bfloat16"}, {"name": "adamw"}, 4),
+        ({"dtype": "bfloat16", "master": "float32"}, {"name": "adamw"}, 12),
+        ({"dtype": "float16", "master": "float32"}, {"momentum": 0.9}, 8),
+        ({"dtype": "float16", "master": "float32"}, {}, 4),
+        ({}, {"weight_decay": 0.1, "no_decay": ["*.bias"]}, 1),
+    ],
+    ids=str,
+)
+def test_what_the_optimizer_holds(workload: dict[str, object], optimizer: dict[str, object], held: int) -> None:
+    result = simulate({**BASE, "workload": {"parameters": 1000, **workload}, "optimizer": optimizer})
+    found = curves(result).get("optimizer", [(0, 0)])
+    assert found == steps((0, 1000 * held))
 
 
 # ---- single operations
@@ -289,7 +308,7 @@ def test_nothing_is_negative_and_all_is_let_go(program: str) -> None:
     memory = memory_of(result)
     assert (memory["bytes"] >= 0).all()
     last = memory.groupby(["rank", "kind"], sort=False)["bytes"].last()
-    owned = {"parameters", "optimizer"} | ({"x-tilde"} if program == "a2cid2" else set())
+    owned = {"parameters", "optimizer"} | ({"vectors"} if program == "a2cid2" else set())
     assert {kind for _, kind in last[last > 0].index} == owned
     assert set(last[last > 0]) == {SIZE}
     at_most = result.summary["makespan_s"] * 1e9

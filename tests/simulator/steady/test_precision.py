@@ -14,6 +14,7 @@ from schedules.operations import Compute, Program, Receive
 from schedules.record.ledger import Ledger
 from schedules.result import Result
 from schedules.scenario import RunTable, ScenarioError, load
+from schedules.training.state import descend
 from schedules.worker import Worker
 from simulator.run import simulate
 from simulator.steady import precision
@@ -319,7 +320,7 @@ def stuck(worker: Worker) -> Mapping[str, Program]:
     def compute() -> Program:
         for _ in range(worker.settings.gradients):
             gradient, _ = yield Compute("gradient")
-            worker.model.step(gradient)
+            worker.model.apply(descend, gradient)
         yield Receive(1 - worker.rank, 8)
 
     return {"compute": compute()}

@@ -199,3 +199,10 @@ def test_failed_run_is_status_1_with_the_whole_board_and_writes_nothing(here, sc
     assert len(board) >= 4
     assert all(str(Receive(1, 8)).partition("(")[0] in line for line in board[:4])
     assert {path.name for path in here.iterdir()} - {path.name for path in before} <= {"scenario.toml", "__pycache__"}
+
+
+def test_says_what_a_gradient_time_is_where_gradients_take_none(scenario, run):
+    instant = {"platform.gradient": "{ mean = 0 }", "platform.gradient_time": '"20 ms"'}
+    (line,) = (each for each in run("simulate", scenario(instant)).stdout.splitlines() if "gradient time" in each)
+    assert line.split(maxsplit=2) == ["gradient", "time", "20 ms (gradients take no time)"]
+    assert "gradient time" not in run("simulate", scenario()).stdout

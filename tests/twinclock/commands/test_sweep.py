@@ -20,6 +20,7 @@ STUCK = '''"""Waits for ever, where it is told to."""
 
 from schedules.operations import Compute, Receive
 from schedules.scenario import Count, Table
+from schedules.training.state import descend
 
 SOURCE = "a test"
 
@@ -35,7 +36,7 @@ def streams(worker):
 
 def compute(worker):
     gradient, _ = yield Compute("gradient")
-    worker.model.step(gradient)
+    worker.model.apply(descend, gradient)
     if worker.settings.is_stuck:
         yield Receive(worker.neighbours[0], 8)
 '''

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from schedules.operations import Compute, Program
 from schedules.scenario import Count, Table
+from schedules.training.state import descend
 from schedules.worker import Worker
 
 SOURCE = "a test of atomic segments"
@@ -23,5 +24,5 @@ def _count(worker: Worker, engine: str) -> Program:
     for _ in range(worker.settings.gradients):
         gradient, _ = yield Compute("gradient", engine=engine)
         before = worker.model.steps
-        worker.model.step(gradient)
+        worker.model.apply(descend, gradient)
         assert worker.model.steps == before + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from schedules.operations import (
     AllGather,
@@ -20,7 +19,9 @@ from schedules.operations import (
     Send,
     Until,
 )
+from schedules.payload import GRADIENT, What
 from schedules.scenario import Count, Table
+from schedules.training.state import descend
 from schedules.worker import Worker
 
 SOURCE = "a test of facts"
@@ -39,8 +40,14 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 def given(worker: Worker) -> Payload:
     """Its facts tell the ranks apart."""
     rank, model = worker.rank, worker.model
-    array: Any = model.snapshot()[:4] if model.is_numeric else None  # type: ignore[attr-defined]
-    return Payload(32, array, version=10 + rank, step=20 + rank, read_ns=30 + rank)
+    array = model.state.x[:4] if model.state is not None else None
+    made = Payload(32, array, version=10 + rank, step=20 + rank, read_ns=30 + rank, what=what(rank))
+    made.number = 50 + rank
+    return made
+
+
+def what(rank: int) -> What:
+    return ("gradient", "average", "change", "change")[rank], f"target-{rank}", 40 + rank
 
 
 CASES: dict[str, tuple[Callable[[Worker], Operation], Callable[[int], int]]] = {
@@ -61,13 +68,14 @@ def _one(worker: Worker, case: str) -> Program:
         return
     answer, _ = yield make(worker)
     if answer is not None:
-        found, rank = (answer.version, answer.step, answer.read_ns), whose(worker.rank)
-        assert found == (10 + rank, 20 + rank, 30 + rank), found
+        rank = whose(worker.rank)
+        found = (answer.version, answer.step, answer.read_ns, answer.what, answer.number)
+        assert found == (10 + rank, 20 + rank, 30 + rank, what(rank), 50 + rank), found
 
 
 def _stale(worker: Worker) -> Program:
-    """One gradient read when nobody knows, and one read 12 ms before it is applied, or a little less."""
+    """One gradient that says its version alone, and one read 12 ms before it is applied, or a little less."""
     gradient, _ = yield Compute("gradient")
-    worker.model.step(Payload(gradient.size, gradient.array))
+    worker.model.apply(descend, Payload(gradient.size, gradient.array, version=0, what=GRADIENT))
     yield Until(6.0)  # gradient times, of 2 ms
-    worker.model.step(Payload(gradient.size, gradient.array, version=0, step=0, read_ns=gradient.read_ns))
+    worker.model.apply(descend, gradient)

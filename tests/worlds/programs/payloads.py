@@ -10,6 +10,7 @@ from schedules.operations import (
     AllReduce,
     AllToAll,
     Await,
+    Barrier,
     Broadcast,
     Exchange,
     Operation,
@@ -21,6 +22,7 @@ from schedules.operations import (
     Start,
 )
 from schedules.scenario import Count, Table
+from schedules.training.state import State
 from schedules.worker import Worker
 
 SOURCE = "a test of payloads"
@@ -41,24 +43,45 @@ def wrong_size(worker: Worker) -> Payload:
 
 
 def integers(worker: Worker) -> Payload:
-    model: Any = worker.model
-    array = model.xp.asarray([worker.rank] * 4, dtype=model.xp.int64)
-    return Payload(32, array)
+    xp = state(worker).xp
+    return Payload(32, xp.asarray([worker.rank] * 4, dtype=xp.int64))
 
 
 def complexes(worker: Worker) -> Payload:
-    model: Any = worker.model
-    return Payload(64, model.xp.asarray([complex(worker.rank, 2 * worker.rank)] * 4, dtype=model.xp.complex128))
+    xp = state(worker).xp
+    return Payload(64, xp.asarray([complex(worker.rank, 2 * worker.rank)] * 4, dtype=xp.complex128))
 
 
 def small_integers(worker: Worker) -> Payload:
-    model: Any = worker.model
-    return Payload(8, model.xp.asarray([worker.rank] * 4, dtype=model.xp.int16))
+    xp = state(worker).xp
+    return Payload(8, xp.asarray([worker.rank] * 4, dtype=xp.int16))
+
+
+def eight_floats(worker: Worker) -> Payload:
+    """In as many bytes as four of the others'."""
+    xp = state(worker).xp
+    return Payload(32, xp.asarray([0.0] * 8, dtype=xp.float32))
 
 
 def floats(worker: Worker, length: int = 4) -> Any:
-    model: Any = worker.model
-    return model.snapshot()[:length]
+    return state(worker).x[:length]
+
+
+def state(worker: Worker) -> State:
+    """What rules see; the run is numeric."""
+    assert worker.model.state is not None
+    return worker.model.state
+
+
+def floats_of(worker: Worker, **more: Any) -> Operation:
+    """Of four numbers, on a channel: rank 3 does `more`."""
+    payload = Payload(32, floats(worker))
+    return AllReduce(payload, channel="c", **(more if worker.rank == 3 else {}))
+
+
+def unlike(worker: Worker, operation: Operation) -> Operation:
+    """Rank 3's own."""
+    return operation if worker.rank == 3 else floats_of(worker)
 
 
 CASES: dict[str, Callable[[Worker], Operation]] = {
@@ -72,8 +95,18 @@ CASES: dict[str, Callable[[Worker], Operation]] = {
     "mean": lambda worker: AllReduce(integers(worker), "mean"),
     "mean-parts": lambda worker: ReduceScatter(integers(worker), "mean"),
     "root": lambda worker: Broadcast(Payload(32, floats(worker)), root=99),
-    "odd parts": lambda worker: ReduceScatter(Payload(40, floats(worker, 5)), "sum"),
-    "odd shares": lambda worker: AllToAll(Payload(40, floats(worker, 5))),
+    "limit": lambda worker: Send(worker.rank ^ 1, Payload(32, floats(worker)), limit=16),
+    "few parts": lambda worker: AllToAll(Payload(32, floats(worker)), parts=(16, 16)),
+    "half parts": lambda worker: AllToAll(Payload(32, floats(worker)), parts=(4, 12, 8, 8)),
+    "other parts": lambda worker: AllToAll(Payload(32, floats(worker)), parts=(8, 8, 8, 0)),
+    "strange group": lambda worker: AllReduce(Payload(32, floats(worker)), group=(0, 1, 2, 3, 7)),
+    "group out of order": lambda worker: AllReduce(Payload(32, floats(worker)), group=(1, 0, 2, 3)),
+    "kinds differ": lambda worker: unlike(worker, Barrier(channel="c")),
+    "sizes differ": lambda worker: unlike(worker, AllReduce(Payload(16, floats(worker, 2)), channel="c")),
+    "roots differ": lambda worker: Broadcast(Payload(32, floats(worker)), root=3 * (worker.rank == 3), channel="c"),
+    "reductions differ": lambda worker: floats_of(worker, reduction="sum"),
+    "tags differ": lambda worker: floats_of(worker, tag=1),
+    "numbers differ": lambda worker: unlike(worker, AllReduce(eight_floats(worker), channel="c")),
     "complex mean": lambda worker: AllReduce(complexes(worker), "mean"),
     "small integers": lambda worker: AllGather(small_integers(worker)),
     "sum": lambda worker: AllReduce(integers(worker), "sum"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules.operations import Await, Barrier, Cancel, Compute, Exchange, Leave, Meet, Program, Start
+from schedules.operations import Await, Cancel, Compute, Exchange, Leave, Meet, Program, Start
+from schedules.programs.gossip.pairwise import average
 from schedules.scenario import Count, Table
+from schedules.training.state import descend
 from schedules.worker import Worker
 
 SOURCE = "a test of replays"
@@ -26,13 +28,13 @@ def _steps(worker: Worker) -> Program:
     for number in range(worker.settings.gradients):
         meeting, _ = yield Start(Meet(worker.neighbours))
         gradient, _ = yield Compute("gradient")
-        model.step(gradient)
-        arrivals, time = yield Await((meeting,), deadline=0.0)
+        model.apply(descend, gradient)
+        arrivals, _ = yield Await((meeting,), deadline=0.0)
         if not arrivals.arrived:
             if worker.settings.is_cancelling and number % 3 == worker.rank % 3:
                 yield Cancel(meeting)  # in no trace
                 continue
-            arrivals, time = yield Await((meeting,))
+            arrivals, _ = yield Await((meeting,))
         partner = arrivals.results[0]
         if partner is not None:
             mine = model.outgoing()
@@ -40,8 +42,6 @@ def _steps(worker: Worker) -> Program:
             again, _ = yield Compute("gradient")
             arrivals, _ = yield Await((exchange,))
             if arrivals.results[0] is not None:
-                model.average(mine, arrivals.results[0])
-            model.step(again)
+                model.apply(average, mine, arrivals.results[0])
+            model.apply(descend, again)
     yield Leave()
-    _, time = yield Barrier()
-    model.observe_end(time)

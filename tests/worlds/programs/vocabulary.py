@@ -44,7 +44,8 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 
 def filled(worker: Worker, value: float) -> Payload:
     """A payload of four float64 numbers, in this world's kind of array."""
-    array = worker.model.snapshot()[:4] * 0 + value  # type: ignore[attr-defined]
+    assert worker.model.state is not None
+    array = worker.model.state.x[:4] * 0 + value
     return Payload(32, array, version=worker.rank)
 
 

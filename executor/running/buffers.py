@@ -1,0 +1,60 @@
+"""What a module keeps beside its parameters: its buffers, such as the running statistics of batch norms.
+
+They follow no gradient and are not exchanged. Every rank's are its own while it trains; what becomes of them when the
+parameters are read out is `workload.buffers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch.optim.swa_utils import update_bn
+
+if TYPE_CHECKING:
+    from executor.running.modules import FlatModule
+
+NUM_BATCHES = 64
+"""How many of a rank's batches `recompute` goes through."""
+
+
+def vector(module: torch.nn.Module) -> torch.Tensor:
+    """The buffers that are real numbers, one behind the other: float64 [num_numbers], on the host."""
+    parts = [each.detach().reshape(-1).to("cpu", torch.float64) for each in _real(module)]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+
+def load(module: torch.nn.Module, values: torch.Tensor) -> None:
+    """Put a vector's numbers into the buffers; inverse of `vector`."""
+    begin = 0
+    with torch.no_grad():
+        for each in _real(module):
+            each.copy_(values[begin : begin + each.numel()].view(each.shape))
+            begin += each.numel()
+
+
+def recompute(flat: FlatModule, x: torch.Tensor) -> None:
+    """Go through this rank's first batches at the parameters x, and have batch norms take their statistics anew."""
+    flat.load(x)
+    inputs = (flat.batch(step)[0] for step in range(NUM_BATCHES))
+    with torch.no_grad():
+        update_bn(inputs, flat.module)
+
+
+@contextmanager
+def kept(module: torch.nn.Module) -> Iterator[None]:
+    """Within the block the buffers may change; after it they are what they were before."""
+    before = [each.detach().clone() for each in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for each, value in zip(module.buffers(), before, strict=True):
+                each.copy_(value)
+
+
+def _real(module: torch.nn.Module) -> list[torch.Tensor]:
+    """The buffers that a mean makes sense of: not counts."""
+    return [each for each in module.buffers() if each.is_floating_point()]

@@ -1,0 +1,208 @@
+"""What was applied to the parameters, how stale it was then, and what was computed in vain.
+
+Both worlds' models enter them as things happen (`schedules.training.model`); docs/vocabulary.md says who counts what.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from schedules.payload import Payload, What
+from schedules.record.memory import Integers
+from schedules.record.trace import Names
+
+_WIDTH = 8
+_pack = struct.Struct(f"<{_WIDTH}q").pack  # "<": as numpy reads them below, on any machine
+
+UNKNOWN = -(2**63)
+"""How far behind a contribution was that does not say it: a payload that a program has made itself has no step. Not -1:
+what comes from another rank may be ahead of the parameters that it is applied to."""
+
+
+class Applied(NamedTuple):
+    """Gradients, and changes that gradients are in, in the order in which they were applied: int64 [num_applied] each.
+
+    Attributes:
+        rank: who applied it.
+        what: what it was, by its number in `Contributions.whats`.
+        versions: versions of the target written between its read and its apply.
+        steps: gradient steps of the worker between them, or `UNKNOWN`.
+        age_ns: nanoseconds between them, or `UNKNOWN`.
+        at_ns: when it was applied.
+        gradients: how many gradients count by it; in a staged run at stage 0 alone.
+        size: bytes that it took of its own until it was applied.
+    """
+
+    rank: Integers
+    what: Integers
+    versions: Integers
+    steps: Integers
+    age_ns: Integers
+    at_ns: Integers
+    gradients: Integers
+    size: Integers
+
+
+class Staleness:
+    """How stale contributions of one kind to one target were, in versions of it."""
+
+    __slots__ = ("count", "largest", "total")
+
+    def __init__(self, count: int = 0, total: int = 0, largest: int = 0) -> None:
+        self.count, self.total, self.largest = count, total, largest
+
+    def add(self, count: int, total: int, largest: int) -> None:
+        """Count more."""
+        self.count, self.total, self.largest = self.count + count, self.total + total, max(self.largest, largest)
+
+
+class StalenessOf(dict[What, Staleness]):
+    """By what they are."""
+
+    def __missing__(self, key: What) -> Staleness:
+        staleness = self[key] = Staleness()
+        return staleness
+
+
+Told = Mapping[str, Sequence[Sequence[Any]]]
+"""What a rank tells of its contributions beside the entries, as JSON has it: `places`, `whats` and `tallies`."""
+
+
+class Contributions:
+    """The contributions of a run.
+
+    What counts a gradient has an entry. Of others, such as averages, a tally is kept: asynchronous schedules make as
+    many of them, and all that is said of them is how stale they were.
+
+    Attributes:
+        packed: the entries, as they lie in memory and in a rank's report.
+        places: where contributions are applied, each by its number: (rank, stage, bytes of a gradient).
+        whats: what they are, each by its number.
+        tallies: of what counts no gradient.
+    """
+
+    def __init__(self) -> None:
+        self.packed = bytearray()
+        self.places: Names[tuple[int, int, int]] = Names()
+        self.whats: Names[What] = Names()
+        self.tallies = StalenessOf()
+
+    def enter(self, place: int, version: int, step: int, now: int, given: Payload) -> None:
+        """Enter a contribution that is applied now, to this version of its target, at this step of the worker."""
+        # As it is: how stale it was is worked out for all at once.
+        self.packed += _pack(
+            place, self.whats[given.what], version, given.version, step, given.step, now, given.read_ns
+        )  # fmt: skip
+
+    def tally(self, behind: int, what: What) -> None:
+        """Count one that has no entry, so many versions behind."""
+        found = self.tallies[what]
+        found.count += 1
+        found.total += behind
+        if behind > found.largest:
+            found.largest = behind
+
+    def __len__(self) -> int:
+        return len(self.packed) // (8 * _WIDTH)
+
+    def all_tallies(self) -> StalenessOf:
+        """How stale all were, those that have entries too."""
+        found, applied = StalenessOf({key: copy(tally) for key, tally in self.tallies.items()}), self.applied()
+        for number, what in enumerate(self.whats):
+            versions = applied.versions[applied.what == number]
+            if len(versions):
+                found[what].add(len(versions), int(versions.sum()), int(versions.max()))
+        return found
+
+    @property
+    def num_gradients(self) -> int:
+        """How many gradients count by them."""
+        return int(self.applied().gradients.sum())
+
+    def applied(self, since: int = 0) -> Applied:
+        """All that have entries, or those from a number on."""
+        columns = np.frombuffer(bytes(self.packed[8 * _WIDTH * since :]), dtype="<i8").reshape(-1, _WIDTH).T
+        place, what, version, read, step, step_read, now, read_ns = columns
+        rank, stage, size = _table(self.places, 3)[:, place]
+        sorts = ((kind == "gradient", count) for kind, _, count in self.whats)
+        is_gradient, gradients = _table(sorts, 2)[:, what]
+        behind = (version - read, _since(step, step_read), _since(now, read_ns))
+        return Applied(
+            rank, what, *behind, at_ns=now, gradients=np.where(stage <= 0, gradients, 0), size=is_gradient * size
+        )
+
+    # ------------------------------------------------------------------ from rank to rank
+
+    def told(self) -> Told:
+        """All but the entries, as JSON has it."""
+        tallies = [(*key, tally.count, tally.total, tally.largest) for key, tally in self.tallies.items()]
+        return {"places": list(self.places), "whats": list(self.whats), "tallies": tallies}
+
+    def extend(self, packed: bytes | bytearray, told: Told) -> None:
+        """Enter those of another rank; `told` is what it has told of them."""
+        entries = np.frombuffer(packed, dtype="<i8").reshape(-1, _WIDTH).copy()
+        places = np.array([self.places[rank, stage, size] for rank, stage, size in told["places"]], dtype=np.int64)
+        whats = np.array([self.whats[kind, target, count] for kind, target, count in told["whats"]], dtype=np.int64)
+        entries[:, 0], entries[:, 1] = places[entries[:, 0]], whats[entries[:, 1]]
+        self.packed += entries.tobytes()
+        for kind, target, gradients, count, total, largest in told["tallies"]:
+            self.tallies[kind, target, gradients].add(count, total, largest)
+
+
+def _since(now: Integers, then: Integers) -> Integers:
+    """How far each has come, where it is known from what."""
+    return np.where(then < 0, UNKNOWN, now - then)
+
+
+def _table(rows: Iterable[tuple[int, ...]], width: int) -> Integers:
+    """Rows as columns: int64 [width, num_rows]."""
+    return np.array(list(rows), dtype=np.int64).reshape(-1, width).T
+
+
+class Dropped(NamedTuple):
+    """Gradients that were computed and never applied, and the nanoseconds that they took."""
+
+    number: int
+    took_ns: int
+
+
+class Ended:
+    """Computed gradients by rank.
+
+    Those that ended after the rank's last apply are kept one by one: in a run that is cut they are under way.
+    """
+
+    def __init__(self, num_ranks: int) -> None:
+        self._counts, self._took = (np.zeros(num_ranks, dtype=np.int64) for _ in range(2))
+        self._last_applied = np.full(num_ranks, -1, dtype=np.int64)
+        self._recent = np.empty((4, 0), dtype=np.int64)
+
+    def enter(self, computations: Integers) -> None:
+        """Enter computations that are over: rows rank, start, end, and how many gradients each has computed."""
+        self._recent = np.concatenate((self._recent, computations[:, computations[3] > 0]), axis=1)
+
+    def applied(self, rank: Integers, at_ns: Integers) -> None:
+        """Gradients were applied: what had ended by then is under way no more."""
+        np.maximum.at(self._last_applied, rank, at_ns)
+        is_old = self._recent[2] < self._last_applied[self._recent[0]]
+        self._add(self._recent[:, is_old])
+        self._recent = self._recent[:, ~is_old]
+
+    def dropped(self, num_applied: int, *, is_cut: bool) -> Dropped:
+        """What was computed and not applied; in a run that was cut, without what was under way."""
+        counts, took = int(self._counts.sum()), int(self._took.sum())
+        rank, start, end, gradients = self._recent
+        is_counted = (end == self._last_applied[rank]) | (not is_cut)
+        counts, took = counts + int(gradients[is_counted].sum()), took + int((end - start)[is_counted].sum())
+        number = max(0, counts - num_applied)
+        return Dropped(number, round(took * number / counts) if counts else 0)
+
+    def _add(self, computations: Integers) -> None:
+        rank, start, end, gradients = computations
+        np.add.at(self._counts, rank, gradients)
+        np.add.at(self._took, rank, end - start)

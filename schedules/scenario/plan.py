@@ -1,0 +1,81 @@
+"""What a schedule says of the ranks of a run before it begins: how long each works, its role, and its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from schedules.catalogue import Schedule
+
+ROLES = ("worker", "server")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The ranks of a run.
+
+    Attributes:
+        lengths: gradients of each worker, which bound its read-outs and its clocks.
+        updates: steps of each worker's optimizer, the horizon of the learning rate.
+        roles: "worker" or "server", by rank.
+        stages: for every stage of the model the ranks that hold it; none where each holds the whole.
+    """
+
+    lengths: tuple[int, ...]
+    updates: tuple[int, ...]
+    roles: tuple[str, ...]
+    stages: tuple[tuple[int, ...], ...] = ()
+
+    def ranks(self, stage: int) -> tuple[int, ...]:
+        """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
+        return self.stages[stage] if self.stages else tuple(range(len(self.lengths)))
+
+    def is_read_out(self, rank: int) -> bool:
+        """Whether a rank's parameters are looked at: where there are servers, theirs alone."""
+        return "server" not in self.roles or self.roles[rank] == "server"
+
+
+def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
+    """What a schedule says of a run's ranks.
+
+    Raises:
+        ValueError: if it says what cannot be, naming the function.
+    """
+    lengths = _counts("length", schedule.length or _gradients, settings, num_workers)
+    updates = _counts("updates", schedule.updates, settings, num_workers) if schedule.updates else lengths
+    roles = tuple(schedule.role(settings, rank) if schedule.role else "worker" for rank in range(num_workers))
+    for role in roles:
+        if role not in ROLES:
+            raise ValueError(f"role: expected one of {', '.join(ROLES)}, found {role!r}")
+    stages = () if schedule.place is None else _stages(schedule.place(settings, num_workers), num_workers)
+    return Plan(lengths, updates, roles, stages)
+
+
+def _gradients(settings: Any, rank: int) -> int:
+    """The key `gradients`: a number, or a list of one a worker."""
+    found = settings.gradients
+    if isinstance(found, list | tuple):
+        if rank >= len(found):
+            raise ValueError(f"schedule.gradients: expected a number for every worker, found {len(found)}")
+        found = found[rank]
+    return int(found)
+
+
+def _counts(name: str, counted: Callable[[Any, int], int], settings: Any, num_workers: int) -> tuple[int, ...]:
+    found = tuple(counted(settings, rank) for rank in range(num_workers))
+    for rank, each in enumerate(found):
+        if isinstance(each, bool) or not isinstance(each, int) or each < 0:
+            raise ValueError(f"{name}: expected a whole number of at least 0 for rank {rank}, found {each!r}")
+    return found
+
+
+def _stages(placed: Iterable[Any], num_workers: int) -> tuple[tuple[int, ...], ...]:
+    stages = tuple(tuple(each) if isinstance(each, tuple | list) else (each,) for each in placed)
+    for stage, ranks in enumerate(stages):
+        is_right = all(isinstance(rank, int) and 0 <= rank < num_workers for rank in ranks)
+        if not ranks or not is_right or len(set(ranks)) != len(ranks):
+            raise ValueError(f"place: expected ranks from 0 to {num_workers - 1} for stage {stage}, found {ranks}")
+    if not stages:
+        raise ValueError("place: expected at least one stage, found none")
+    return stages

@@ -1,0 +1,29 @@
+"""How a whole is cut into parts: part i of n of N elements is [i N // n, (i + 1) N // n), everywhere.
+
+The parts follow one another without a gap, so they sum to the whole, and their lengths differ by one at most. An array
+is cut between its elements. Where nobody knows these, in a timing-only run, it is the bytes that are cut, by the same
+formula: there, too, the parts sum to the whole, and each differs from the numeric run's by less than an element.
+"""
+
+from __future__ import annotations
+
+
+def part(num_elements: int, index: int, num_parts: int) -> slice:
+    """Part `index`, counted from 0, of `num_parts` parts of so many elements.
+
+    Raises:
+        ValueError: if there is no such part.
+    """
+    if not 0 <= index < num_parts:
+        raise ValueError(f"expected a part from 0 to {num_parts - 1}, found {index}")
+    return slice(index * num_elements // num_parts, (index + 1) * num_elements // num_parts)
+
+
+def length(piece: slice) -> int:
+    """How many elements a part has."""
+    return int(piece.stop - piece.start)
+
+
+def size_of_part(size: int, index: int, num_parts: int, itemsize: int = 1) -> int:
+    """Bytes of a part of `size` bytes whose elements have `itemsize` each; 1 where that is not known."""
+    return length(part(size // itemsize, index, num_parts)) * itemsize

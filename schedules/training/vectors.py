@@ -1,0 +1,90 @@
+"""The vectors that a schedule keeps beside x: what its module declares as `STATE`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from array_api_compat import array_namespace
+
+from schedules.operations import Array
+from schedules.training.parts import part
+
+GRADIENT = "gradient"
+"""The vector that gradients are added up in: with it, no computed gradient takes room of its own."""
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One vector of the state.
+
+    Attributes:
+        start: "copy" of x, or "zero".
+        is_shard: whether a rank keeps its part of it only: as many parts as ranks hold the model.
+        dtype: of its numbers, such as "float32"; None: that of x.
+    """
+
+    start: Literal["copy", "zero"] = "copy"
+    is_shard: bool = False
+    dtype: str | None = None
+
+    def initial(self, x: Array, index: int, count: int) -> Array:
+        """Its array at the start on the `index`-th of `count` ranks: [length of x, or of the rank's part of it]."""
+        array = x[part(len(x), index, count)] if self.is_shard else x
+        namespace: Any = array_namespace(x)
+        if self.dtype is not None:
+            array = namespace.astype(array, getattr(namespace, self.dtype))
+        return namespace.zeros_like(array) if self.start == "zero" else array
+
+    def num_bytes(self, length: int, item_size: int, index: int, count: int) -> int:
+        """Bytes of it on the `index`-th of `count` ranks, beside an x of `length` numbers of `item_size` bytes."""
+        whole = part(length, index, count) if self.is_shard else slice(0, length)
+        return (whole.stop - whole.start) * (item_size if self.dtype is None else ITEM_SIZE[self.dtype])
+
+
+COPY = Vector("copy")
+ZERO = Vector("zero")
+SHARD = Vector("copy", is_shard=True)
+ZERO_SHARD = Vector("zero", is_shard=True)
+
+ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""Bytes of one number."""
+
+Vectors = Mapping[str, Vector]
+"""Those of a schedule, by name."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where one tensor lies in the vector of the parameters.
+
+    Attributes:
+        shape: of the tensor.
+        offset, size: of its numbers in the vector.
+    """
+
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+def tensors_of(tensors: Mapping[str, Tensor], held: slice) -> dict[str, Tensor]:
+    """Those that lie as a whole in a part of the vector, where they lie there."""
+    inside = {
+        name: each
+        for name, each in tensors.items()
+        if held.start <= each.offset and each.offset + each.size <= held.stop
+    }
+    return {name: replace(each, offset=each.offset - held.start) for name, each in inside.items()}
+
+
+def tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Tensors of these shapes, one behind the other."""
+    found: dict[str, Tensor] = {}
+    offset = 0
+    for name, shape in shapes.items():
+        found[name] = Tensor(shape, offset, math.prod(shape))
+        offset += found[name].size
+    return found

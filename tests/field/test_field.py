@@ -1,0 +1,118 @@
+"""Public problems of people who do this job, restated as small scenarios, with the right answers found by hand.
+
+The sources are in the programs; nobody's code or wording is here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from executor import execute
+from schedules.errors import DeadlockError
+from schedules.result import Result
+from simulator import simulate
+
+HERE = Path(__file__).parent
+
+
+def case(program: str, workers: int, gradient: str = "10 ms", **tables: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schedule": {"program": str(HERE / f"{program}.py"), "gradients": 1} | tables.get("schedule", {}),
+        "topology": {"graph": "complete", "workers": workers} | tables.get("topology", {}),
+        "platform": {"link": {"bandwidth": "10 Gbit/s", "latency": "50 us"}, "gradient": {"mean": gradient}}
+        | tables.get("platform", {}),
+        "workload": {"parameters": 100_000} | tables.get("workload", {}),
+        "execution": {"timeout": 10},
+    }
+
+
+@pytest.mark.parametrize("platform", [{}, {"order": "overtaking"}, {"transport": "gloo"}], ids=str)
+def test_two_blocking_sends_that_wait_for_each_other_never_end(platform: dict[str, Any]) -> None:
+    with pytest.raises(DeadlockError) as error:
+        simulate(case("send_send", 2, platform=platform))
+    assert "rank 0  main  #0  Send(->1" in str(error.value)
+    assert "rank 1  main  #0  Send(->0" in str(error.value)
+
+
+@pytest.mark.parametrize(("stages", "micro_batches"), [(8, 1), (4, 1), (4, 4), (4, 8), (4, 32)])
+def test_1f1b_of_fewer_micro_batches_than_stages(stages: int, micro_batches: int) -> None:
+    """(m + p - 1)(f + b), with f = 10 ms and b = 20 ms."""
+    platform = {
+        "order": "overtaking",
+        "link": {"bandwidth": "1 TB/s", "latency": 0},
+        "kernels": {"fwd": {"mean": "10 ms"}, "bwd": {"mean": "20 ms"}},
+    }
+    schedule = {"micro_batches": micro_batches}
+    found = simulate(case("few_micro_batches", stages, "30 ms", schedule=schedule, platform=platform))
+    assert found.summary["makespan_s"] == pytest.approx((micro_batches + stages - 1) * 0.03, rel=1e-6)
+
+
+def test_a_ring_over_gpus_without_a_switch_shares_the_link_that_two_of_its_edges_need() -> None:
+    """3 -> 4 goes by 0, 7 -> 0 by 3: both share 3 -> 0 of 50 GB/s. 14 rounds of 12.5 MB at 25 GB/s and 10 us."""
+    platform = {"network": {"file": str(HERE / "dgx1.json")}, "collectives": {"all_reduce": "ring"}}
+    found = simulate(case("plain_all_reduce", 8, "1 ms", platform=platform, workload={"parameters": 25_000_000}))
+    reduced = found.kept_trace[found.kept_trace["op"] == "AllReduce"]
+    took = (reduced["end_ns"] - reduced["ready_ns"]).max() / 1e9
+    assert took == pytest.approx(14 * (0.5e-3 + 10e-6), rel=1e-3)
+
+
+def test_ranks_wait_for_ever_for_one_with_fewer_batches() -> None:
+    with pytest.raises(DeadlockError, match=r"at 52\.5\d\d ms") as error:
+        simulate(case("uneven_inputs", 3, schedule={"gradients": 5, "fewer": 1}))
+    assert "rank 0  main" in str(error.value)
+    assert "rank 1  main" in str(error.value)
+
+
+@pytest.mark.parametrize(("every", "seconds"), [(4, 6.4012), (16, 16 * 0.1 + 6 * (25e6 / 125e6 + 50e-6))])
+def test_gradients_that_are_added_up_are_reduced_less_often(every: int, seconds: float) -> None:
+    """16 x 0.1 s + k x 6 x (25 MB / 125 MB/s + 50 us), k = 16 / every."""
+    platform = {
+        "link": {"bandwidth": "1 Gbit/s", "latency": "50 us"},
+        "collectives": {"all_reduce": "ring", "form": "closed"},
+    }
+    schedule = {"gradients": 16, "every": every}
+    workload = {"parameters": 25_000_000}
+    found = simulate(case("accumulation", 4, "100 ms", schedule=schedule, platform=platform, workload=workload))
+    assert found.summary["makespan_s"] == pytest.approx(seconds, rel=1e-4)
+    assert found.summary["gradients"] == 4 * 16
+    assert found.summary["staleness_max"] == 0
+    assert found.summary["peak_memory_by_kind"].get("gradients", 0) == 0  # they are added up in a vector
+
+
+@pytest.mark.slow
+def test_gradients_that_are_added_up_give_the_step_of_their_mean() -> None:
+    def run(every: int) -> Result:
+        quadratic = {"problem": "quadratic", "dtype": "float64", "options": {"dimension": 6, "noise": 0.0}}
+        found = case("accumulation", 2, schedule={"gradients": 8, "every": every}, topology={"graph": "complete"})
+        return simulate({**found, "workload": quadratic, "optimizer": {"learning_rate": 0.05}})
+
+    scenario = run(4).scenario
+    problem = scenario.problem
+    assert problem is not None
+    x = problem.initial(scenario.run.seed)
+    for step in range(2):
+        drawn = [problem.gradient(x, rank, 4 * step + number) for rank in range(2) for number in range(4)]
+        x = x - 0.05 * np.mean(drawn, axis=0)
+    measured = execute(scenario)
+    assert np.abs(run(4).parameters - x).max() < 1e-12
+    assert measured.parameters is not None
+    assert np.abs(measured.parameters - x).max() < 1e-12
+
+
+def test_divergent_orders_of_two_groups_are_stuck_and_all_three_ranks_named() -> None:
+    with pytest.raises(DeadlockError) as error:
+        simulate(case("divergent_order", 3))
+    told = str(error.value)
+    assert "rank 0  main  #0  AllToAll" in told
+    assert "rank 1  main  #0  AllReduce" in told
+    assert "rank 2  main  #0  AllReduce" in told
+
+
+def test_a_group_whose_other_member_comes_late_stops_nobody() -> None:
+    found = simulate(case("late_subgroup", 3, "100 ms", schedule={"gradients": 40}))
+    assert found.summary["makespan_s"] == pytest.approx(4.0, rel=1e-3)
+    assert found.summary["per_rank"]["compute_s"][0] == pytest.approx(4.0, rel=1e-9)
