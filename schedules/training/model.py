@@ -85,20 +85,40 @@ class Model:
         if version is not None:
             self.version = version
 
-    def apply(self, rule: Rule, contribution: Payload | Sequence[Payload], *arguments: object) -> None:
+    def apply(self, rule: Rule | None, contribution: Payload | Sequence[Payload], *arguments: object) -> None:
         """Apply a contribution, or several to one target at once: `rule(s, contribution, *arguments)`.
 
         The staleness of each is entered. The target's version advances by 1, and that of x too.
 
+        Args:
+            rule: None where it has been called already, and only what it contributed is to be counted.
         Raises:
             MisuseError: of a contribution that does not say which version it was read from, or of several targets.
         """
-        if self.state is not None:
+        if self.state is not None and rule is not None:
             self.state.run(rule, (contribution, *arguments))
-        if contribution.__class__ is Payload:
-            self._count(contribution)
-        else:
+        if contribution.__class__ is not Payload:
             self._count_all(contribution)
+            return
+        kind, target, gradients = contribution.what
+        version, read = self.version, contribution.version
+        if target != "x":
+            version = self._versions[target]
+            self._versions[target] = version + 1
+        if read < 0:
+            told = "expected a contribution that says which version it was read from"
+            raise MisuseError(f"{told}, found {contribution}")
+        if gradients or kind == "gradient":
+            self._contributions.enter(self._place, version, self.steps, self._ledger.now, contribution)
+        else:
+            self._contributions.tally(version - read, contribution.what)
+        if self._log is not None:
+            behind = self.steps - contribution.step if contribution.step >= 0 else -1
+            facts = kind, target, read, version + 1, behind, contribution.read_ns, gradients, self.stage
+            self._log.append(facts)
+        self.version += 1
+        if kind == "gradient":
+            self.steps += 1
 
     def payload(
         self,
@@ -148,26 +168,6 @@ class Model:
 
     # ------------------------------------------------------------------ what is counted
 
-    def _count(self, given: Payload) -> None:
-        """Enter a contribution as stale as it is now, and advance what it is a contribution to."""
-        kind, target, gradients = given.what
-        version, read = self.version, given.version
-        if target != "x":
-            version = self._versions[target]
-            self._versions[target] = version + 1
-        if read < 0:
-            raise MisuseError(f"expected a contribution that says which version it was read from, found {given}")
-        if gradients or kind == "gradient":
-            self._contributions.enter(self._place, version, self.steps, self._ledger.now, given)
-        else:
-            self._contributions.tally(version - read, given.what)
-        if self._log is not None:
-            behind = self.steps - given.step if given.step >= 0 else -1
-            self._log.append((kind, target, read, version + 1, behind, given.read_ns, gradients, self.stage))
-        self.version += 1
-        if kind == "gradient":
-            self.steps += 1
-
     def _count_all(self, given: Any) -> None:
         """Count several, which must be of one kind and target, as one update: each is as stale as it was before it."""
         if not isinstance(given, tuple | list) or not all(isinstance(each, Payload) for each in given):
@@ -180,7 +180,7 @@ class Model:
         before = self.version, self.steps, self._versions[target]
         for each in given:
             self.version, self.steps, self._versions[target] = before
-            self._count(each)
+            self.apply(None, each)
 
 
 def _check_facts(target: object, kind: object, gradients: object, number: object) -> None:
