@@ -46,16 +46,10 @@ synchronous = pytest.mark.parametrize("name", SYNCHRONOUS)
 both = pytest.mark.parametrize("numbers", [{}, TIMING], ids=["numeric", "timing"])
 
 
-def targets(result: Result) -> dict[tuple[str, str, int], tuple[int, float, int]]:
-    """Of each kind of contribution to each target, with so many gradients in it: how many, and how stale they were."""
-    return {
-        (each["kind"], each["target"], each["gradients"]): (
-            each["count"],
-            each["staleness_mean"],
-            each["staleness_max"],
-        )
-        for each in result.summary["staleness_by_target"]
-    }
+def targets(result: Result) -> dict[tuple[str, str], tuple[int, float, int]]:
+    """Of each kind of contribution to each target: how many there were, and how stale they were."""
+    rows = result.summary["staleness_by_target"]
+    return {(row["kind"], row["target"]): (row["count"], row["staleness_mean"], row["staleness_max"]) for row in rows}
 
 
 @both
@@ -90,7 +84,7 @@ def test_a_row_of_the_table(row: str, numbers: dict[str, Any], world: World) -> 
 
 # ---- schedule by schedule
 
-GRADIENT, AVERAGE = ("gradient", "x", 1), ("average", "x", 0)
+GRADIENT, AVERAGE = ("gradient", "x"), ("average", "x")
 
 
 @pytest.mark.parametrize("name", ["all-reduce", "all-reduce in buckets", "all-reduce, accumulated", "d-psgd", "acco"])
@@ -114,14 +108,14 @@ def test_gossip_applies_its_own_values_beside_gradients(name: str, world: World)
 def test_outer_updates_have_versions_of_their_own(world: World) -> None:
     """An outer change is none of theta's versions old, though x had H more meanwhile."""
     rounds = T // 4
-    assert targets(world(CASES["diloco"])) == {GRADIENT: (N * T, 0, 0), ("change", "theta", 0): (N * rounds, 0, 0)}
+    assert targets(world(CASES["diloco"])) == {GRADIENT: (N * T, 0, 0), ("change", "theta"): (N * rounds, 0, 0)}
 
 
 def test_a_server_counts_the_gradients_in_what_it_applies(world: World) -> None:
     """Three clients of three rounds each, applied three at a time: of three updates at most two come between."""
     result = world(CASES["fedbuff"])
     ((what, (count, mean, largest)),) = targets(result).items()
-    assert (what, count) == (("change", "theta", 4), 9)
+    assert (what, count) == (("change", "theta"), 9)
     assert 0 <= mean <= largest <= 2
     assert result.summary["staleness_mean.change"] == mean
 
