@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
 from executor.ends import Took
-from schedules import catalogue
 from schedules.platform.volumes import bandwidths
 from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
 from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
-from schedules.result import Result
+from schedules.result import Result, add_numbers, add_own_summary
 from schedules.scenario import Scenario
 from schedules.training.readout import Observation, numbers
 
@@ -130,9 +129,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
             result.summary["collectives"] = told
     if reports[0].parameters is not None:
         _add_numbers(result, reports)
-    tell = catalogue.find(scenario.program).told
-    if tell is not None:
-        result.tell(tell)
+    add_own_summary(result)
     return result
 
 
@@ -216,8 +213,6 @@ def _on_one_clock(table: pd.DataFrame, reports: Sequence[Report], times: Sequenc
 
 def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time."""
-    import pandas as pd
-
     scenario, stages = result.scenario, result.scenario.plan.stages
     final = [report.parameters or [] for report in reports]
     if scenario.problem is None:
@@ -226,7 +221,4 @@ def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
         result.summary |= {f"module_{name}": value for name, value in reports[0].evaluation.items()}
         return
     found = numbers(final, [report.observations for report in reports], stages, scenario.problem, scenario.gradient_s)
-    result.parameters = found.parameters
-    result.summary |= found.told
-    if not stages:
-        result.series = pd.DataFrame(found.series)
+    add_numbers(result, found)

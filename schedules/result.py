@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -18,6 +17,7 @@ from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
 from schedules.scenario import Scenario, ScenarioError, load, recorded_fingerprint
+from schedules.training.readout import Numbers
 from topologies.checks import AnyGraph
 
 if TYPE_CHECKING:
@@ -64,22 +64,6 @@ class Result:
             ScenarioError: if the scenario of a run on disk cannot be resolved here, as without its user's module.
         """
         return load(self.tables)
-
-    def tell(self, summary: Callable[[Result], Mapping[str, object]]) -> None:
-        """Add what the schedule's own `summary(run)` says to the summary.
-
-        A mistake in it loses no run that has been made: it is told under `summary_error`, and nothing else is added.
-        """
-        try:
-            told = dict(summary(self))
-            for key, value in told.items():
-                if not isinstance(key, str) or key in self.summary or key in QUANTITIES:
-                    raise ValueError(f"expected keys that are not taken, found {key!r}")
-                json.dumps(value, allow_nan=False)
-        except Exception as error:
-            self.summary["summary_error"] = f"summary(run): {type(error).__name__}: {error}"
-        else:
-            self.summary |= told
 
     @cached_property
     def info(self) -> Info:
@@ -239,3 +223,32 @@ def _differences(info: Info, scenario: Scenario) -> str:
     if not lines and scenario.workload.tensors is not None:
         return f"one of {scenario.workload.tensors} with another text"
     return "another: " + ", ".join(lines) if lines else "one of another version"
+
+
+def add_numbers(run: Result, found: Numbers) -> None:
+    """Add what came of a numeric run: parameters, series, and keys of the summary."""
+    import pandas as pd
+
+    run.parameters = found.parameters
+    run.summary |= found.told
+    run.series = None if found.series is None else pd.DataFrame(found.series)
+
+
+def add_own_summary(run: Result) -> None:
+    """Add what the schedule's own `summary(run)` says, if it has one.
+
+    A mistake in it loses no run that has been made: it is told under `summary_error`, and nothing else is added.
+    """
+    summary = catalogue.find(run.scenario.program).told
+    if summary is None:
+        return
+    try:
+        told = dict(summary(run))
+        for key, value in told.items():
+            if not isinstance(key, str) or key in run.summary or key in QUANTITIES:
+                raise ValueError(f"expected keys that are not taken, found {key!r}")
+            json.dumps(value, allow_nan=False)
+    except Exception as error:
+        run.summary["summary_error"] = f"summary(run): {type(error).__name__}: {error}"
+    else:
+        run.summary |= told

@@ -22,10 +22,11 @@ from schedules.scenario import (
     optimizer_bytes,
     stage_parameters,
 )
-from schedules.training.kernels import Kernels, Trained, data_parallel, staged
+from schedules.training.kernels import Kernels, data_parallel, staged
 from schedules.training.model import Model
 from schedules.training.optimizers import Optimizer
 from schedules.training.parts import part
+from schedules.training.problem import Trained
 from schedules.training.problems import Problem
 from schedules.training.readout import LAST, ReadOuts
 from schedules.training.state import State
@@ -174,7 +175,7 @@ class Setup:
 
     def _place(self, worker: Worker, model: Model) -> tuple[int, int]:
         """Which of how many holders of a model a worker is: its part of a vector that is shared among them."""
-        ranks = self.plan.ranks(max(model.stage, 0)) if self.plan.stages else range(worker.num_workers)
+        ranks = self.plan.ranks(max(model.stage, 0))
         return ranks.index(worker.rank), len(ranks)
 
     def _own(self, worker: Worker) -> None:

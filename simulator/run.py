@@ -16,7 +16,7 @@ from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LINK_COLUMNS, SIMULATED
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
-from schedules.result import Result, read_replay
+from schedules.result import Result, add_numbers, add_own_summary, read_replay
 from schedules.scenario import ScenarioError, Source, load
 from schedules.setup import OBSERVE, Setup
 from schedules.training.readout import numbers
@@ -164,8 +164,7 @@ def _result(setup: Setup, world: World) -> Result:
     if setup.problem is not None:
         gone = world.outages.gone if world.outages is not None else set()
         _add_numbers(result, setup, gone)
-    if setup.schedule.told is not None:
-        result.tell(setup.schedule.told)
+    add_own_summary(result)
     return result
 
 
@@ -180,8 +179,6 @@ def read_out(setup: Setup, world: World) -> None:
 
 def _add_numbers(result: Result, setup: Setup, gone: set[int]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time, those of the ranks that are left."""
-    import pandas as pd
-
     assert setup.problem is not None
     read_outs = [setup.read_outs[rank] for rank in range(setup.scenario.topology.workers)]
     found = numbers(
@@ -191,7 +188,4 @@ def _add_numbers(result: Result, setup: Setup, gone: set[int]) -> None:
         setup.problem,
         result.scenario.gradient_s,
     )
-    result.parameters = found.parameters
-    result.summary |= found.told
-    if not setup.plan.stages:
-        result.series = pd.DataFrame(found.series)
+    add_numbers(result, found)

@@ -18,14 +18,14 @@ from executor.ends import Ends
 from executor.running.engine import EngineThread, Job
 from executor.running.waiting import sleep_until
 from schedules.driving import answers
-from schedules.driving.board import is_of_a_program, misused, no_duration, not_a_kernel
+from schedules.driving.board import mistake, no_duration
+from schedules.driving.checks import kernel_without_row
 from schedules.driving.driver import Handler, Running
-from schedules.errors import MisuseError, ProgramError, UnknownKernelError, UnknownStageError
+from schedules.errors import ProgramError, UnknownKernelError, UnknownStageError
 from schedules.operations import Compute, Operation
 from schedules.platform.durations import Draw, Key, key
 from schedules.platform.stragglers import Pace
-from schedules.training.kernels import Kernel, Kernels, prepared
-from schedules.training.model import Model
+from schedules.training.kernels import Kernels, prepared
 
 
 class Computing:
@@ -81,7 +81,7 @@ class Computing:
         running.hook = _enter
         worker, operation = running.worker, running.operation
         model = worker.stage(operation.stage)
-        kernel = self._kernel(running, model)
+        kernel = self._kernels.get(operation.kernel) or kernel_without_row(running, model, self._kernels)
         # Made before its array: the versions that it tells are those of the parameters that are read now.
         running.result = answers.of_kernel(model, kernel, operation, running.start_ns)
         answer = running.result
@@ -99,23 +99,8 @@ class Computing:
     def _failed(self, running: Running, error: BaseException) -> None:
         """A kernel has raised: a mistake of the program's is told with its line."""
         stream = running.stream
-        if isinstance(error, MisuseError) or (isinstance(error, Exception) and is_of_a_program(error)):
-            error = ProgramError(misused(error, stream.program, running.worker.rank, stream.name))
-        self._ends.failed(running, error)
-
-    def _kernel(self, running: Running, model: Model) -> Kernel:
-        """Its row of the workload, or one that has a duration only.
-
-        Raises:
-            ProgramError: of no such row in a numeric run, unless the operation brings what it computes.
-        """
-        operation = running.operation
-        kernel = self._kernels.get(operation.kernel)
-        if kernel is None:
-            if model.state is not None and operation.work is None:
-                raise ProgramError(not_a_kernel(running, self._kernels))
-            kernel = Kernel(operation.kernel)
-        return kernel
+        told = mistake(error, stream.program, running.worker.rank, stream.name)
+        self._ends.failed(running, error if told is None else ProgramError(told))
 
     def _duration(self, running: Running) -> int:
         """Drawn at issue, in the order of the program: the simulator draws the same for the same kernel."""

@@ -19,7 +19,7 @@ import torch
 
 from schedules.errors import ProgramError
 from schedules.operations import Array, Payload
-from schedules.payload import KINDS
+from schedules.payload import KINDS, LONGEST_TARGET
 
 # Their places in this table go over the wire: append, never sort.
 DTYPES = (
@@ -29,7 +29,7 @@ DTYPES = (
 
 # `<`: the same bytes on every machine. Both are whole multiples of 8 bytes, so the array behind is aligned.
 _header = struct.Struct("<HHiqqqq")
-_facts = struct.Struct("<qqqqqq48s")
+_facts = struct.Struct(f"<qqqqqq{LONGEST_TARGET}s")
 FACTS = _facts.size
 HEADER = _header.size + FACTS
 FORMAT = 2
@@ -56,8 +56,8 @@ def pack_facts(payload: Payload) -> bytes:
         ProgramError: if its target has a longer name than the wire carries.
     """
     target = payload.target.encode()
-    if len(target) > 48:
-        raise ProgramError(f"expected a target with a name of at most 48 bytes, found {payload.target!r}")
+    if len(target) > LONGEST_TARGET:
+        raise ProgramError(f"expected a target with a name of at most {LONGEST_TARGET} bytes, found {payload.target!r}")
     numbers = KINDS.index(payload.kind), payload.gradients, payload.number
     return _facts.pack(*numbers, payload.version, payload.step, payload.read_ns, target)
 

@@ -8,7 +8,7 @@ from traceback import walk_tb
 from types import FrameType
 from typing import Any, Protocol
 
-from schedules.errors import MisuseError, UnknownKernelError, UnknownStageError
+from schedules.errors import MisuseError, ScheduleError, UnknownKernelError, UnknownStageError
 from schedules.operations import OPERATIONS
 from schedules.payload import Handle
 
@@ -61,24 +61,29 @@ def where(program: Any, rank: int, name: str) -> str:
     return f"{file}:{line}: {linecache.getline(file, line).strip()}"
 
 
-def misused(error: Exception, program: Any, rank: int, name: str) -> str:
-    """The message of a program that calls what it is not meant to: the line that calls, not the one that refuses.
+def mistake(error: BaseException, program: Any, rank: int, name: str) -> str | None:
+    """The message of an error that is a mistake of a program: it calls what it is not meant to, or it raises itself, or
+    a rule does that runs for it. None of any other, such as a world's.
 
-    Where an operation is refused that it has yielded, that is the line at which it stands.
+    It names the line that calls, not the one that refuses; where an operation is refused that it has yielded, the line
+    at which it stands.
     """
+    told = str(error)
+    if not isinstance(error, MisuseError):
+        if isinstance(error, ScheduleError) or not _is_of_a_program(error):
+            return None
+        told = f"{type(error).__name__}: {error}"
     frames = [(frame, line) for frame, line in walk_tb(error.__traceback__) if not _is_ours(frame)]
     place = where(program, rank, name)
     if frames:
         frame, line = frames[-1]
         file = frame.f_code.co_filename
         place = f"{file}:{line}: {linecache.getline(file, line).strip()}"
-    told = str(error) if isinstance(error, MisuseError) else f"{type(error).__name__}: {error}"
     return f"{place}\n  rank {rank}, stream {name}: {told}"
 
 
-def is_of_a_program(error: Exception) -> bool:
-    """Whether an error comes out of a program that was resumed, out of what that has called, or out of a rule that an
-    engine runs for it; not out of a world."""
+def _is_of_a_program(error: BaseException) -> bool:
+    """Whether it comes out of a program that was resumed, out of what that has called, or out of a rule."""
     frames = [frame for frame, _ in walk_tb(error.__traceback__)][1:]  # the first is the driver's
     return bool(frames) and (not _is_ours(frames[0]) or any(map(_is_a_program_s, frames)))
 

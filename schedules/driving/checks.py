@@ -12,13 +12,27 @@ from typing import Any, NoReturn
 
 from array_api_compat import array_namespace
 
-from schedules.driving.board import Asking, where
+from schedules.driving.board import Asking, not_a_kernel, where
 from schedules.errors import ProgramError
 from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadcast, ReduceScatter
+from schedules.training.kernels import Kernel, Kernels
+from schedules.training.model import Model
 
 Meaning = tuple[str, int, str, int, int, str, bool]
 """Of a collective, what all its members must mean alike: kind, tag, reduction, root, bytes, numbers, whether the parts
 are given. Bytes are -1 where members may differ in them."""
+
+
+def kernel_without_row(running: Asking, model: Model, kernels: Kernels) -> Kernel:
+    """What a computation runs whose name is no row of the workload: it has a duration only, or brings its work.
+
+    Raises:
+        ProgramError: in a numeric run, where it brings none.
+    """
+    operation = running.operation
+    if model.state is not None and operation.work is None:
+        raise ProgramError(not_a_kernel(running, kernels))
+    return Kernel(operation.kernel)
 
 
 def check_send(running: Asking) -> None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from schedules.driving.board import is_of_a_program, misused, not_an_operation
+from schedules.driving.board import mistake, not_an_operation
 from schedules.driving.crew import Crew
-from schedules.errors import MisuseError, ProgramError, ScheduleError
+from schedules.errors import ProgramError
 from schedules.operations import Operation, Program
 from schedules.payload import Arrivals, Handle
 from schedules.record.memory import received
@@ -196,13 +196,11 @@ class Stream(Running):
                 answer = (self.result, now / self.gradient_ns)
         except StopIteration:
             self._finish(0.0 if answer is None else answer[1])
-        except MisuseError as error:
-            raise ProgramError(misused(error, self.program, self.worker.rank, self.name)) from None
         except Exception as error:
-            if isinstance(error, ScheduleError) or not is_of_a_program(error):
+            message = mistake(error, self.program, self.worker.rank, self.name)
+            if message is None:
                 raise
-            told = misused(error, self.program, self.worker.rank, self.name)
-            raise ProgramError(told) from error
+            raise ProgramError(message) from error
 
     def _record(self) -> None:
         """The segment that consumed the last answer is over: record the operation with what was applied."""

@@ -67,7 +67,7 @@ class Transport:
         leaves_at_once: whether a message leaves when its sender asks, and waits for its receiver where it arrives.
         algorithms: which one a collective takes, by its kind, unless the scenario says; a kind that is missing takes
             the fastest by the formula.
-        collective_seconds: how long a collective takes on an idle network.
+        collective_seconds: how long a collective takes on an idle network; where bytes take no time it is asked for 0.
         hop_ns: the same of one message within a collective that goes message by message.
     """
 
@@ -150,41 +150,6 @@ def gloo_hop(
     return latency_ns, overhead_ns
 
 
-# ---- latency, none
-
-
-def latency_seconds(
-    kind: type[Operation],
-    n: int,
-    size: int,
-    bandwidth: float,
-    latency: float,
-    overhead: float = 0.0,
-    *,
-    algorithm: str | None = None,
-    num_nodes: int | None = None,
-    inside: Hop | None = None,
-) -> float:
-    """`schedules.platform.collective_times.seconds` of no bytes: the algorithm's depth times latency."""
-    return seconds(kind, n, 0, bandwidth, latency, overhead, algorithm=algorithm, num_nodes=num_nodes, inside=inside)
-
-
-def no_seconds(
-    kind: type[Operation],
-    n: int,
-    size: int,
-    bandwidth: float,
-    latency: float,
-    overhead: float = 0.0,
-    *,
-    algorithm: str | None = None,
-    num_nodes: int | None = None,
-    inside: Hop | None = None,
-) -> float:
-    """A collective is over when its last member is there."""
-    return 0.0
-
-
 # ---- the table
 
 DEFAULT = "ideal"
@@ -217,7 +182,7 @@ TRANSPORTS: dict[str, Transport] = {
         ends_together=True,
         has_overhead=False,
         is_in_order=False,
-        collective_seconds=latency_seconds,
+        collective_seconds=seconds,
         hop_ns=plain_hop,
         takes_bytes=False,
         leaves_at_once=True,
@@ -228,7 +193,7 @@ TRANSPORTS: dict[str, Transport] = {
         ends_together=True,
         has_overhead=False,
         is_in_order=False,
-        collective_seconds=no_seconds,
+        collective_seconds=seconds,
         hop_ns=plain_hop,
         takes_bytes=False,
         has_latency=False,

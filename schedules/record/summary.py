@@ -106,17 +106,12 @@ def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Intege
 
 def _means(found: StalenessOf) -> dict[str, float]:
     """The mean staleness in versions of each kind of contribution that there was: `staleness_mean.average`."""
-    kinds: dict[str, Staleness] = defaultdict(Staleness)
-    for (kind, _, _), each in found.items():
-        kinds[kind].add(each.count, each.total, each.largest)
-    return {f"staleness_mean.{kind}": each.total / each.count for kind, each in sorted(kinds.items())}
+    kinds = _merged(found, lambda kind, _: (kind,))
+    return {f"staleness_mean.{kind}": each.total / each.count for (kind,), each in kinds}
 
 
 def _by_target(found: StalenessOf) -> list[dict[str, Any]]:
     """The rows of `staleness_by_target`: one a target and kind."""
-    merged: dict[tuple[str, str], Staleness] = defaultdict(Staleness)
-    for (kind, target, _), each in found.items():
-        merged[target, kind].add(each.count, each.total, each.largest)
     return [
         {
             "target": target,
@@ -125,8 +120,16 @@ def _by_target(found: StalenessOf) -> list[dict[str, Any]]:
             "staleness_mean": each.total / each.count,
             "staleness_max": each.largest,
         }
-        for (target, kind), each in sorted(merged.items())
+        for (target, kind), each in _merged(found, lambda kind, target: (target, kind))
     ]
+
+
+def _merged(found: StalenessOf, key: Callable[[str, str], tuple[str, ...]]) -> list[tuple[tuple[str, ...], Staleness]]:
+    """Those with one key of their kind and target together, by key."""
+    merged: dict[tuple[str, ...], Staleness] = defaultdict(Staleness)
+    for (kind, target, _), each in found.items():
+        merged[key(kind, target)].add(each.count, each.total, each.largest)
+    return sorted(merged.items(), key=lambda item: item[0])
 
 
 def _known(values: Integers) -> Integers:

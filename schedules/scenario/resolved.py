@@ -23,7 +23,7 @@ from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, 
 from schedules.scenario.tensors import parse_tensors
 from schedules.settings import Table, Tables
 from schedules.training import problems
-from schedules.training.parts import part
+from schedules.training.parts import length, part
 from schedules.training.problems import Problem
 from schedules.training.vectors import ITEM_SIZE, Tensor
 from topologies.checks import AnyGraph
@@ -214,7 +214,7 @@ def stage_parameters(scenario: Scenario, num_parameters: int | None = None) -> l
         return None
     num_stages = max(len(stages), 1)
     if not isinstance(given, list):
-        return [each.stop - each.start for each in (part(total, stage, num_stages) for stage in range(num_stages))]
+        return [length(part(total, stage, num_stages)) for stage in range(num_stages)]
     if len(given) != num_stages:
         raise ValueError(f"expected a number for each of {num_stages} stages, found {len(given)}")
     if sum(given) != total:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from schedules.errors import MisuseError
 from schedules.operations import Array, Compute, Payload
 from schedules.payload import GRADIENT, Kind, What
 from schedules.training.model import Model
+from schedules.training.problem import Trained
 from schedules.training.state import State, sealed
-from schedules.training.vectors import Tensor
 
 Computed = Array | tuple[Array, Any]
 """What a kernel returns: its array, or that and what is kept on the rank."""
@@ -47,27 +47,6 @@ class Kernel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "what", GRADIENT if self.kind == "gradient" else (self.kind, "x", 0))
-
-
-class Trained(Protocol):
-    """What is trained: a problem of the numerics, or the user's own module."""
-
-    @property
-    def num_params(self) -> int:
-        """How many numbers the parameters are."""
-
-    @property
-    def tensors(self) -> Mapping[str, Tensor]:
-        """What they consist of, by name."""
-
-    def initial(self, seed: int) -> Array:
-        """The parameters at the start: [num_params]."""
-
-    def convert(self, x: Array) -> Array:
-        """A copy of them in the run's array library."""
-
-    def gradient(self, x: Array, rank: int, step: int) -> Array:
-        """The gradient at x of a rank's `step`-th batch: [num_params]."""
 
 
 Kernels = Mapping[str, Kernel]

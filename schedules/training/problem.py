@@ -21,8 +21,8 @@ from schedules.training.data import Indices
 from schedules.training.vectors import Tensor
 
 
-class Problem(Protocol):
-    """Minimise (1/n) sum_i f_i(x), of which worker i sees stochastic gradients of f_i."""
+class Trained(Protocol):
+    """What is trained: a problem, or the user's own module."""
 
     @property
     def num_params(self) -> int:
@@ -32,20 +32,24 @@ class Problem(Protocol):
     def tensors(self) -> Mapping[str, Tensor]:
         """What x consists of, by name."""
 
-    def initial(self, seed: int) -> NDArray[np.float64]:
-        """The starting point, common to all workers: numpy float64 [num_params]."""
+    def initial(self, seed: int) -> Array:
+        """The starting point, common to all workers: [num_params]; of a problem numpy float64."""
 
     def convert(self, x: Array) -> Array:
-        """A copy of x as an array of the kind, dtype and device of the problem, such as `gradient` takes."""
+        """A copy of x as an array of the kind, dtype and device of the run, such as `gradient` takes."""
 
     def gradient(self, x: Array, rank: int, step: int) -> Array:
         """Stochastic gradient at x of worker `rank`, the `step`-th that it computes (from 0).
 
         Args:
-            x: [num_params], of the array kind, dtype and device of the problem. It is not written to.
+            x: [num_params], of the array kind, dtype and device of the run. It is not written to.
         Returns:
             A new array of the same kind: [num_params].
         """
+
+
+class Problem(Trained, Protocol):
+    """Minimise (1/n) sum_i f_i(x), of which worker i sees stochastic gradients of f_i."""
 
     def loss(self, x: Array) -> float:
         """Training loss on all data, without noise; x may be a numpy array whatever the array kind of the problem."""

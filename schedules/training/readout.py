@@ -65,12 +65,12 @@ class Numbers(NamedTuple):
 
     Attributes:
         parameters: at the end: float64 [num_workers, num_params]; in a staged run [1, num_params], stage after stage.
-        series: rows as `series` makes them; none in a staged run, where nobody has the whole model meanwhile.
+        series: rows as `series` makes them; None in a staged run, where nobody has the whole model meanwhile.
         told: keys of the summary.
     """
 
     parameters: NDArray[np.float64]
-    series: list[dict[str, float | int | None]]
+    series: list[dict[str, float | int | None]] | None
     told: dict[str, float | int | None]
 
 
@@ -91,7 +91,7 @@ def numbers(
     if stages:
         whole = whole_model(final, stages)
         told = {"loss": problem.loss(whole[0]), "accuracy": problem.accuracy(whole[0])}
-        return Numbers(whole, [], {key: value for key, value in told.items() if value is not None})
+        return Numbers(whole, None, {key: value for key, value in told.items() if value is not None})
     rows = series([each for each in observed if each], problem, gradient_s)
     told = {key: rows[-1][key] for key in ("loss", "accuracy", "consensus_distance")} if rows else {}
     return Numbers(np.stack([_double(each) for (each,) in final]), rows, told)

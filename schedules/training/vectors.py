@@ -10,7 +10,7 @@ from typing import Any, Literal
 from array_api_compat import array_namespace
 
 from schedules.operations import Array
-from schedules.training.parts import part
+from schedules.training.parts import part, size_of_part
 
 GRADIENT = "gradient"
 """The vector that gradients are added up in: with it, no computed gradient takes room of its own."""
@@ -40,8 +40,8 @@ class Vector:
 
     def num_bytes(self, length: int, item_size: int, index: int, count: int) -> int:
         """Bytes of it on the `index`-th of `count` ranks, beside an x of `length` numbers of `item_size` bytes."""
-        whole = part(length, index, count) if self.is_shard else slice(0, length)
-        return (whole.stop - whole.start) * (item_size if self.dtype is None else ITEM_SIZE[self.dtype])
+        width = item_size if self.dtype is None else ITEM_SIZE[self.dtype]
+        return size_of_part(length * width, index, count, width) if self.is_shard else length * width
 
 
 COPY = Vector("copy")

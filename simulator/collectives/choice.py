@@ -82,7 +82,8 @@ def choose(
     # On one node, or with one member a node, a hierarchical one is the ring under another name.
     has_levels = is_even and 1 < len(groups) < n
     candidates = [each for each in CANDIDATES[name] if each != "hierarchical" or has_levels]
-    formula = partial(transport.collective_seconds, kind, n, size, bandwidth, latency, overhead)
+    costly = size * transport.takes_bytes
+    formula = partial(transport.collective_seconds, kind, n, costly, bandwidth, latency, overhead)
     num_nodes = len(groups) or None
     times = {each: formula(algorithm=each, num_nodes=num_nodes, inside=inside) for each in candidates}
     return _first_of_the_fastest(times)

@@ -6,15 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from schedules.driving import answers
-from schedules.driving.board import no_duration, not_a_kernel
+from schedules.driving.board import no_duration
+from schedules.driving.checks import kernel_without_row
 from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError, UnknownKernelError, UnknownStageError
 from schedules.operations import Compute, Operation
 from schedules.platform.durations import Draw, Key
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
-from schedules.training.kernels import Kernel, Kernels, prepared
-from schedules.training.model import Model
+from schedules.training.kernels import Kernels, prepared
 from simulator.computing.engines import Engine
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
@@ -72,7 +72,7 @@ class Computing:
         except (UnknownKernelError, UnknownStageError) as error:
             raise ProgramError(no_duration(running, error)) from None
         except KeyError:
-            kernel = self._named_by_the_platform(running, model)
+            kernel = kernel_without_row(running, model, self.kernels[rank])
         running.result = answers.of_kernel(model, kernel, operation, now)
         if model.state is not None:
             # Computed at once: no time passes here, and the parameters are those of the issue.
@@ -98,16 +98,6 @@ class Computing:
                 self.retiming.abandon(running, now)
             engine.free_ns = running.end_ns = now
             self._next_on_engine(running)
-
-    def _named_by_the_platform(self, running: Running, model: Model) -> Kernel:
-        """A kernel that only has a duration.
-
-        Raises:
-            ProgramError: in a numeric run, unless the operation brings what it computes.
-        """
-        if model.state is not None and running.operation.work is None:
-            raise ProgramError(not_a_kernel(running, self.kernels[running.worker.rank]))
-        return Kernel(running.operation.kernel)
 
     def _occupy_to_the_end(self, engine: Engine, running: Running, now: int) -> None:
         operation, rank = running.operation, running.worker.rank

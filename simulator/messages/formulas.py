@@ -134,7 +134,7 @@ class Formulas:
         return self.row.collective_seconds(
             kind,
             num_ranks,
-            size,
+            size * self.row.takes_bytes,
             link.bandwidth,
             link.latency,
             self.overhead,
