@@ -31,7 +31,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON (single machine)")
     options = parser.parse_args()
     try:
-        scenario = executable(options.scenario, dict(map(read_setting, options.set)))
+        changes = dict(map(read_setting, options.set))
+        scenario = executable(options.scenario, changes, is_replay=options.replay is not None)
         check_target(Path(options.out))
         place = place_in_cluster(os.environ)
         if place is None:

@@ -23,6 +23,7 @@ from executor.agreement.desk import Desk
 from executor.agreement.meetings import Meetings
 from executor.agreement.news import FAILED, News, Stopped
 from executor.agreement.store import connect
+from executor.cutting import Count
 from executor.events import Agenda
 from executor.running import buffers
 from executor.running.computing import Computing
@@ -44,7 +45,7 @@ from schedules.errors import ScheduleError
 from schedules.platform.durations import Durations
 from schedules.platform.stragglers import pace
 from schedules.record.trace import FileRecorder
-from schedules.scenario import Scenario, ScenarioError, load
+from schedules.scenario import Cut, Scenario, ScenarioError, load
 from schedules.setup import OBSERVE, Setup
 from schedules.training.problems import to_numpy
 from schedules.worker import Worker
@@ -129,6 +130,8 @@ class RankRun:
         )
         self.crew = Crew(self.worker)
         self.world.add(self.crew, programs, daemons=(OBSERVE,))
+        if self.replay is None and self.setup.cut is not None:
+            self._expect(self.setup.cut)
 
     def run(self) -> None:
         """Connect, start together, run, and write the report."""
@@ -137,10 +140,25 @@ class RankRun:
         cpu = time.process_time()
         self.world.run()
         cpu = time.process_time() - cpu
-        self.setup.observe_end(self.seat.rank, self.crew.ended_at or 0.0)
+        self.cut_ns = self.control.cut_ns() if self.setup.cut is not None else None
+        self.setup.observe_end(self.seat.rank, self._ended_at())
         self._share_buffers()
         after = measure_offset(self.services.meetings.ask_time) if not self._is_clock_shared else EXACT
         self._report(before, after, cpu)
+
+    def _expect(self, cut: Cut) -> None:
+        """Have the run cut."""
+        if cut.at_ns is not None:
+            self.world.cutting.end_at(cut.at_ns)
+        if cut.total is not None:
+            count = Count(self.control, cut.total, self.agenda.hear)
+            self.worker.account.ledger.contributions.listen(count.applied)
+
+    def _ended_at(self) -> float:
+        """When the run ended here, in gradient times: where it was cut, at one time on all ranks."""
+        if self.replay is not None and self.replay.cut_at is not None:
+            return self.replay.cut_at
+        return self.crew.ended_at or 0.0 if self.cut_ns is None else self.cut_ns / self.world.gradient_ns
 
     # ------------------------------------------------------------------ set-up
 
@@ -262,7 +280,8 @@ class RankRun:
         told = report.Report(
             rank=self.seat.rank,
             ledger=self.worker.account.ledger,
-            end_ns=max(ends, default=0),
+            end_ns=max(ends, default=0) if self.cut_ns is None else self.cut_ns,
+            cut_ns=self.cut_ns,
             collectives=self.services.collectives.took(),
             info={**_describe(self.placement), "cpu_s": cpu_s},
             t0_ns=self.clock.t0_ns or 0,
@@ -283,7 +302,7 @@ def _replay(order: Order, rank: int) -> Replay | None:
     if order.replay is None:
         return None
     rows = pd.read_parquet(order.replay, filters=[("rank", "==", rank)])  # a trace has the rows of all ranks
-    return Replay(rows, order.replay_gradient_s)
+    return Replay(rows, *order.followed)
 
 
 def _describe(placement: Placement) -> dict[str, object]:

@@ -19,7 +19,7 @@ from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
 from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
-from schedules.result import Result, add_numbers, add_own_summary
+from schedules.result import Result, add_end, add_numbers, add_own_summary
 from schedules.scenario import Scenario
 from schedules.training.readout import Observation, numbers
 
@@ -35,7 +35,8 @@ class Report:
     """What one rank has to say after a run.
 
     Attributes:
-        end_ns: when its last stream ended.
+        end_ns: when its last stream ended, or the run was cut.
+        cut_ns: when the run was cut, the same on all ranks, or None.
         collectives: when it issued and ended each collective.
         observations: `(index, time, x)`, in a numeric run; `parameters` at the end, those of each model that it holds.
         info: about its process, for people.
@@ -46,6 +47,7 @@ class Report:
     rank: int
     ledger: Ledger
     end_ns: int
+    cut_ns: int | None = None
     collectives: Sequence[Took] = ()
     observations: Sequence[Observation] = ()
     parameters: Sequence[NDArray[np.floating]] | None = None
@@ -67,6 +69,7 @@ def write(report: Report, directory: Path) -> Path:
     told: dict[str, object] = {
         "rank": report.rank,
         "end_ns": report.end_ns,
+        "cut_ns": report.cut_ns,
         "info": report.info,
         "clock": [report.t0_ns, astuple(report.before), astuple(report.after), report.is_clock_shared],
         "lanes": [each.lane for each in report.collectives],
@@ -104,7 +107,9 @@ def read(directory: Path, rank: int) -> Report:
     ledger.contributions.extend(arrays["contributions"].tobytes(), told["contributions"])
     t0_ns, before, after, is_shared = told["clock"]
     took = [Took(lane, *times) for lane, times in zip(told["lanes"], arrays["collectives"].tolist(), strict=True)]
-    report = Report(rank, ledger, told["end_ns"], took, info=told["info"], evaluation=told["evaluation"])
+    report = Report(
+        rank, ledger, told["end_ns"], told["cut_ns"], took, info=told["info"], evaluation=told["evaluation"]
+    )
     report.t0_ns, report.is_clock_shared = t0_ns, is_shared
     report.before, report.after = Offset(*before), Offset(*after)
     if "models" in told:
@@ -119,8 +124,11 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
     reports = [read(directory, rank) for rank in ranks]
     readies = _readies(reports)
     ledger = _ledger(reports, readies, keeps_curve=scenario.run.trace)
-    end_ns = max(report.end_ns for report in reports)
-    result = Result(scenario, MEASURED, summarise(ledger, end_ns, batch_size=scenario.workload.batch_size))
+    end_ns, cut_ns = max(report.end_ns for report in reports), reports[0].cut_ns
+    if cut_ns is not None:
+        ledger.stop(cut_ns)
+    summary = summarise(ledger, end_ns, batch_size=scenario.workload.batch_size, is_cut=cut_ns is not None)
+    result = Result(scenario, MEASURED, summary, info={"cut_ns": cut_ns})
     result.info |= {**info, "ranks": [_told(report) for report in reports]}
     if scenario.run.trace:
         result.trace = _trace(scenario, directory, reports, readies)
@@ -129,6 +137,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
             result.summary["collectives"] = told
     if reports[0].parameters is not None:
         _add_numbers(result, reports)
+    add_end(result)
     add_own_summary(result)
     return result
 

@@ -35,9 +35,13 @@ class Seat:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be run: the tables of a resolved scenario, and a file with the rows to follow and their gradient
-    time."""
+    """What is to be run: the tables of a resolved scenario, and what a replay follows.
+
+    Attributes:
+        replay: a file with the rows to follow; None: none are.
+        followed: beside the rows, what `schedules.result.Followed` has.
+    """
 
     scenario: Mapping[str, object]
     replay: str | None = None
-    replay_gradient_s: float = 1.0
+    followed: tuple[float, int | None, bool] = (1.0, None, True)

@@ -11,16 +11,18 @@ from collections.abc import Callable, Mapping
 
 from executor.agreement import boards
 from executor.agreement.control import Control, tell
-from executor.agreement.news import DEAD, FINISHED, News, Stopped
+from executor.agreement.news import CUT, DEAD, FINISHED, News, Stopped
 from executor.agreement.watch import Watch
+from executor.cutting import Cutting
 from executor.events import Agenda, Event, Failure, Timer
 from executor.services import Services
+from executor.sleeps import Sleeps
 from schedules.driving.crew import Crew
 from schedules.driving.driver import Handler, Running, Stream
 from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
 from schedules.driving.services import Service
-from schedules.operations import Compute, Operation, Program, Until
+from schedules.operations import Compute, Operation, Program
 from schedules.record.trace import Recorder
 
 PATIENCE_S = 1.0
@@ -54,19 +56,18 @@ class World:
         self.gradient_ns = gradient_ns
         self.recorder, self.replay = recorder, replay
         self.streams: list[Stream] = []
-        self.handlers: dict[type[Operation], Handler] = {**SHARED_HANDLERS, Until: self._until}
+        self.handlers: dict[type[Operation], Handler] = {**SHARED_HANDLERS}
         self._computing = services.computing
         self._service_of: dict[type[Operation], Service] = {}
         self._agenda, self._control, self._watch = agenda, control, Watch(control)
-        self._sleeps: dict[Running, Timer] = {}
         self._news: News | None = None
-        self._is_done = False
+        self._is_done = self.is_cut = False
+        self.cutting = Cutting(control, agenda, services.computing)
         self._join(services)
 
     def _join(self, services: Services) -> None:
         """Have the services' operations answered by them, but for those that a replay answers from its trace."""
-        service: Service
-        for service in services:
+        for service in (*services, Sleeps(self._agenda, self.gradient_ns)):
             self.handlers |= service.handlers()
             self._service_of |= dict.fromkeys(service.handlers(), service)
         if self.replay is not None:
@@ -95,13 +96,9 @@ class World:
         return self._agenda.set_timer(round(time * self.gradient_ns), call, is_expected=True)
 
     def abandon(self, running: Running) -> None:
-        """A cancelled operation: its service frees what it holds; a sleep is waited for no longer."""
+        """A cancelled operation: its service frees what it holds."""
         self._agenda.left(running)
-        service = self._service_of.get(type(running.operation))
-        if service is None:
-            self._sleeps.pop(running).cancel()
-        else:
-            service.withdraw(running, self.now)
+        self._service_of[type(running.operation)].withdraw(running, self.now)
 
     # ------------------------------------------------------------------ the loop
 
@@ -116,19 +113,33 @@ class World:
         for stream in self.streams:
             stream.begin()
         while self._news is None:
-            if not self._is_done and all(stream.is_over or stream.is_daemon for stream in self.streams):
+            if not self._is_done and self._has_ended():
                 self._is_done = True
                 if self.replay is not None:
                     self.replay.check_end()
                 self._control.finish()
             self._turn()
         until = self.now + int(DRAIN_S * 1e9)
-        while self._agenda.num_under_way > 0 and self.now < until:
+        while self._agenda.under_way and self.now < until:
             self._turn(until)
+
+    def _has_ended(self) -> bool:
+        """Whether the programs of this rank have, or in the replay of a run that was cut, its rows."""
+        if self.replay is not None and self.replay.is_through(self._control.rank):
+            return True
+        return all(stream.is_over or stream.is_daemon for stream in self.streams)
+
+    def _cut(self, now: int) -> None:
+        """The run is cut here, unless it has ended by itself."""
+        if not self._is_done:
+            self._is_done = self.is_cut = True
+            self.cutting.make(now)
 
     def _turn(self, until: int | None = None) -> None:
         """Do what is due: what was woken, timers, and one thing that a thread hands in; wait if there is nothing."""
         agenda, watch = self._agenda, self._watch
+        if self.now >= self.cutting.at_ns:  # before what is due: its times would lie behind the cut
+            self._cut(self.cutting.at_ns)
         agenda.end_woken()
         now = self.now
         while (timer := agenda.due(now)) is not None:
@@ -154,7 +165,7 @@ class World:
             self._heard(event)
         elif isinstance(event, Failure):
             self._failed(event.running, event.error)
-        elif not event.is_cancelled:
+        elif not event.is_cancelled and not self.cutting.drops(event):
             self._agenda.left(event)
             self._watch.moved(self.now)
             event.ended()
@@ -164,7 +175,7 @@ class World:
         # A lost connection is gloo's RuntimeError, or the desk's OSError; all else is a mistake.
         if isinstance(running.operation, Compute) or not isinstance(error, RuntimeError | OSError):
             raise error
-        if running.is_cancelled:
+        if running.is_cancelled or self.is_cut:
             return
         self._agenda.left(running)
         if self._news is not None:  # the run is over: ranks that have ended close their connections
@@ -177,22 +188,9 @@ class World:
         self._heard(news)
 
     def _heard(self, news: News) -> None:
+        if news.kind == CUT:
+            return self._cut(self.now)
         self._news = news
         if news.kind != FINISHED:
             raise Stopped(news.message)
-
-    def _until(self, running: Running) -> bool:
-        at = int(running.operation.time * self.gradient_ns + 0.5)
-        if at <= running.start_ns:
-            return True
-        running.start_ns = running.ready_ns = self.now
-
-        def ring(now: int) -> None:
-            del self._sleeps[running]
-            running.result = None
-            running.ready_ns = running.end_ns = max(now, running.start_ns)
-            running.ended()
-
-        # The read-outs' stream sleeps until long after the programs: that time is nothing that a stuck run waits for.
-        self._sleeps[running] = self._agenda.set_timer(at, ring, is_expected=not running.stream.is_daemon)
-        return False
+        return None

@@ -40,6 +40,8 @@ class Schedule:
         read_out: (state, time) -> the parameters to be looked at; None: x as it is.
         place: (settings, number of workers) -> for every stage its rank, or a tuple of ranks; None: no stages.
         length: (settings, rank) -> gradients of a worker; None: the key `gradients`.
+        length_key: the key of [schedule] that says how long a run is; None: there is no such key.
+        is_in_step: whether every rank makes the same steps, so that no count may cut a run.
         updates: (settings, rank) -> steps of its optimizer; None: as many.
         role: (settings, rank) -> "worker" or "server"; None: all are workers.
         told: run -> further keys of its summary; the module's function `summary`.
@@ -57,6 +59,8 @@ class Schedule:
     read_out: ReadOut | None = None
     place: Callable[[Any, int], Sequence[int | tuple[int, ...]]] | None = None
     length: Callable[[Any, int], int] | None = None
+    length_key: str | None = None
+    is_in_step: bool = False
     updates: Callable[[Any, int], int] | None = None
     role: Callable[[Any, int], str] | None = None
     told: Callable[[Any], Mapping[str, Any]] | None = None
@@ -83,7 +87,7 @@ def find(name: object) -> Schedule:
     """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
 
     A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`; what else it may have
-    (`STATE`, `OPTIMIZER`, `SURVIVES_FAILURES` and functions) says what `Schedule` says.
+    (`STATE`, `OPTIMIZER`, `LENGTH`, `IN_STEP`, `SURVIVES_FAILURES` and functions) says what `Schedule` says.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -105,6 +109,8 @@ def find(name: object) -> Schedule:
         vectors=_vectors(module, name),
         optimizer=getattr(module, "OPTIMIZER", None),
         **{each: getattr(module, each, None) for each in _FUNCTIONS},
+        length_key=_length_key(module, name),
+        is_in_step=getattr(module, "IN_STEP", False),
         told=getattr(module, "summary", None),
         survives=getattr(module, "SURVIVES_FAILURES", False),
     )
@@ -119,6 +125,14 @@ def _vectors(module: ModuleType, name: object) -> Vectors:
                 f"{key!r}: {vector!r}"
             )
     return dict(vectors)
+
+
+def _length_key(module: ModuleType, name: object) -> str | None:
+    known = module.Settings.model_fields
+    found = getattr(module, "LENGTH", "gradients" if "gradients" in known else None)
+    if found is not None and found not in known:
+        raise ValueError(f"expected LENGTH, a key of Settings ({', '.join(known)}), found {name!r} with {found!r}")
+    return found
 
 
 def own_text(name: str) -> str | None:

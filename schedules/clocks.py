@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
 
 import networkx as nx
 import numpy as np
@@ -81,9 +81,10 @@ class Clocks:
     Args:
         graph: undirected, edge attribute `rate` = lambda_ij in ticks per gradient time.
         seed: of the run.
-        horizon: time of the last possible tick, in gradient times.
+        horizon: time of the last possible tick, in gradient times; infinite where a run has no end of its own.
         lengths: of the workers' own clocks, likewise, by rank; None: the horizon.
-        ahead: how far ahead ticks are drawn, in gradient times; None: all at once. The ticks are the same.
+        ahead: how far ahead ticks are drawn, in gradient times; None: all at once, up to a horizon that is finite. The
+            ticks are the same.
         has_unit: whether it is known what a gradient time is: without one no clock ticks.
     """
 
@@ -130,6 +131,8 @@ class Clocks:
         has both ends ready (gossip.md, 4.4).
         """
         peers = sorted(self.graph.adj[rank], key=lambda peer: (min(rank, peer), max(rank, peer)))
+        if not any(self._rates[min(rank, peer), max(rank, peer)] for peer in peers):
+            return iter(())  # without a horizon it would be looked for ever for a tick that never comes
         num_before = np.zeros(len(peers), dtype=np.int64)
         return chain.from_iterable(self._merged(rank, peers, window, num_before) for window in self._windows())
 
@@ -162,5 +165,7 @@ class Clocks:
     def _end(self, window: int) -> float:
         return min((window + 1) * self._ahead, self.horizon)
 
-    def _windows(self) -> range:
+    def _windows(self) -> Iterable[int]:
+        if math.isinf(self.horizon):
+            return count()
         return range(math.ceil(self.horizon / self._ahead) if self._ahead > 0 else 1)

@@ -6,7 +6,7 @@ import json
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, o
 from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
-from schedules.scenario import Scenario, ScenarioError, load, recorded_fingerprint
+from schedules.scenario import Scenario, ScenarioError, counting, load, recorded_fingerprint
 from schedules.training.readout import Numbers
 from topologies.checks import AnyGraph
 
@@ -32,6 +32,8 @@ class Result:
         summary: flat, SI units in the names; arrays a rank under `per_rank`, and what the rank that holds most holds
             then under `peak_memory_by_kind`.
         directory: where it was read from; None of a run in memory.
+        cut_ns: when the world cut it, in nanoseconds since its start; None: its programs ended.
+        is_whole: whether all its programs came to their end, but for a cut.
     """
 
     # One method more than our classes have, because a file of the run directory is a property here, with its type.
@@ -42,7 +44,8 @@ class Result:
         self.scenario = scenario
         # Now, since the moment counts; the rest of `info` only where somebody asks. A failed run has no makespan.
         took_s = summary.get("makespan_s", 0) if world == MEASURED else 0
-        self._noted = {**occasion(took_s), **(info or {})}
+        self._noted = {"cut_ns": None, **occasion(took_s), **(info or {})}
+        self.cut_ns, self.is_whole = self._noted["cut_ns"], _is_whole(self._noted)
         self._files: RunFiles | None = None
 
     @classmethod
@@ -53,6 +56,7 @@ class Result:
         run = cls.__new__(cls)
         run.world, run.summary = files.info["world"], files.summary
         run.info = run._about = files.info
+        run.cut_ns, run.is_whole = files.info.get("cut_ns"), _is_whole(files.info)
         run.directory, run._files = files.directory, files
         return run
 
@@ -188,8 +192,24 @@ def load_run(directory: str | PathLike[str]) -> Result:
     return Result.opened(open_run(directory))
 
 
-def read_replay(followed: str | Path | Result, scenario: Scenario) -> tuple[pd.DataFrame, float]:
-    """The trace to follow and its gradient time in seconds; it must be of the same scenario.
+class Followed(NamedTuple):
+    """A recorded run that is to be followed: the arguments of `schedules.driving.replay.Replay`.
+
+    Attributes:
+        trace: with all of its rows.
+        gradient_s: its gradient time in seconds.
+        cut_ns: when it was cut, or None.
+        is_whole: whether its programs came to their end.
+    """
+
+    trace: pd.DataFrame
+    gradient_s: float
+    cut_ns: int | None
+    is_whole: bool
+
+
+def read_replay(followed: str | Path | Result, scenario: Scenario) -> Followed:
+    """The run to follow; it must be of the same scenario.
 
     Args:
         followed: a run directory, of which only the trace is needed, or a run.
@@ -198,13 +218,21 @@ def read_replay(followed: str | Path | Result, scenario: Scenario) -> tuple[pd.D
         ScenarioError: if the trace is unreadable, or of another scenario.
     """
     if isinstance(followed, Result):
-        if followed.trace is None or followed.fingerprint != scenario.fingerprint():
-            raise ScenarioError("replay: expected a result of this scenario with its trace, found another")
-        return followed.trace, followed.gradient_s
+        if followed.trace is None:
+            raise ScenarioError("replay: expected a result with its trace (run.trace = true), found one without")
+        if followed.fingerprint != scenario.fingerprint():
+            told = _differences(followed.info, scenario)
+            raise ScenarioError(f"replay: expected a result of this scenario, found {told}")
+        return Followed(followed.trace, followed.gradient_s, followed.cut_ns, followed.is_whole)
     trace, info = read_trace(followed)
     if recorded_fingerprint(info) != scenario.fingerprint():
         raise ScenarioError(f"{followed}: expected a trace of this scenario, found {_differences(info, scenario)}")
-    return trace, float(info["gradient_s"])
+    return Followed(trace, float(info["gradient_s"]), info.get("cut_ns"), _is_whole(info))
+
+
+def _is_whole(info: Info) -> bool:
+    """Whether all programs of a run came to their end: it has not failed, nor lost a rank for good."""
+    return not info.get("failed") and not info.get("lost_ranks")
 
 
 def _differences(info: Info, scenario: Scenario) -> str:
@@ -232,6 +260,15 @@ def add_numbers(run: Result, found: Numbers) -> None:
     run.parameters = found.parameters
     run.summary |= found.told
     run.series = None if found.series is None else pd.DataFrame(found.series)
+
+
+def add_end(run: Result) -> None:
+    """Add what follows from how the run ended: by how many steps replicas that go in step are apart, if it was cut."""
+    if run.cut_ns is None or not catalogue.find(run.scenario.program).is_in_step:
+        return
+    gradients = run.summary["per_rank"]["gradients"]
+    made = [gradients[rank] for rank in counting(run.scenario.plan)]
+    run.summary["steps_apart"] = max(made) - min(made)
 
 
 def add_own_summary(run: Result) -> None:

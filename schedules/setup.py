@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -18,8 +19,10 @@ from schedules.scenario import (
     ScenarioError,
     build_optimizer,
     build_problem,
+    cut,
     learning_rate,
     optimizer_bytes,
+    run_settings,
     stage_parameters,
 )
 from schedules.training.kernels import Kernels, data_parallel, staged
@@ -50,6 +53,7 @@ class Setup:
         is_recorded: whether a trace is kept.
     Attributes:
         plan: what the schedule says of the ranks.
+        cut: where the world ends the run; None: nowhere.
         read_outs: of every worker that was made, by rank, one a model of it; none in a timing-only run.
     """
 
@@ -59,10 +63,12 @@ class Setup:
         self.scenario = scenario
         self.schedule = catalogue.find(scenario.program)
         self.graph, self.plan = scenario.graph, scenario.plan
-        self.settings, ahead, horizon = scenario.schedule, None, self._horizon()
-        if scenario.run.until == "precision":
+        self.settings, self.cut = run_settings(scenario), cut(scenario)
+        ahead, horizon = None, self._horizon()
+        if self.cut is not None:
+            ahead, horizon = _ahead(self.graph), math.inf
+        elif scenario.run.until == "precision":
             # The run stops when its throughput is known; this end is only for one that never gets there.
-            self.settings = scenario.schedule.model_copy(update={"gradients": scenario.run.limit})
             ahead, horizon = _ahead(self.graph), float(scenario.run.limit)
         lengths = None if ahead else [float(length) for length in self.plan.lengths]
         has_unit = scenario.platform.gradient is not None

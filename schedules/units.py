@@ -63,8 +63,20 @@ def _reader(unit: str) -> BeforeValidator:
     return BeforeValidator(lambda value: quantity(value, unit))
 
 
+def _span(value: object) -> float | str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError('expected a time such as "30 s", or a number of gradient times')
+    number = quantity(value, "second")
+    if number <= 0:
+        raise ValueError('expected a time above 0, such as "30 s", or a number of gradient times above 0')
+    return value if isinstance(value, str) else number
+
+
 Seconds = Annotated[float, _reader("second"), Field(ge=0)]
 BytesPerSecond = Annotated[float, _reader("byte/second"), Field(gt=0)]
 Bytes = Annotated[float, _reader("byte"), Field(ge=0)]
+Span = Annotated[float | str, BeforeValidator(_span)]
+"""A number of gradient times, or a text with a unit: "30 s". The text is kept, as a plain number would mean the
+other."""
 Flop = Annotated[float, _reader("FLOP"), Field(ge=0)]
 FlopPerSecond = Annotated[float, _reader("FLOP/second"), Field(gt=0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from schedules.record.ledger import Ledger
 from simulator.events import Events
@@ -18,6 +19,7 @@ class Course:
         events: those to come.
         alarm: `World.alarm`.
     Attributes:
+        is_cut: whether the run ends before its programs: no stream is resumed any more.
         stopped_ns: when `stop` was called, or None.
         num_events: how many events the run took, after its end.
     """
@@ -26,6 +28,7 @@ class Course:
         self._events = events
         self._alarm = alarm
         self._num_watches = 0
+        self.is_cut = False
         self.stopped_ns: int | None = None
         self.num_events = 0
 
@@ -52,8 +55,33 @@ class Course:
 
         fold(0)  # nothing is there to be folded yet: this sets the first watch
 
+    def stop_at(self, tick: int) -> None:
+        """End the run at a tick, before what happens then; not one that is stuck, in which only read-outs go on."""
+
+        def cut() -> None:
+            self._num_watches -= 1
+            if self._events.num_to_come - self._events.num_of_daemons > self._num_watches:
+                self.stop(tick)
+
+        self._num_watches += 1
+        self._events.call_at(tick, cut)
+
+    def stop_after(self, total: int, ledger: Ledger) -> None:
+        """End the run with the gradient of this number, before anything else happens."""
+        num_wanted = total
+
+        def applied(gradients: int) -> None:
+            nonlocal num_wanted
+            num_wanted -= gradients
+            if num_wanted <= 0 and not self.is_cut:
+                self.is_cut = True  # its segment goes on to its end, and no other begins
+                self._events.call_first(partial(self.stop, ledger.now))
+
+        ledger.contributions.listen(applied)
+
     def stop(self, now: int) -> None:
         """End the run now; what is under way is not done."""
+        self.is_cut = True
         self.stopped_ns = now
         self._events.drop_all()  # the loop ends with its queue
 

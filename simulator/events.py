@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import simpy
 
+from schedules.driving.driver import Running
 from simulator.network.calls import CallAt, Callback
 
 
@@ -118,6 +119,16 @@ class Events:
     def num_to_come(self) -> int:
         """How many calls are still to come."""
         return len(self._queue)
+
+    @property
+    def num_of_daemons(self) -> int:
+        """How many of them are ends of what daemons wait for."""
+        ends = (due for _, _, _, due in self._queue if isinstance(due, Running))
+        return sum(bool(due.stream.is_daemon) for due in ends)
+
+    def call_first(self, call: Callback) -> None:
+        """Have something called now, before all else that is to come."""
+        heappush(self._queue, (self.now, simpy.events.URGENT, next(self._numbers), _Call(call)))
 
     def run(self) -> None:
         """Make every call, in their order, those that they add too."""

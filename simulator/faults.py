@@ -3,7 +3,8 @@
 While a rank is away none of its programs goes on, and what its kernels had done is lost: they begin anew when it is
 back, from the state that it had. A message that was on its way from or to it is lost and sent anew then. Who waits for
 the rank waits until it is back, but for exchanges of a schedule that survives failures (`SURVIVES_FAILURES`): these are
-given up (`simulator.lost_exchanges`). What is computed by a formula (a collective that all have reached) is finished.
+given up (`simulator.messages.lost_exchanges`). What is computed by a formula (a collective that all have reached) is
+finished.
 
 A rank that never comes back is left out of collectives that have not begun, in a schedule that survives; any other
 stops with its name. Sends and receives that are on their way then are finished, those that wait are forgotten.
@@ -20,8 +21,8 @@ from schedules.driving.board import board
 from schedules.driving.driver import Running
 from schedules.errors import DeadlockError, DeadRankError
 from simulator.events import Due
-from simulator.lost_exchanges import LostExchanges
 from simulator.messages.exchanges import Flight
+from simulator.messages.lost_exchanges import LostExchanges
 from simulator.world import World
 
 PATIENCE = 1000

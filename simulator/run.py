@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LINK_COLUMNS, SIMULATED
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
-from schedules.result import Result, add_numbers, add_own_summary, read_replay
-from schedules.scenario import ScenarioError, Source, load
+from schedules.result import Result, add_end, add_numbers, add_own_summary, read_replay
+from schedules.scenario import Cut, ScenarioError, Source, load
 from schedules.setup import OBSERVE, Setup
 from schedules.training.readout import numbers
 from schedules.worker import Worker
@@ -46,19 +46,28 @@ def simulate(
         ScheduleError: if the run cannot go on (deadlock, replay divergence, a program's mistake).
     """
     resolved = load(scenario, overrides)
-    is_steady = resolved.run.until == "precision"
-    if is_steady and replay is not None:
-        raise ScenarioError("scenario: run.until: expected 'end' for a replay, found 'precision'")
-    followed = Replay(*read_replay(replay, resolved)) if replay is not None else None
+    # A replay ends with its rows, whatever has ended the run that it follows.
+    is_steady = resolved.run.until == "precision" and replay is None
+    followed = None if replay is None else Replay(*read_replay(replay, resolved))
     recorder = Recorder() if resolved.run.trace else None
     setup = Setup(resolved, is_recorded=recorder is not None)
     world = build_world(setup, recorder, followed)
     steady = Steady(world, resolved.run) if is_steady else None
+    if setup.cut is not None and replay is None:
+        _expect(world, setup.cut)
     world.run()
     result = _result(setup, world)
     if steady is not None:
         result.summary |= steady.summary()
     return result
+
+
+def _expect(world: World, cut: Cut) -> None:
+    """Have the run cut."""
+    if cut.at_ns is not None:
+        world.course.stop_at(cut.at_ns)
+    if cut.total is not None:
+        world.course.stop_after(cut.total, world.ledger)
 
 
 def build_world(
@@ -151,7 +160,8 @@ def _result(setup: Setup, world: World) -> Result:
     world.ledger.stop(makespan)  # of what was started and never awaited, or failed for good, only the time up to here
     is_cut = world.course.stopped_ns is not None
     summary = summarise(world.ledger, makespan, batch_size=scenario.workload.batch_size, is_cut=is_cut)
-    result = Result(scenario, SIMULATED, summary)
+    gone = sorted(world.outages.gone) if world.outages is not None else []
+    result = Result(scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone})
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
         result.memory = world.ledger.memory_table()
@@ -162,22 +172,23 @@ def _result(setup: Setup, world: World) -> Result:
     result.links = pd.DataFrame(world.traffic.links(makespan), columns=list(LINK_COLUMNS))
     result.network = world.fabric.graph if world.fabric is not None else setup.graph
     if setup.problem is not None:
-        gone = world.outages.gone if world.outages is not None else set()
         _add_numbers(result, setup, gone)
+    add_end(result)
     add_own_summary(result)
     return result
 
 
 def read_out(setup: Setup, world: World) -> None:
-    """Read out the parameters of all workers whose programs have ended, or all that there are when the run stops."""
-    stopped_ns = world.course.stopped_ns
+    """Read out the parameters of all workers whose programs have ended, or all that there are when the run is cut."""
+    stopped_ns, replay = world.course.stopped_ns, world.replay
+    cut_at = replay.cut_at if replay is not None else None if stopped_ns is None else stopped_ns / world.gradient_ns
     for crew in world.crews:
-        time = crew.ended_at if stopped_ns is None else stopped_ns / world.gradient_ns
+        time = crew.ended_at if cut_at is None else cut_at
         if time is not None:
             setup.observe_end(crew.worker.rank, time)
 
 
-def _add_numbers(result: Result, setup: Setup, gone: set[int]) -> None:
+def _add_numbers(result: Result, setup: Setup, gone: Collection[int]) -> None:
     """Final parameters, and loss, accuracy and consensus distance against time, those of the ranks that are left."""
     assert setup.problem is not None
     read_outs = [setup.read_outs[rank] for rank in range(setup.scenario.topology.workers)]

@@ -16,7 +16,7 @@ from schedules.driving.handlers import SHARED_HANDLERS
 from schedules.driving.replay import Replay
 from schedules.driving.services import Service
 from schedules.errors import DeadlockError
-from schedules.operations import Operation, Program, Until
+from schedules.operations import Operation, Program
 from schedules.platform.durations import Draw, Key
 from schedules.platform.stragglers import Pace
 from schedules.platform.tables import CollectivesTable
@@ -36,6 +36,7 @@ from simulator.messages.sends import Sends
 from simulator.messages.traffic import Traffic
 from simulator.network.calls import CallAt
 from simulator.outages import Outages
+from simulator.sleeps import Sleeps
 
 
 class World:
@@ -87,9 +88,10 @@ class World:
         self.collectives = Collectives(self.traffic, collectives or CollectivesTable(), self.away)
         self.meetings = Meetings(coordinator, ledger, self.end_at)
         services: tuple[Service, ...]
-        services = (self.computing, self.exchanges, self.sends, self.collectives, self.meetings)
+        sleeps = Sleeps(self.end_at, gradient_ns)
+        services = (self.computing, self.exchanges, self.sends, self.collectives, self.meetings, sleeps)
         self._service_of = {operation: each for each in services for operation in each.handlers()}
-        self.handlers: dict[type[Operation], Handler] = {**SHARED_HANDLERS, Until: self._until}
+        self.handlers: dict[type[Operation], Handler] = {**SHARED_HANDLERS}
         for each in services:
             self.handlers |= each.handlers()
         if replay is not None:
@@ -143,7 +145,8 @@ class World:
             self.course.keep_house(self.ledger, self.gradient_ns)
             self.events.run()
         self.course.end()
-        if self.course.stopped_ns is None and not all(stream.is_over or stream.is_daemon for stream in self.streams):
+        has_rows = self.replay is not None and not self.replay.is_whole  # which end before the programs
+        if not (self.is_cut or has_rows or all(stream.is_over or stream.is_daemon for stream in self.streams)):
             now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
             told = f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now)}"
             raise DeadlockError(told + self.sends.blocked())
@@ -156,6 +159,11 @@ class World:
     def workers(self) -> list[Worker]:
         """All of them, by rank."""
         return [crew.worker for crew in self.crews]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the run was ended before its programs."""
+        return self.course.is_cut
 
     @property
     def now(self) -> int:
@@ -175,9 +183,7 @@ class World:
 
     def abandon(self, running: Running) -> None:
         """A cancelled operation gives back what it holds."""
-        service = self._service_of.get(running.operation.__class__)
-        if service is not None:  # a sleep holds nothing
-            service.withdraw(running, self.now)
+        self._service_of[running.operation.__class__].withdraw(running, self.now)
 
     def end_at(self, running: Running, at: int) -> None:
         """End an operation at a tick, after what happens then already."""
@@ -188,10 +194,3 @@ class World:
             at = end
         running.end_ns = at
         self.events.end_at(at, running)
-
-    def _until(self, running: Running) -> bool:
-        at = int(running.operation.time * self.gradient_ns + 0.5)
-        if at <= running.start_ns:
-            return True
-        self.end_at(running, at)
-        return False

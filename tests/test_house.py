@@ -41,7 +41,8 @@ SHARED_NAMES: Final = {
     "World": "each world has its own; the driver's is what it needs of one",
     "Settings": "a schedule's keys, in its file",
     **dict.fromkeys(
-        ("Computing", "Exchanges", "Sends", "Collectives", "Meetings"), "a service has one name in both worlds"
+        ("Computing", "Exchanges", "Sends", "Collectives", "Meetings", "Sleeps"),
+        "a service has one name in both worlds",
     ),
 }
 """Names that more than one class has, on purpose."""
@@ -155,7 +156,7 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name for name, found in places.items() if len(found) > 1} == set(SHARED_NAMES)
 
 
-@pytest.mark.parametrize("service", ["Computing", "Exchanges", "Sends", "Collectives", "Meetings"])
+@pytest.mark.parametrize("service", ["Computing", "Exchanges", "Sends", "Collectives", "Meetings", "Sleeps"])
 def test_a_service_is_in_both_worlds(service: str) -> None:
     assert [name.partition("/")[0] for name, node in classes() if node.name == service] == ["executor", "simulator"]
 

@@ -77,6 +77,15 @@ class Control:
         self.store.wait(keys, A_DAY)
         return [json.loads(each) for each in self.store.multi_get(keys)]
 
+    def cut(self, now_ns: int) -> None:
+        """The run was cut here, at that time; to be said before `finish`."""
+        self.store.set(f"cut/{self.rank}", str(now_ns))
+
+    def cut_ns(self) -> int | None:
+        """When the run was cut on the last rank, in nanoseconds since its start; once it is finished. None: nowhere."""
+        told = [self._told(f"cut/{rank}") for rank in range(self.num_workers)]
+        return max((int(each) for each in told if each), default=None)
+
     def finish(self) -> None:
         """This rank's streams are over; the last to say so tells everybody."""
         self.store.set(f"idle/{self.rank}", "done")

@@ -12,6 +12,8 @@ FINISHED = "finished"
 STUCK = "stuck"
 DEAD = "dead"
 FAILED = "failed"
+CUT = "cut"
+"""No end yet: from now on no stream is resumed, and the run is finished when all ranks have heard it."""
 
 _ERRORS: dict[str, type[Exception]] = {
     each.__name__: each
@@ -28,7 +30,7 @@ class News:
     """How a run ended.
 
     Attributes:
-        kind: `finished`, `stuck`, `dead` or `failed`.
+        kind: `finished`, `stuck`, `dead` or `failed`; or `cut`, which comes before `finished`.
         rank: who tells.
         message: for people.
         error: the name of the exception's class, for `failed`.

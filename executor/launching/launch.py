@@ -47,7 +47,7 @@ def execute(
         ScheduleError: if the run cannot go on: a program's mistake, a dead rank, a replay that diverges, or
             (`TimeoutError`, with the board of all ranks) nothing has happened anywhere for `execution.timeout`.
     """
-    resolved = executable(scenario, overrides)
+    resolved = executable(scenario, overrides, is_replay=replay is not None)
     if out is not None:
         check_target(Path(out))  # now: `save` would refuse it after the run
     if ranks is not None:
@@ -56,15 +56,18 @@ def execute(
         return started.execute(resolved, out=out, replay=replay)
 
 
-def executable(scenario: Source, overrides: Mapping[str, object] | None = None) -> Scenario:
+def executable(scenario: Source, overrides: Mapping[str, object] | None = None, *, is_replay: bool = False) -> Scenario:
     """The scenario, resolved, as the ranks can run it.
 
+    Args:
+        is_replay: whether a recorded run is followed, which ends as that one did.
     Raises:
         ScenarioError: if it is wrong, or ends as only a simulation can.
     """
     resolved = load(scenario, overrides)
-    if resolved.run.until != "end":
-        raise ScenarioError(f"scenario: run.until: expected 'end' for an execution, found {resolved.run.until!r}")
+    if resolved.run.until == "precision" and not is_replay:
+        told = "expected 'end', 'gradients' or 'time' for an execution, found 'precision'"
+        raise ScenarioError(f"scenario: run.until: {told}")
     return resolved
 
 
@@ -98,7 +101,7 @@ class Ranks:
         watch: Callable[[RankEvent], None] | None = None,
     ) -> Result:
         """Run a scenario: see `executor.execute`. `watch` is told of processes that begin and end."""
-        resolved = executable(scenario, overrides)
+        resolved = executable(scenario, overrides, is_replay=replay is not None)
         if out is not None:
             check_target(Path(out))  # now: `save` would refuse it after the run
         directory = Path(tempfile.mkdtemp(prefix="twinclock-"))
@@ -186,9 +189,9 @@ def _path() -> list[str]:
 def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | None) -> OrderTables:
     order: OrderTables = {"scenario": scenario.tables()}
     if replay is not None:
-        trace, gradient_s = read_replay(replay, scenario)
-        order["replay"], order["replay_gradient_s"] = str(directory / "replay.parquet"), gradient_s
-        trace.to_parquet(order["replay"])
+        found = read_replay(replay, scenario)
+        order["replay"], order["followed"] = str(directory / "replay.parquet"), found[1:]
+        found.trace.to_parquet(order["replay"])
     return order
 
 

@@ -10,7 +10,7 @@ class OrderTables(TypedDict, total=False):
 
     scenario: dict[str, object]
     replay: str
-    replay_gradient_s: float
+    followed: tuple[float, int | None, bool]
 
 
 class RunOrder(TypedDict):

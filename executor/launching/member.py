@@ -34,7 +34,7 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
         )
     kept = _keep_store(place)
     directory = Path(tempfile.mkdtemp(prefix=f"twinclock-rank{place.rank}-"))
-    order = Order(scenario.tables(), *_replay(scenario, replay, directory))
+    order = _order(scenario, replay, directory)
     # The first six fields of a `Place` are the first six of a `Seat`.
     seat = Seat(*place[:6], prefix=f"twinclock/{place.run}", directory=directory)
     status = run_rank(order, seat)
@@ -55,13 +55,13 @@ def _keep_store(place: Place) -> KeptStore | None:
     return keep_store(place.host, place.port) if place.rank == 0 and not place.is_store_kept else None
 
 
-def _replay(scenario: Scenario, replay: str | None, directory: Path) -> tuple[str | None, float]:
+def _order(scenario: Scenario, replay: str | None, directory: Path) -> Order:
     if replay is None:
-        return None, 1.0
-    trace, gradient_s = read_replay(replay, scenario)
+        return Order(scenario.tables())
+    found = read_replay(replay, scenario)
     path = directory / "replay.parquet"
-    trace.to_parquet(path)
-    return str(path), gradient_s
+    found.trace.to_parquet(path)
+    return Order(scenario.tables(), str(path), found[1:])
 
 
 def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, *, is_replay: bool) -> None:

@@ -8,7 +8,7 @@ real.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from queue import SimpleQueue
 
 import torch
@@ -70,6 +70,14 @@ class Computing:
         if engine.leave(running):
             _enter(running, max(running.ready_ns, now))
             self._engines[name] = self._engine(name, engine.jobs)
+
+    def stop(self, under_way: Collection[Running], now: int) -> None:
+        """The run is cut: kernels that are under way count until now and have computed nothing."""
+        kernels = [each for each in under_way if isinstance(each.operation, Compute)]
+        for each in kernels:  # all first: an engine that is left takes up what is queued behind
+            each.is_cancelled = True
+        for each in kernels:
+            self.withdraw(each, now)
 
     def busy_until_ns(self) -> int:
         """Until when a paced kernel is known to be under way."""

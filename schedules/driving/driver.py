@@ -43,6 +43,10 @@ class World(Protocol):
     """One gradient time in nanoseconds."""
 
     @property
+    def is_cut(self) -> bool:
+        """Whether the world has ended the run: no stream is resumed any more."""
+
+    @property
     def replay(self) -> Follower | None:
         """The trace that is followed, or None."""
 
@@ -191,7 +195,7 @@ class Stream(Running):
                     raise ProgramError(told) from None
                 if self.replay is not None:
                     return self.replay.issue(self, handler)
-                if not handler(self):
+                if not handler(self) or self.world.is_cut:
                     return None
                 answer = (self.result, now / self.gradient_ns)
         except StopIteration:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedules.driving.driver import Handler, Running, Stream
 from schedules.errors import DivergenceError
-from schedules.operations import Meet, Operation, Partner, Receive, Until
+from schedules.operations import Await, Barrier, Meet, Operation, Partner, Receive, Until
 from schedules.record.trace import What, describe, moved
 
 if TYPE_CHECKING:
@@ -51,11 +51,24 @@ class Replay:
 
     Args:
         trace: table with `schedules.record.trace.COLUMNS`; rows of a rank in the order in which its streams were
-        resumed. gradient_s: gradient time of the recorded run in seconds: recorded times are told in its units.
+            resumed.
+        gradient_s: gradient time of the recorded run in seconds: recorded times are told in its units.
+        cut_ns: when the recorded run was cut; None: it was not.
+        is_whole: whether its programs came to their end. If not, or if it was cut, the replay ends with its rows.
+    Attributes:
+        cut_at: when the recorded run was cut, in its gradient times, or None.
     """
 
-    def __init__(self, trace: pd.DataFrame, gradient_s: float) -> None:
+    def __init__(
+        self,
+        trace: pd.DataFrame,
+        gradient_s: float,
+        cut_ns: int | None = None,
+        is_whole: bool = True,
+    ) -> None:
         self.gradient_ns = gradient_s * 1e9
+        self.cut_at = None if cut_ns is None else cut_ns / self.gradient_ns
+        self.is_whole = is_whole and cut_ns is None
         self._order: dict[int, list[Row]] = defaultdict(list)
         self._rows: dict[tuple[int, str], list[Row]] = defaultdict(list)
         self._next: dict[int, int] = defaultdict(int)
@@ -97,7 +110,9 @@ class Replay:
 
     def handlers(self) -> dict[type[Operation], Handler]:
         """What a replay answers itself: clocks do not make it wait, and whom to meet is recorded."""
-        return {Until: _at_once, Meet: self._meet}
+        at_once = {Until: _at_once, Meet: self._meet}
+        # Of a run that lost a rank: the others have not waited for it, and a barrier hands over nothing.
+        return at_once if self.is_whole else {**at_once, Barrier: _at_once}
 
     def issue(self, stream: Stream, handler: Handler) -> None:
         """A stream asks for an operation: it must be the recorded one."""
@@ -105,10 +120,10 @@ class Replay:
         if row is None:
             if stream.is_daemon:  # it was closed when the others had ended, perhaps before it asked for this
                 return
-            raise DivergenceError(
-                f"{_label(stream)}: the program yields {stream.operation}, the trace has ended there "
-                "(a run that has lost a rank for good cannot be followed)"
-            )
+            if not self.is_whole:
+                self._help(stream, handler)
+                return
+            raise DivergenceError(f"{_label(stream)}: the program yields {stream.operation}, the trace has ended there")
         operation = stream.operation
         if not _is_recorded(operation, row):  # looked at before the world does anything
             raise DivergenceError(f"{_label(stream)}: the program yields {operation}, the trace has {row}")
@@ -116,6 +131,14 @@ class Replay:
             stream.note = LOST
         if row.answer == LOST or handler(stream):
             self.hold(stream)
+
+    def _help(self, stream: Stream, handler: Handler) -> None:
+        """A stream asks for what was under way when the recorded run was cut: it is resumed no more.
+
+        What it asked for begins all the same: its other end may have been over by then. But what only waits does not.
+        """
+        if not isinstance(stream.operation, Until | Meet | Await):
+            handler(stream)
 
     def start(self, started: Running, handler: Handler) -> bool:
         """An operation is started: it has its recorded answer, if it has one that a world would choose.
@@ -158,6 +181,10 @@ class Replay:
         assert row is not None, "issue() has checked it"
         return frozenset(int(position) for position in row.answer.split(",") if position)
 
+    def is_through(self, rank: int) -> bool:
+        """Whether all rows of a rank of a run that was cut have been followed: its replay has ended there."""
+        return not self.is_whole and self._next[rank] >= len(self._order[rank])
+
     def check_end(self) -> None:
         """The programs have ended: so must the trace.
 
@@ -185,6 +212,8 @@ class Replay:
         size = -1 if isinstance(operation, Receive) else moved(operation)
         found = (describe(operation), operation.peer, operation.tag, size)
         rows = self._rows[rank, stream.name]
+        if stream.index >= len(rows):  # started when the recorded run was cut: nobody has heard of it
+            return None
         begin = rows[stream.index].start_ns
         end = rows[stream.index + 1].end_ns if stream.index + 1 < len(rows) else math.inf
         candidates = self._started[rank, stream.name, *found]

@@ -6,7 +6,7 @@ Both worlds' models enter them as things happen (`schedules.training.model`); do
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -91,6 +91,12 @@ class Contributions:
         self.places: Names[tuple[int, int, int]] = Names()
         self.whats: Names[What] = Names()
         self.tallies = StalenessOf()
+        self._hear: Callable[[int, int], None] | None = None
+
+    def listen(self, hear: Callable[[int], None]) -> None:
+        """Have `hear(number)` called when gradients that count are applied, by the workers that are there by now."""
+        is_counted = [stage <= 0 for _, stage, _ in self.places]
+        self._hear = lambda place, number: hear(number) if number and is_counted[place] else None
 
     def enter(self, place: int, version: int, step: int, now: int, given: Payload) -> None:
         """Enter a contribution that is applied now, to this version of its target, at this step of the worker."""
@@ -98,21 +104,16 @@ class Contributions:
         self.packed += _pack(
             place, self.whats[given.what], version, given.version, step, given.step, now, given.read_ns
         )  # fmt: skip
-
-    def tally(self, behind: int, what: What) -> None:
-        """Count one that has no entry, so many versions behind."""
-        found = self.tallies[what]
-        found.count += 1
-        found.total += behind
-        if behind > found.largest:
-            found.largest = behind
+        if self._hear is not None:
+            self._hear(place, given.what[2])
 
     def __len__(self) -> int:
         return len(self.packed) // (8 * _WIDTH)
 
     def all_tallies(self) -> StalenessOf:
         """How stale all were, those that have entries too."""
-        found, applied = StalenessOf({key: copy(tally) for key, tally in self.tallies.items()}), self.applied()
+        found = StalenessOf({key: copy(tally) for key, tally in self.tallies.items() if tally.count})
+        applied = self.applied()
         for number, what in enumerate(self.whats):
             versions = applied.versions[applied.what == number]
             if len(versions):
@@ -140,7 +141,9 @@ class Contributions:
 
     def told(self) -> Told:
         """All but the entries, as JSON has it."""
-        tallies = [(*key, tally.count, tally.total, tally.largest) for key, tally in self.tallies.items()]
+        tallies = [
+            (*key, tally.count, tally.total, tally.largest) for key, tally in self.tallies.items() if tally.count
+        ]
         return {"places": list(self.places), "whats": list(self.whats), "tallies": tallies}
 
     def extend(self, packed: bytes | bytearray, told: Told) -> None:

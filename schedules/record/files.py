@@ -252,7 +252,8 @@ def write_parquet(frame: pd.DataFrame, path: Path, info: Info) -> None:
 
 def _described(info: Info) -> Info:
     """What a trace says of its run: not when and how that was started, so that equal runs give equal bytes."""
-    return {key: info[key] for key in (*_KEYS["run.json"], "versions", "host")}
+    ends = (key for key in ("cut_ns", "failed", "lost_ranks") if info.get(key))  # a replay ends as its run did
+    return {key: info[key] for key in (*_KEYS["run.json"], "versions", "host", *ends)}
 
 
 def _write_json(content: Info | Summary, path: Path) -> None:

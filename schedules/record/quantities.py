@@ -70,6 +70,7 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
     "gradients": Quantity("gradients"),
     "gradients_dropped": Quantity("gradients in vain"),
     "gradients_dropped_s": Quantity("time of gradients in vain", SECONDS, axis="s"),
+    "steps_apart": Quantity("steps apart"),
     "gradients_per_s": Quantity(
         "throughput", PER_SECOND, "throughput", "gradients/s", heading="gradients/s", axis="gradients/s"
     ),

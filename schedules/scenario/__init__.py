@@ -4,6 +4,7 @@ from pydantic import field_validator
 
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
+from schedules.scenario.ends import Cut, counting, cut, run_settings
 from schedules.scenario.files import read, read_setting, read_value, set_key
 from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
 from schedules.scenario.recorded import recorded_fingerprint
@@ -16,6 +17,7 @@ from schedules.units import Bytes
 __all__ = [
     "Bytes",
     "Count",
+    "Cut",
     "Duration",
     "ExecutionTable",
     "Number",
@@ -28,6 +30,8 @@ __all__ = [
     "build_optimizer",
     "build_problem",
     "communication_graph",
+    "counting",
+    "cut",
     "field_validator",
     "learning_rate",
     "load",
@@ -39,6 +43,7 @@ __all__ = [
     "read_value",
     "recorded_fingerprint",
     "resolve",
+    "run_settings",
     "set_key",
     "stage_parameters",
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from schedules import catalogue
 from schedules.errors import ScenarioError, nearest
 from schedules.scenario.resolved import Scenario, stage_parameters
 from schedules.training.optimizers import undecayed
@@ -51,9 +52,15 @@ def _check_plan(scenario: Scenario, where: str) -> None:
         _ = scenario.plan
     except ValueError as error:
         raise ScenarioError(f"{where}: schedule.program: {error}") from None
-    if scenario.run.until == "precision" and not isinstance(getattr(scenario.schedule, "gradients", None), int):
-        told = "expected 'end' for a schedule whose length is not one number, schedule.gradients, found 'precision'"
+    key = catalogue.find(scenario.program).length_key
+    if scenario.run.until == "precision" and not isinstance(getattr(scenario.schedule, str(key), None), int):
+        told = f"expected 'end' for a schedule whose length is not one number, schedule.{key}, found 'precision'"
         raise ScenarioError(f"{where}: run.until: {told}")
+    gradient = scenario.platform.gradient
+    is_paced = getattr(scenario.schedule, "gradient_clock", "") == "poisson"
+    if scenario.run.until == "time" and gradient is not None and gradient.mean == 0 and not is_paced:
+        told = "expected gradients that take time for run.until = 'time', which others would never come to, found 0"
+        raise ScenarioError(f"{where}: platform.gradient: {told}")
 
 
 def _check_clocks(scenario: Scenario, where: str) -> None:

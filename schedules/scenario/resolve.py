@@ -11,6 +11,7 @@ from pathlib import Path
 
 from schedules import catalogue
 from schedules.errors import ScenarioError
+from schedules.scenario.ends import may_lack_length, with_share
 from schedules.scenario.files import read, set_key, with_samples
 from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
@@ -53,9 +54,17 @@ def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
         found = catalogue.find(program)
     except ValueError as error:
         raise ScenarioError(f"{where}: schedule.program: {error}") from None
+    key, is_said = found.length_key, True
+    if key is not None and may_lack_length(rest.get("run")):
+        is_said = key in schedule
+        schedule.setdefault(key, 1)  # stands in until what it follows from is checked
     settings = validated(found.settings, schedule, where, prefix=("schedule",))
     # Before the tables are checked, not within: a validator that opened files would do so for whoever builds a table.
     rest["platform"] = with_samples(rest["platform"], where)
     scenario = validated(Scenario, {**rest, "program": program, "schedule": settings}, where)
+    try:
+        scenario = with_share(scenario, is_said=is_said)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: run.until: {error}") from None
     check(scenario, where)
     return scenario

@@ -168,6 +168,8 @@ class Scenario(Table):
         run = {"seed", "numerics", "observations"}
         if self.run.until == "precision":
             run |= {"until", "precision", "limit"}  # they decide how many gradients are made
+        elif self.run.until != "end":
+            run |= {"until", "total", "duration"}
         tables: dict[str, tuple[BaseModel, set[str] | None, set[str] | None]] = {
             "schedule": (self.schedule, None, None),
             "topology": (self.topology, None, None),

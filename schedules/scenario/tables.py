@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from schedules.settings import Count, NonNegative, Number, Positive, Table, Tables
-from schedules.units import Bytes, Seconds
+from schedules.units import Bytes, Seconds, Span
 
 
 class TopologyTable(BaseModel):
@@ -157,12 +157,33 @@ class RunTable(Table):
     """false: time a problem without computing it."""
     observations: Annotated[int, Field(ge=0, le=10_000)] = 20
     """How often loss and consensus distance are read out, in a numeric run."""
-    until: Literal["end", "precision"] = "end"
-    """end: until every worker has made its gradients; precision: a simulation goes on until its throughput is known."""
+    until: Literal["end", "gradients", "time", "precision"] = "end"
+    """end: until every worker has made its own gradients; gradients: until `total` are applied, by all together; time:
+    for `duration`; precision: a simulation goes on until its throughput is known."""
+    total: Count | None = None
+    """Of gradients: how many are applied, by all workers, when the run is cut."""
+    duration: Span | None = None
+    """Of time: when the run is cut; "30 s", or a number of gradient times."""
+    samples: Count | None = None
+    """Samples of all workers, from which follows how long each works; of a run until its end."""
     precision: Annotated[Positive, Field(lt=1)] = 0.02
     """Width of throughput's 95 % confidence interval, relative to the mean, at which a simulation stops."""
     limit: Count = 100_000
     """Gradients per worker at which a simulation that goes on until a precision gives up."""
+
+    @field_validator("total", "duration", "samples")
+    @classmethod
+    def _check_end(cls, value: object, info: ValidationInfo) -> object:
+        end, until = _END_OF[str(info.field_name)], info.data.get("until")
+        if value is not None and until not in (end, None):
+            raise ValueError(f"expected run.until = {end!r} beside it, found {until!r}")
+        if value is None and until == end != "end":
+            raise ValueError(f"expected one for run.until = {end!r}, found none")
+        return value
+
+
+_END_OF = {"total": "gradients", "duration": "time", "samples": "end"}
+"""The end that a key of [run] belongs to."""
 
 
 class ExecutionTable(Table):

@@ -35,8 +35,8 @@ class Model:
     """
 
     __slots__ = (
-        "_contributions", "_ledger", "_log", "_place", "_versions", "account", "issued", "size", "stage", "state",
-        "steps", "tensors", "version",
+        "_averages", "_contributions", "_ledger", "_log", "_place", "_versions", "account", "issued", "size", "stage",
+        "state", "steps", "tensors", "version",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Model:
         # Looked up once: a simulation of gossip spends a tenth of its time on what is counted.
         self._ledger, self._log, self._contributions = account.ledger, account.log, account.ledger.contributions
         self._place = self._contributions.places[account.rank, stage, 0 if accumulates else size]
+        self._averages = self._contributions.tallies[AVERAGE]
         self._versions: Counter[str] = Counter()
 
     @property
@@ -111,7 +112,12 @@ class Model:
         if gradients or kind == "gradient":
             self._contributions.enter(self._place, version, self.steps, self._ledger.now, contribution)
         else:
-            self._contributions.tally(version - read, contribution.what)
+            tally = self._averages if contribution.what is AVERAGE else self._contributions.tallies[contribution.what]
+            behind = version - read
+            tally.count += 1
+            tally.total += behind
+            if behind > tally.largest:
+                tally.largest = behind
         if self._log is not None:
             behind = self.steps - contribution.step if contribution.step >= 0 else -1
             facts = kind, target, read, version + 1, behind, contribution.read_ns, gradients, self.stage

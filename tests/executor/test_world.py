@@ -110,7 +110,7 @@ def test_an_operation_is_answered_by_the_service_that_has_a_handler_for_it() -> 
     assert [answer for answer, _ in log] == ["answer", "answer"]
     assert rank.computing.log == [("issued", "Compute(gradient)")]
     assert rank.exchanges.log == [("issued", "Exchange(<->1 8 B)")]
-    assert rank.agenda.num_under_way == 0
+    assert not rank.agenda.under_way
 
 
 def test_a_cancelled_operation_is_withdrawn_by_its_service_alone() -> None:
@@ -122,7 +122,7 @@ def test_a_cancelled_operation_is_withdrawn_by_its_service_alone() -> None:
     rank.world.run()
     assert rank.exchanges.log == [("issued", "Exchange(<->1 8 B)"), ("withdrawn", "Exchange(<->1 8 B)")]
     assert rank.computing.log == []
-    assert rank.agenda.num_under_way == 0
+    assert not rank.agenda.under_way
 
 
 def test_a_rank_that_waits_for_nobody_says_so_and_stops_when_it_is_told() -> None:
@@ -212,7 +212,7 @@ def test_what_was_started_is_waited_for_at_the_end_although_a_sleep_was_cancelle
     rank = Rank(program(), end_late)
     rank.world.run()
     assert [running.is_over for running in under_way] == [True]
-    assert rank.agenda.num_under_way == 0
+    assert not rank.agenda.under_way
 
 
 def test_a_lost_connection_is_told_when_no_news_say_who_has_died(monkeypatch: pytest.MonkeyPatch) -> None:

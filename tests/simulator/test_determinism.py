@@ -327,7 +327,8 @@ def test_a_run_is_followed_as_its_directory_is(tmp_path: Path) -> None:
     result = run("gossip")
     for followed in (result, load_run(result.save(tmp_path / "run"))):
         assert np.array_equal(simulate(tables("gossip"), replay=followed).parameters, result.parameters)  # type: ignore[arg-type]
-        with pytest.raises(ScenarioError, match="expected a result of this scenario with its trace, found another"):
+        told = r"expected a result of this scenario, found another: optimizer\.learning_rate = 0\.1 \(here 0\.2\)"
+        with pytest.raises(ScenarioError, match=told):
             simulate(tables("gossip"), replay=followed, overrides={"optimizer.learning_rate": 0.2})
 
 

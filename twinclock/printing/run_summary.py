@@ -26,7 +26,7 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
         print_json({**head, "summary": result.summary, **why, "out": out, "files": files})
         return
     click.echo(title(result))
-    print_table([(f"  {name}", value) for name, value in (*_unit(result), *rows(result.summary))])
+    print_table([(f"  {name}", value) for name, value in (*_unit(result), *_end(result), *rows(result.summary))])
     if explanation is not None:
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
@@ -49,6 +49,23 @@ def _unit(result: Result) -> list[tuple[str, str]]:
         return []
     why = "no platform.gradient" if gradient is None else "gradients take no time"
     return [("gradient time", f"{with_unit(result.gradient_s, 's')} ({why})")]
+
+
+def _end(result: Result) -> list[tuple[str, str]]:
+    """How the run ended, where that was not when every worker had made its own gradients; and what was asked of it."""
+    run, made, parts = result.tables["run"], result.summary["gradients"], []
+    if result.cut_ns is not None:
+        parts.append(f"cut at {with_unit(result.cut_ns / 1e9, 's')}")
+    if run.get("total") is not None:
+        parts.append(f"{run['total']:,} gradients asked for, {made:,} made")
+    if run.get("samples") is not None:
+        drawn = made * result.tables["workload"]["batch_size"]
+        parts.append(f"{run['samples']:,} samples asked for, {drawn:,} drawn")
+        if drawn != run["samples"]:
+            parts.append("as all workers make whole steps")
+    if apart := result.summary.get("steps_apart"):
+        parts.append(f"replicas are up to {apart} step{'s' * (apart != 1)} apart")
+    return [("end", ", ".join(parts))] if parts else []
 
 
 def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

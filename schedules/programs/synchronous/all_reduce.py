@@ -25,6 +25,7 @@ from schedules import (
 )
 
 SOURCE = "Li et al. 2020, PyTorch Distributed (arXiv:2006.15704): bucketed overlap"
+IN_STEP = True
 
 
 class Settings(Table):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from schedules import Array, Await, Barrier, Compute, Count, Exchange, Program, Start, State, Table, Worker
 
 SOURCE = "Lian et al. 2017, D-PSGD (arXiv:1705.09056), algorithm 1; weights: Xiao and Boyd 2004"
+IN_STEP = True
 
 
 class Settings(Table):

@@ -13,7 +13,7 @@ from schedules.errors import DeadlockError
 from schedules.operations import Compute, Program, Receive
 from schedules.record.ledger import Ledger
 from schedules.result import Result
-from schedules.scenario import RunTable, ScenarioError, load
+from schedules.scenario import RunTable, load
 from schedules.training.state import descend
 from schedules.worker import Worker
 from simulator.run import simulate
@@ -342,11 +342,6 @@ def test_a_program_without_gradients_has_no_throughput() -> None:
 
 
 # ---- the scenario
-
-
-def test_a_replay_cannot_end_by_precision() -> None:
-    with pytest.raises(ScenarioError, match=r"run\.until: expected 'end' for a replay, found 'precision'"):
-        simulate(tables("gossip"), replay="nowhere")
 
 
 def test_other_runs_have_the_fingerprint_that_they_had() -> None:

@@ -43,7 +43,7 @@ def test_tables_are_described(run):
     for name in ("topology", "platform", "workload", "optimizer", "run", "execution", "platform.link"):
         assert f"[{name}]\n" in text
     found = json.loads(run("schedules", "--tables", "--json").stdout)
-    names = ["seed", "trace", "numerics", "observations", "until", "precision", "limit"]
+    names = ["seed", "trace", "numerics", "observations", "until", "total", "duration", "samples", "precision", "limit"]
     assert [each["name"] for each in found["run"]] == names
 
 

@@ -1,0 +1,129 @@
+"""How a run ends: what its schedule's length is then, and where the world cuts it.
+
+`run.until` says it. Until the `end`, every worker makes its own gradients. Under the other ends the schedule's key of
+length (`LENGTH`, which is `gradients` where a schedule names no other) follows from the end: in the scenario it is the
+share of each worker, from which read-outs and learning rates go; programs are told as much as may be needed, and the
+world cuts them. Where every rank makes the same steps (`IN_STEP`) a count cuts nobody: the share is the length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schedules import catalogue
+from schedules.catalogue import Schedule
+from schedules.scenario.plan import Plan, plan
+from schedules.scenario.resolved import Scenario
+from schedules.units import quantity
+
+AMPLE = 1_000_000_000
+"""The length of programs that a time will cut."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the world cuts a run: at a number of gradients that all workers together have applied, or at a time.
+
+    Attributes:
+        total: of gradients; None: no number cuts it.
+        at_ns: nanoseconds since the start; None: no time cuts it.
+    """
+
+    total: int | None = None
+    at_ns: int | None = None
+
+
+def cut(scenario: Scenario) -> Cut | None:
+    """Where a run of the scenario is cut; None: its programs end, or a precision ends them."""
+    run = scenario.run
+    if run.until == "time":
+        return Cut(at_ns=round(duration_s(scenario) * 1e9))
+    if run.until == "gradients" and not catalogue.find(scenario.program).is_in_step:
+        return Cut(total=run.total)
+    return None
+
+
+def duration_s(scenario: Scenario) -> float:
+    """`run.duration` in seconds."""
+    found = scenario.run.duration
+    assert found is not None, "a table without one is refused"
+    return quantity(found, "second") if isinstance(found, str) else found * scenario.gradient_s
+
+
+def may_lack_length(run: object) -> bool:
+    """Whether the length of a schedule follows from these keys of [run], and so need not be said."""
+    return isinstance(run, Mapping) and (run.get("until", "end") != "end" or run.get("samples") is not None)
+
+
+def with_share(scenario: Scenario, *, is_said: bool) -> Scenario:
+    """The scenario with the length that follows from its end, if one does.
+
+    Args:
+        is_said: whether the scenario itself says how long it is, which a precision leaves as it is.
+    Raises:
+        ValueError: if the schedule has no length that could follow.
+    """
+    schedule, run = catalogue.find(scenario.program), scenario.run
+    if not may_lack_length(run.model_dump()) or (run.until == "precision" and is_said):
+        return scenario
+    if run.until == "precision":
+        wanted = run.limit
+    elif run.until == "time":
+        wanted = math.ceil(duration_s(scenario) / scenario.gradient_s)
+    else:
+        total = run.total or -(-(run.samples or 1) // scenario.workload.batch_size)
+        wanted = -(-total // len(counting(_plan(schedule, scenario, total))))
+    value = _least(schedule, scenario, wanted)
+    return scenario.model_copy(update={"schedule": _lengthened(schedule, scenario, value)})
+
+
+def run_settings(scenario: Scenario) -> Any:
+    """What programs are told of [schedule]: as long as may be needed, where the world ends the run."""
+    schedule, run = catalogue.find(scenario.program), scenario.run
+    if run.until == "precision":
+        return _lengthened(schedule, scenario, _least(schedule, scenario, run.limit))
+    where = cut(scenario)
+    if where is None:
+        return scenario.schedule
+    return _lengthened(schedule, scenario, AMPLE if where.total is None else _least(schedule, scenario, where.total))
+
+
+def counting(found: Plan) -> list[int]:
+    """The ranks whose gradients are counted: those that hold stage 0, or the workers."""
+    ranks = found.stages[0] if found.stages else range(len(found.lengths))
+    return [rank for rank in ranks if found.roles[rank] == "worker" and found.lengths[rank] > 0] or list(ranks)
+
+
+def _least(schedule: Schedule, scenario: Scenario, wanted: int) -> int:
+    """The least length with which every rank that counts makes so many gradients: whole rounds, flushes or updates."""
+
+    def is_enough(value: int) -> bool:
+        found = _plan(schedule, scenario, value)
+        return min(found.lengths[rank] for rank in counting(found)) >= wanted
+
+    if schedule.length is None:  # the key counts gradients itself
+        return wanted
+    high = 1
+    while not is_enough(high):
+        high *= 2
+        if high > AMPLE:
+            raise ValueError(f"expected LENGTH, a key that makes runs longer, found {schedule.length_key!r}")
+    low = high // 2  # is not enough, or 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def _plan(schedule: Schedule, scenario: Scenario, value: int) -> Plan:
+    return plan(schedule, _lengthened(schedule, scenario, value), scenario.topology.workers)
+
+
+def _lengthened(schedule: Schedule, scenario: Scenario, value: int) -> Any:
+    if schedule.length_key is None:
+        told = "expected 'end' for a schedule without LENGTH, the key that says how long it is"
+        raise ValueError(f"{told}, found {scenario.run.until!r}")
+    return scenario.schedule.model_copy(update={schedule.length_key: value})
