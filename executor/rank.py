@@ -127,7 +127,7 @@ class RankRun:
             recorder=self.recorder,
             replay=self.replay,
         )
-        self.crew = Crew(self.worker)
+        self.crew = Crew(self.worker, self.services.meetings.end)
         self.world.add(self.crew, programs, daemons=(OBSERVE,))
 
     def run(self) -> None:

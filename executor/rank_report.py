@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
 from executor.ends import Took
+from schedules.clocks import edge_ticks
 from schedules.platform.volumes import bandwidths
 from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Not `exchanges`: its entries are both ends of one, of which a rank sees one only.
-_ENTRIES = ("computations", "transfers", "buffers")
+_ENTRIES = ("computations", "transfers", "buffers", "dues")
 
 
 @dataclass
@@ -120,7 +122,15 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
     readies = _readies(reports)
     ledger = _ledger(reports, readies, keeps_curve=scenario.run.trace)
     end_ns = max(report.end_ns for report in reports)
-    result = Result(scenario, MEASURED, summarise(ledger, end_ns, batch_size=scenario.workload.batch_size))
+    summary = summarise(
+        ledger,
+        end_ns,
+        batch_size=scenario.workload.batch_size,
+        cut_ns=None,
+        servers=scenario.plan.servers,
+        ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, scenario.gradient_s * 1e9),
+    )
+    result = Result(scenario, MEASURED, summary)
     result.info |= {**info, "ranks": [_told(report) for report in reports]}
     if scenario.run.trace:
         result.trace = _trace(scenario, directory, reports, readies)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TOPOLOGY: Final = "topology.graph"
 PROGRAM: Final = "schedule.program"
 RATE: Final = "schedule.rate"
+MAX_COLUMNS: Final = 4
+"""So many panels stand in a row."""
 
 Style = dict[str, Any]
 """Colour, marker and dashes of a line, as matplotlib takes them."""
@@ -43,8 +45,11 @@ def staleness_against_rate(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
 
 
 def rate_overview(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
-    """Throughput, compute utilization and mean staleness side by side. See `against_rate`."""
-    return against_rate(table, ["gradients_per_s", "utilization_compute", "staleness_mean"], rate=rate)
+    """Throughput, exchange rate, compute utilization and mean staleness side by side, and where exchanges answer clocks
+    how far they are behind them, in number and in time. See `against_rate`."""
+    averaging = [each for each in ("exchange_rate", "backlog_exchanges", "lag_mean_s", "lag_p95_s") if each in table]
+    values = ["gradients_per_s", *averaging[:1], "utilization_compute", "staleness_mean", *averaging[1:]]
+    return against_rate(table, values, rate=rate)
 
 
 def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE) -> Figure:
@@ -60,8 +65,11 @@ def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE
     _check(table, [rate, *values])
     named = _named(table, rate)
     with styled():
-        figure, panels = new_figure(max(5.2, 3.1 * len(values)), 3.3, ncols=len(values))
-        for axes, value in zip(panels, values, strict=True):
+        columns, rows = min(len(values), MAX_COLUMNS), -(-len(values) // MAX_COLUMNS)
+        figure, panels = new_figure(max(5.2, 3.1 * columns), 3.3 + 2.7 * (rows - 1), ncols=columns, nrows=rows)
+        for axes in panels[len(values) :]:
+            axes.remove()
+        for axes, value in zip(panels, values, strict=False):
             _mean_lines(axes, named, rate, value)
             _rate_axis(axes, table[rate])
             axes.set_ylim(bottom=0)

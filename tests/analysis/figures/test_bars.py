@@ -161,6 +161,14 @@ def test_the_overview_has_three_panels():
     assert len(figures.rate_overview(sweep_table()).axes) == 3
 
 
+def test_the_overview_shows_how_far_averaging_is_behind_its_clocks_where_there_are_some():
+    table = sweep_table().assign(exchange_rate=0.5, backlog_exchanges=3, lag_mean_s=0.1, lag_p95_s=0.2)
+    labels = [axes.get_ylabel() for axes in figures.rate_overview(table).axes]
+    assert labels[1] == "exchange rate (per worker and gradient)"
+    assert labels[4:] == ["exchanges behind", "mean lag behind the clock (s)", "lag, 95th percentile (s)"]
+    assert len(figures.rate_overview(table.drop(columns=["backlog_exchanges", "lag_mean_s", "lag_p95_s"])).axes) == 4
+
+
 def test_consensus_has_a_line_a_run():
     time = np.linspace(0, 1, 5)
     table = pd.concat(
