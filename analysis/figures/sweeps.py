@@ -114,9 +114,10 @@ def _named(table: pd.DataFrame, x: str) -> pd.DataFrame:
     named = table.copy()
     line = table[TOPOLOGY].astype(str) if TOPOLOGY in table else table[x].map(lambda _: "")
     for setting in table.columns:
-        # Columns with a dot are settings, the others results. Of [run] the seed varies, over which a line is averaged.
-        is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.") or "." not in setting
-        if not is_shown and table[setting].nunique() > 1:
+        # Columns with a dot are settings, but for results by kind. Of [run] the seed varies, and a line is its average.
+        is_result = "." not in setting or setting in QUANTITIES
+        is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.")
+        if not (is_result or is_shown) and table[setting].nunique() > 1:
             line = line + [f" {setting.rpartition('.')[2]}={value}" for value in table[setting]]
     named["line"] = line.str.strip()
     named["program"] = table[PROGRAM].astype(str) if PROGRAM in table else ""
@@ -185,9 +186,10 @@ def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:
         plain: Style = {"color": INK, "marker": ""}
         handles += [Line2D([], [], label=name, **_style(0, i) | plain) for name, i in programs.items()]
     if handles:
+        width = 0.85 + 0.07 * max(len(str(each.get_label())) for each in handles)  # inches, about
         figure.legend(
             handles=handles,
             loc="outside lower center",
-            ncols=min(len(handles), int(figure.get_figwidth() / 1.3)),
+            ncols=max(1, min(len(handles), int(figure.get_figwidth() / width))),
             handlelength=3,
         )

@@ -85,7 +85,7 @@ def falling_behind(summary: Mapping[str, Any]) -> str:
     share = percent(num_answered / num_due, signed=False)
     return (
         f"the workers do not keep up with their clocks: {num_answered:,} of {num_due:,} exchanges that were due in the "
-        f"window were made ({share}),\nso they average less often than schedule.rate says, by parameters that are older"
+        f"window were made ({share}),\nso they average less often than schedule.rate says, and later"
     )
 
 
