@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from schedules.driving.driver import Running
 from schedules.operations import Receive
 from schedules.record.memory import in_flight
+from schedules.record.trace import due_ns
 
 
 class Ends(Protocol):
@@ -52,4 +53,5 @@ def enter_transfer(running: Running, *, sent: int = 0, is_exchange: bool = False
         sent=sent,
         is_exchange=is_exchange,
         held=in_flight(type(operation).__name__, 2, came.size),
+        due=due_ns(running),
     )

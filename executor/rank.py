@@ -128,7 +128,7 @@ class RankRun:
             recorder=self.recorder,
             replay=self.replay,
         )
-        self.crew = Crew(self.worker)
+        self.crew = Crew(self.worker, self.services.meetings.end)
         self.world.add(self.crew, programs, daemons=(OBSERVE,))
         if self.replay is None and self.setup.cut is not None:
             self._expect(self.setup.cut)

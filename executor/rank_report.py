@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
 from executor.ends import Took
+from schedules.clocks import edge_ticks
 from schedules.platform.volumes import bandwidths
 from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Not `exchanges`: its entries are both ends of one, of which a rank sees one only.
-_ENTRIES = ("computations", "transfers", "buffers")
+_ENTRIES = ("computations", "transfers", "buffers", "dues")
 
 
 @dataclass
@@ -127,7 +129,14 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
     end_ns, cut_ns = max(report.end_ns for report in reports), reports[0].cut_ns
     if cut_ns is not None:
         ledger.stop(cut_ns)
-    summary = summarise(ledger, end_ns, batch_size=scenario.workload.batch_size, is_cut=cut_ns is not None)
+    summary = summarise(
+        ledger,
+        end_ns,
+        batch_size=scenario.workload.batch_size,
+        cut_ns=cut_ns,
+        servers=scenario.plan.servers,
+        ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, scenario.gradient_s * 1e9),
+    )
     result = Result(scenario, MEASURED, summary, info={"cut_ns": cut_ns})
     result.info |= {**info, "ranks": [_told(report) for report in reports]}
     if scenario.run.trace:

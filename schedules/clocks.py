@@ -169,3 +169,17 @@ class Clocks:
         if math.isinf(self.horizon):
             return count()
         return range(math.ceil(self.horizon / self._ahead) if self._ahead > 0 else 1)
+
+
+def edge_ticks(graph: nx.Graph[int], seed: int, gradient_ns: float, until_ns: int) -> NDArray[np.int64]:
+    """The ticks of all edges of a run up to a time, in nanoseconds as programs sleep to them, edge by edge.
+
+    Drawn anew: how many of them a run's workers came to does not matter.
+
+    Returns:
+        int64 [num_ticks].
+    """
+    clocks = Clocks(graph, seed, (until_ns + 1) / gradient_ns)
+    times = np.concatenate([np.empty(0), *(clocks.edge(i, j) for i, j in graph.edges)])
+    ticks = (times * gradient_ns + 0.5).astype(np.int64)
+    return ticks[ticks <= until_ns]

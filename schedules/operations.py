@@ -7,14 +7,14 @@ gave, and when it took effect, in gradient times since the start of the run.
 |---|---|---|
 | `Compute` | run a kernel or a rule on an engine of this worker | `Payload` with the version that it read |
 | `Send`, `Receive`, `Exchange` | point to point; `Exchange` is a full-duplex rendezvous | `Payload` received, or None |
-| `Meet` | first come, first paired, with whichever candidate is free | `Partner`; None when nobody can come any more |
+| `Meet` | first come, first paired, with whichever candidate is free | `Partner`; None when nobody comes any more |
 | `AllReduce`, `ReduceScatter`, `AllGather`, `Broadcast`, `AllToAll`, `Barrier` | collective on a group | `Payload` |
 | `Start` | begin an operation and go on | `Handle` |
 | `Await` | wait for all, any or k of the handles, or for a deadline | `Arrivals` |
 | `Until` | sleep until a clock's tick | None |
 | `Put`, `Take` | hand over between streams of one worker through a bounded queue | None; the item |
 | `Cancel` | abandon a started operation | None |
-| `Join`, `Leave` | take part in pairing, or no longer | None |
+| `Join`, `Leave` | need meetings, or no more | None |
 
 Operations are frozen, slotted dataclasses. They print short, `Exchange(<->4 #17 44.7 MB)`, and `parse` reads that back.
 """
@@ -103,6 +103,7 @@ class Operation:
     size: Any = 0
     payload: Any = None
     channel: Any = ""
+    due: Any = None
 
     def __str__(self) -> str:
         shown = ((token, getattr(self, name), default) for name, token, default in _tokens(type(self)))
@@ -195,11 +196,13 @@ class Receive(Operation):
 class Exchange(_Carrying):
     """Send the payload to the peer and receive the peer's, which has the same size: a full-duplex rendezvous.
 
-    In a schedule that survives failures the result is None, at both ends, if one of them has failed."""
+    `due` is the tick of a clock that it answers, in gradient times: kept in the record, not sent. In a schedule that
+    survives failures the result is None, at both ends, if one of them has failed."""
 
     peer: int = _peer("<->")
     payload: Payload = _payload()
     tag: int = _tag()
+    due: float | None = field(default=None, compare=False)
 
 
 @_operation
@@ -328,12 +331,13 @@ class Cancel(Operation):
 
 @_operation
 class Join(Operation):
-    """Take part in `Meet` again."""
+    """Need meetings again, after `Leave`."""
 
 
 @_operation
 class Leave(Operation):
-    """Take part in `Meet` no longer: nobody waits for this worker any more."""
+    """Need no more meetings. A worker that has left may still `Meet`: it is paired only with one that has not left, and
+    answered None when all that it may meet have."""
 
 
 Program = Generator[Operation, tuple[Any, float], None]

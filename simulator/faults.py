@@ -58,7 +58,6 @@ class Failures:
         self.num_outages = 0
         self.absent_ns = [0] * len(outages)
         self._outages = outages
-        self._meets: set[int] = set()
         self._num_ended = self._num_known = self._num_in_vain = 0
         for rank in range(len(outages)):
             self._expect(rank)
@@ -124,13 +123,11 @@ class Failures:
         self._put_off(rank, back)
         if self._survives:
             self._lost.give_up(rank, now)
-        # One that has left by itself must not take part again only because it is back.
-        if not world.meetings.has_left(rank):
-            world.meetings.part(rank, now)
-            self._meets.add(rank)
         if back == math.inf:
+            world.meetings.end(rank, now)
             self._bury(rank, now)
         else:
+            world.meetings.part(rank, now)
             self._fabric.hold(rank, now, int(back))
 
     def _check_progress(self, now: int) -> None:
@@ -149,9 +146,7 @@ class Failures:
     def _return(self, rank: int, now: int) -> None:
         del self._away[rank]
         self.absent_ns[rank] += now - self._since.pop(rank)
-        if rank in self._meets:
-            self._meets.remove(rank)
-            self._world.meetings.come_back(rank, now)
+        self._world.meetings.come_back(rank, now)
         self._expect(rank)
 
     def _bury(self, rank: int, now: int) -> None:

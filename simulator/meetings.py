@@ -41,26 +41,28 @@ class Meetings:
         if self._waiting.pop(rank, None) is not None:  # else it is paired already, and its end is on the way
             self._coordinator.withdraw(rank)
 
-    def has_left(self, rank: int) -> bool:
-        """Whether a rank takes part no longer."""
-        return self._coordinator.has_left(rank)
+    def end(self, rank: int, now: int) -> None:
+        """A rank is gone for good: it has failed, or its programs are over."""
+        self._tell(self._coordinator.end(rank), now)
 
     def part(self, rank: int, now: int) -> None:
         """Nobody is paired with a rank until it is back."""
-        self._tell(self._coordinator.leave(rank), now)
+        self._tell(self._coordinator.part(rank), now)
 
     def come_back(self, rank: int, now: int) -> None:
         """A rank that had parted is back, and asks again for whom it waited."""
-        self._tell(self._coordinator.join(rank), now)
+        self._coordinator.come_back(rank)
         waiting = self._waiting.get(rank)
         if waiting is not None:
             self._tell(self._coordinator.arrive(rank, waiting.operation.candidates), now)
 
     def _leave(self, running: Running) -> bool:
+        running.has_left = True
         self._tell(self._coordinator.leave(running.worker.rank), running.start_ns)
         return True
 
     def _join(self, running: Running) -> bool:
+        running.has_left = False
         self._tell(self._coordinator.join(running.worker.rank), running.start_ns)
         return True
 

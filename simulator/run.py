@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from schedules.clocks import edge_ticks
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.replay import Replay
 from schedules.operations import Program
@@ -158,9 +160,16 @@ def _result(setup: Setup, world: World) -> Result:
     if setup.problem is not None:
         read_out(setup, world)
     world.ledger.stop(makespan)  # of what was started and never awaited, or failed for good, only the time up to here
-    is_cut = world.course.stopped_ns is not None
-    summary = summarise(world.ledger, makespan, batch_size=scenario.workload.batch_size, is_cut=is_cut)
     gone = sorted(world.outages.gone) if world.outages is not None else []
+    summary = summarise(
+        world.ledger,
+        makespan,
+        batch_size=scenario.workload.batch_size,
+        cut_ns=world.course.stopped_ns,
+        failed=gone,
+        servers=scenario.plan.servers,
+        ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, world.gradient_ns),
+    )
     result = Result(scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone})
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)

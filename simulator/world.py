@@ -83,7 +83,7 @@ class World:
         self.fabric = None if network is None else network(self.events.call_at)
         self.traffic = Traffic(transport, self.fabric, ledger, events=self.events, end=self.end_at)
         self.computing = Computing(self.events, ledger)
-        self.exchanges = Exchanges(self.traffic)
+        self.exchanges = Exchanges(self.traffic, gradient_ns)
         self.sends = Sends(self.traffic, is_in_order=is_in_order and replay is None)  # a trace fixes the order itself
         self.collectives = Collectives(self.traffic, collectives or CollectivesTable(), self.away)
         self.meetings = Meetings(coordinator, ledger, self.end_at)
@@ -112,7 +112,7 @@ class World:
             daemons: names of programs that end with the others.
             kernels: what its kernels compute.
         """
-        crew = Crew(worker)
+        crew = Crew(worker, self.meetings.end)
         self.crews.append(crew)
         self.computing.add(durations, kernels)
         for name, program in programs.items():

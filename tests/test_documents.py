@@ -92,6 +92,15 @@ def test_readme_console_output_is_what_comes() -> None:
         assert (result.exit_code, result.output) == (0, expected)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("at_readers_desk")
+def test_readme_sweep_table_is_of_what_comes() -> None:
+    (shown,) = (block for block in blocks(README, "") if block.startswith("schedule.rate"))
+    result = CliRunner().invoke(main, ["sweep", "scenario.toml"])
+    assert result.exit_code == 0
+    assert set(shown.splitlines()) <= set(result.output.splitlines())
+
+
 # ---- the commands that are named
 
 

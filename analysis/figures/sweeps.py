@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TOPOLOGY: Final = "topology.graph"
 PROGRAM: Final = "schedule.program"
 RATE: Final = "schedule.rate"
+MAX_COLUMNS: Final = 4
+"""So many panels stand in a row."""
 
 Style = dict[str, Any]
 """Colour, marker and dashes of a line, as matplotlib takes them."""
@@ -43,8 +45,11 @@ def staleness_against_rate(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
 
 
 def rate_overview(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
-    """Throughput, compute utilization and mean staleness side by side. See `against_rate`."""
-    return against_rate(table, ["gradients_per_s", "utilization_compute", "staleness_mean"], rate=rate)
+    """Throughput, exchange rate, compute utilization and mean staleness side by side, and where exchanges answer clocks
+    how far they are behind them, in number and in time. See `against_rate`."""
+    averaging = [each for each in ("exchange_rate", "backlog_exchanges", "lag_mean_s", "lag_p95_s") if each in table]
+    values = ["gradients_per_s", *averaging[:1], "utilization_compute", "staleness_mean", *averaging[1:]]
+    return against_rate(table, values, rate=rate)
 
 
 def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE) -> Figure:
@@ -60,8 +65,11 @@ def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE
     _check(table, [rate, *values])
     named = _named(table, rate)
     with styled():
-        figure, panels = new_figure(max(5.2, 3.1 * len(values)), 3.3, ncols=len(values))
-        for axes, value in zip(panels, values, strict=True):
+        columns, rows = min(len(values), MAX_COLUMNS), -(-len(values) // MAX_COLUMNS)
+        figure, panels = new_figure(max(5.2, 3.1 * columns), 3.3 + 2.7 * (rows - 1), ncols=columns, nrows=rows)
+        for axes in panels[len(values) :]:
+            axes.remove()
+        for axes, value in zip(panels, values, strict=False):
             _mean_lines(axes, named, rate, value)
             _rate_axis(axes, table[rate])
             axes.set_ylim(bottom=0)
@@ -106,9 +114,10 @@ def _named(table: pd.DataFrame, x: str) -> pd.DataFrame:
     named = table.copy()
     line = table[TOPOLOGY].astype(str) if TOPOLOGY in table else table[x].map(lambda _: "")
     for setting in table.columns:
-        # Columns with a dot are settings, the others results. Of [run] the seed varies, over which a line is averaged.
-        is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.") or "." not in setting
-        if not is_shown and table[setting].nunique() > 1:
+        # Columns with a dot are settings, but for results by kind. Of [run] the seed varies, and a line is its average.
+        is_result = "." not in setting or setting in QUANTITIES
+        is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.")
+        if not (is_result or is_shown) and table[setting].nunique() > 1:
             line = line + [f" {setting.rpartition('.')[2]}={value}" for value in table[setting]]
     named["line"] = line.str.strip()
     named["program"] = table[PROGRAM].astype(str) if PROGRAM in table else ""
@@ -177,9 +186,10 @@ def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:
         plain: Style = {"color": INK, "marker": ""}
         handles += [Line2D([], [], label=name, **_style(0, i) | plain) for name, i in programs.items()]
     if handles:
+        width = 0.85 + 0.07 * max(len(str(each.get_label())) for each in handles)  # inches, about
         figure.legend(
             handles=handles,
             loc="outside lower center",
-            ncols=min(len(handles), int(figure.get_figwidth() / 1.3)),
+            ncols=max(1, min(len(handles), int(figure.get_figwidth() / width))),
             handlelength=3,
         )

@@ -21,12 +21,15 @@ class Waiting(NamedTuple):
     since_ns: int
     awaits: list[list[str]]
     """Operation and lane of each started operation that it awaits."""
+    has_left: bool = False
 
 
 def waiting(streams: Iterable[Stream]) -> list[Waiting]:
     """Who waits for what on this rank."""
     return [
-        Waiting(each.worker.rank, each.name, each.index, str(each.operation), each.start_ns, _awaits(each))
+        Waiting(
+            each.worker.rank, each.name, each.index, str(each.operation), each.start_ns, _awaits(each), each.has_left
+        )
         for each in streams
         if not each.is_over and not each.is_daemon and each.operation is not None
     ]
@@ -57,4 +60,5 @@ def _stream(told: Waiting) -> Any:
         awaited=handles,
         is_over=False,
         is_daemon=False,
+        has_left=told.has_left,
     )

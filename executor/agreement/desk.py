@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 
@@ -19,6 +20,7 @@ from executor.agreement.door import Door
 from executor.agreement.line import Line
 from executor.agreement.questions import Answer, Question, answer, asked
 from executor.agreement.store import SharedStore
+from schedules.driving.coordinator import Answer as Told
 from schedules.driving.coordinator import Coordinator
 
 ADDRESS = "desk"
@@ -42,6 +44,7 @@ class Desk:
         self._coordinator = coordinator
         self._ranks: dict[int, Line] = {}
         self._heard: list[int] = []
+        self._latest_ns = 0  # what was asked last: the time that ranks are told which only a lost one kept waiting
         store.set(ADDRESS, f"{host} {self._door.port} {key.hex()}")
         threading.Thread(target=self._work, name="desk", daemon=True).start()
 
@@ -75,7 +78,7 @@ class Desk:
         line = self._ranks.pop(rank)
         self._selector.unregister(line)
         line.close()
-        self._coordinator.withdraw(rank)
+        self._tell_all(self._coordinator.end(rank), self._latest_ns)
 
     def _serve(self, rank: int) -> None:
         """Answer what a rank has asked, unless it is lost meanwhile."""
@@ -89,18 +92,25 @@ class Desk:
         if question is None:
             self._tell(rank, time.perf_counter_ns())
             return
+        self._latest_ns = max(self._latest_ns, question.now_ns)
+        coordinator = self._coordinator
         if question.what == "Meet":
-            told = self._coordinator.arrive(rank, question.candidates)
-        elif question.what == "Leave":
-            told = self._coordinator.leave(rank)
+            told = coordinator.arrive(rank, question.candidates)
         else:
-            told = self._coordinator.join(rank)
-        for each, partner in told:
-            # Both of a pair are told the later one's time: it came last, and both are ready from then on.
-            self._tell(each, Answer(partner, question.now_ns))
+            said = {"Leave": coordinator.leave, "Join": coordinator.join, "End": coordinator.end}
+            told = said[question.what](rank)
+        self._tell_all(told, question.now_ns)
+
+    def _tell_all(self, answers: Sequence[Told], now_ns: int) -> None:
+        """Both of a pair are told the later one's time: it came last, and both are ready from then on."""
+        for rank, partner in answers:
+            self._tell(rank, Answer(partner, now_ns))
 
     def _tell(self, rank: int, told: Answer | int) -> None:
+        line = self._ranks.get(rank)  # one that is told here may be lost while the others are
+        if line is None:
+            return
         try:
-            answer(self._ranks[rank], told)
+            answer(line, told)
         except OSError:
             self._lose(rank)

@@ -37,6 +37,11 @@ class Meetings:
     def withdraw(self, running: Running, now: int) -> None:
         """Nothing is freed: the rank may be met yet, and its answer arrives and is dropped."""
 
+    def end(self, rank: int, now: int) -> None:
+        """The programs of this rank are over: nobody can meet it any more."""
+        with suppress(OSError):  # who is lost is met by nobody either
+            ask(self._line, Question("End", (), now))
+
     def ask_time(self) -> int:
         """Rank 0's `time.perf_counter_ns()`.
 
@@ -69,7 +74,7 @@ class Meetings:
             self._ends.issued(running)
             self._ends.failed(running, error)
             return False
-        running.result = None
+        running.result, running.has_left = None, isinstance(running.operation, Leave)
         return True
 
     def _listen(self) -> None:

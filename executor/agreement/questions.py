@@ -1,8 +1,8 @@
 """What goes between the ranks and rank 0's desk, and how it is written: the only place that knows.
 
-A rank asks for the time (None), or to meet, leave or join. It is answered with the time (a number), or with a partner
-and when that one was there. All are numbers of fixed widths in bytes: who reads them builds nothing that the sender
-names, and what is no question or answer is an error that ends its connection.
+A rank asks for the time (None), or to meet, leave or join, and says when its programs are over. It is answered with the
+time (a number), or with a partner and when that one was there. All are numbers of fixed widths in bytes: who reads them
+builds nothing that the sender names, and what is no question or answer is an error that ends its connection.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 from executor.agreement.line import Line
 from schedules.operations import Partner
 
-_WORDS = ("Time", "Meet", "Leave", "Join")
+_WORDS = {0: "Time", 1: "Meet", 2: "Leave", 3: "Join", ord("E"): "End"}
+_NUMBERS = {word: number for number, word in _WORDS.items()}
 _TIME = _WORDS[0]
 _QUESTION = struct.Struct("<Bq")  # which word, and when it is asked; the candidates follow
 _CANDIDATE_BYTES = 4
@@ -26,7 +27,7 @@ class Question(NamedTuple):
     """What a rank asks.
 
     Attributes:
-        what: `Meet`, `Leave` or `Join`.
+        what: `Meet`, `Leave` or `Join`; `End` says that the rank's programs are over.
         candidates: whom it would meet.
         now_ns: when it asks.
     """
@@ -46,7 +47,7 @@ class Answer(NamedTuple):
 def ask(line: Line, question: Question | None) -> None:
     """Ask, for the time if for nothing else."""
     what, candidates, now_ns = question or Question(_TIME, (), 0)
-    line.send(_QUESTION.pack(_WORDS.index(what), now_ns) + struct.pack(f"<{len(candidates)}I", *candidates))
+    line.send(_QUESTION.pack(_NUMBERS[what], now_ns) + struct.pack(f"<{len(candidates)}I", *candidates))
 
 
 def asked(message: bytes) -> Question | None:
@@ -56,7 +57,7 @@ def asked(message: bytes) -> Question | None:
         ConnectionError: if it is none.
     """
     num_candidates, rest = divmod(len(message) - _QUESTION.size, _CANDIDATE_BYTES)
-    if num_candidates < 0 or rest or message[0] >= len(_WORDS):
+    if num_candidates < 0 or rest or message[0] not in _WORDS:
         raise ConnectionError("expected a question")
     word, now_ns = _QUESTION.unpack_from(message)
     candidates = struct.unpack_from(f"<{num_candidates}I", message, _QUESTION.size)

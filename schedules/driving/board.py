@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from schedules.errors import MisuseError, ScheduleError, UnknownKernelError, UnknownStageError
-from schedules.operations import OPERATIONS
+from schedules.operations import OPERATIONS, Meet
 from schedules.payload import Handle
 
 
@@ -42,6 +42,7 @@ class Shown(Protocol):
     awaited: Sequence[Handle] | None
     is_over: bool
     is_daemon: bool
+    has_left: bool
 
     @property
     def worker(self) -> Ranked:
@@ -131,15 +132,18 @@ def board(streams: Iterable[Shown], now: int) -> str:
     for each in waiting:
         since = f"waiting {(now - each.start_ns) / 1e6:.3f} ms"
         label = f"rank {each.worker.rank}  {each.name}  #{each.index}"
-        lines.append(f"  {label}  {each.operation}  {since}{_disagreement(each, waiting)}")
+        lines.append(f"  {label}  {each.operation}  {since}{_remark(each, waiting)}")
         pending = (handle.running for handle in each.awaited or () if not handle.running.is_over)
         lines.extend(f"      awaits {running.operation} on {running.name}" for running in pending)
     return "\n".join(lines)
 
 
-def _disagreement(stream: Shown, waiting: Iterable[Shown]) -> str:
-    """Two ranks that wait for each other with different tags, or on different channels."""
+def _remark(stream: Shown, waiting: Iterable[Shown]) -> str:
+    """Two ranks that wait for each other with different tags, or on different channels; and one that waits for others'
+    sake alone, which is not what holds them up."""
     rank, operation = stream.worker.rank, stream.operation
+    if stream.has_left and isinstance(operation, Meet):
+        return "   <- it has left: it needs nobody, and meets those that have not left"
     for other in waiting:
         is_mutual = other.worker.rank == operation.peer and other.operation.peer == rank
         if is_mutual and other.operation.tag != operation.tag:

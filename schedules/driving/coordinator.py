@@ -2,6 +2,9 @@
 
 Among candidates that are everybody: strict first in, first out. Otherwise the arriving worker scans its candidates in a
 fresh random order and is paired with the first that is free; if none is, it is parked.
+
+Who has left needs no more meetings, and goes on meeting those that do: so nobody is stranded by neighbours that were
+done earlier, as in the official code, whose workers all go on until the whole run is over.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from schedules.clocks import StreamKey, stream
 from schedules.operations import Partner
 
 Answer = tuple[int, Partner | None]
-"""A rank and what it is told; None: nobody that it may meet will come any more."""
+"""A rank and what it is told; None: nobody comes any more, or, to one that has left, nobody needs it any more."""
 
 
 class Coordinator:
@@ -27,49 +30,75 @@ class Coordinator:
         self.num_workers = num_workers
         self._parked: dict[int, Sequence[int]] = {}  # dictionaries keep their order: who came first is first
         self._left: set[int] = set()
+        self._gone: set[int] = set()
+        self._absent: set[int] = set()  # those that are gone, too
         self._meetings: dict[tuple[int, int], int] = {}
         self._orders = [stream(seed, StreamKey.NEIGHBOUR_ORDER, rank) for rank in range(num_workers)]
 
     def arrive(self, rank: int, candidates: Sequence[int]) -> list[Answer]:
-        """A worker is free: whom that pairs, or nobody yet, or (it alone) the news that nobody will come."""
+        """A worker is free: whom that pairs, or nobody yet, or (it alone) the news that nobody comes or needs it."""
         peer = self._free_peer(rank, candidates)
         if peer is not None:
             del self._parked[peer]
             edge = (min(rank, peer), max(rank, peer))
             index = self._meetings[edge] = self._meetings.get(edge, -1) + 1
             return [(peer, Partner(rank, index)), (rank, Partner(peer, index))]
-        if self._left.issuperset(candidates):
+        if self._is_alone(rank, candidates):
             return [(rank, None)]
         self._parked[rank] = candidates
         return []
 
     def leave(self, rank: int) -> list[Answer]:
-        """A worker takes part no longer: those who could only have met it are told."""
+        """A worker needs no more: those that have left, too, and could only have been of use to it, are told."""
         self._left.add(rank)
-        self.withdraw(rank)
-        lonely = [each for each, candidates in self._parked.items() if self._left.issuperset(candidates)]
-        for each in lonely:
-            del self._parked[each]
-        return [(each, None) for each in lonely]
+        return self._tell_lonely()
 
-    def has_left(self, rank: int) -> bool:
-        """Whether a worker takes part no longer."""
-        return rank in self._left
+    def join(self, rank: int) -> list[Answer]:
+        """A worker needs meetings again: whom that pairs, where it is parked."""
+        self._left.discard(rank)
+        candidates = self._parked.pop(rank, None)
+        return [] if candidates is None else self.arrive(rank, candidates)
+
+    def end(self, rank: int) -> list[Answer]:
+        """A worker is gone for good, lost or at the end of its programs: nobody meets it, and it needs nobody."""
+        self._left.add(rank)
+        self._gone.add(rank)
+        return self.part(rank)
+
+    def part(self, rank: int) -> list[Answer]:
+        """A worker is away: nobody waits for it alone, but those that have left wait until it needs no more, too."""
+        self._absent.add(rank)
+        self.withdraw(rank)
+        return self._tell_lonely()
+
+    def come_back(self, rank: int) -> None:
+        """A worker that was away can be met again."""
+        if rank not in self._gone:
+            self._absent.discard(rank)
 
     def withdraw(self, rank: int) -> None:
         """A worker waits to be paired no longer."""
         self._parked.pop(rank, None)
 
-    def join(self, rank: int) -> list[Answer]:
-        """A worker takes part again."""
-        self._left.discard(rank)
-        return []
+    def _is_alone(self, rank: int, candidates: Sequence[int]) -> bool:
+        """Whether nobody whom it may meet comes any more; of one that has left, whether nobody there needs it."""
+        return (self._left if rank in self._left else self._absent).issuperset(candidates)
+
+    def _tell_lonely(self) -> list[Answer]:
+        lonely = [each for each, candidates in self._parked.items() if self._is_alone(each, candidates)]
+        for each in lonely:
+            del self._parked[each]
+        return [(each, None) for each in lonely]
 
     def _free_peer(self, rank: int, candidates: Sequence[int]) -> int | None:
         if len(candidates) == self.num_workers - 1:  # the official code draws no order on a complete graph
-            return next((peer for peer in self._parked if rank in self._parked[peer]), None)
+            return next((peer for peer in self._parked if self._pairs(rank, peer)), None)
         for position in self._orders[rank].permutation(len(candidates)).tolist():
             peer = candidates[int(position)]
-            if peer in self._parked and rank in self._parked[peer]:  # both must want it
+            if peer in self._parked and self._pairs(rank, peer):
                 return peer
         return None
+
+    def _pairs(self, rank: int, peer: int) -> bool:
+        """Whether a parked worker wants to meet this one, and one of the two needs it."""
+        return rank in self._parked[peer] and not (rank in self._left and peer in self._left)

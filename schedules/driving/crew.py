@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from schedules.operations import Program
@@ -40,12 +41,14 @@ class Crew:
         queues: by name; made at their first use.
         num_started: operations that were started so far.
         ended_at: when the last of its programs ended, as that was told, in gradient times; None: they have not.
+        over: called then with the rank and the tick of that end, by a world that pairs workers; None: by none.
     """
 
-    __slots__ = ("ended_at", "num_started", "queues", "streams", "worker")
+    __slots__ = ("ended_at", "num_started", "over", "queues", "streams", "worker")
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, over: Callable[[int, int], None] | None = None) -> None:
         self.worker = worker
+        self.over = over
         self.streams: list[Member] = []
         self.queues: defaultdict[str, Queue] = defaultdict(Queue)
         self.num_started = 0
@@ -57,6 +60,8 @@ class Crew:
         if all(each.is_daemon for each in self.streams):
             self.ended_at = time
             self.close()
+            if self.over is not None:
+                self.over(self.worker.rank, stream.end_ns)
 
     def close(self) -> None:
         """End all programs that are left. What they wait for may yet end, of no use to anybody."""

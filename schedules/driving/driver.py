@@ -94,10 +94,11 @@ class Running:
         waiter: the stream that awaits it.
         work_ns: of a computation: how long it takes at full speed.
         is_over, is_cancelled, is_taken: its state; taken is what an `Await` has handed to its program.
+        has_left: of a stream, whether it has said `Leave`, for the board.
     """
 
     __slots__ = (
-        "end_ns", "hook", "is_cancelled", "is_over", "is_taken", "lane", "name", "note", "operation",
+        "end_ns", "has_left", "hook", "is_cancelled", "is_over", "is_taken", "lane", "name", "note", "operation",
         "ready_ns", "result", "start_ns", "stream", "waiter", "work_ns", "worker", "world",
     )  # fmt: skip
     work_ns: int  # unset in most: only a computation has it
@@ -114,7 +115,7 @@ class Running:
         self.note = ""
         self.hook: Callable[[Any], None] | None = None
         self.waiter: Stream | None = None
-        self.is_over = self.is_cancelled = self.is_taken = False
+        self.is_over = self.is_cancelled = self.is_taken = self.has_left = False
 
     def ended(self) -> None:
         """A started operation is over: record it, and tell the stream that awaits it."""

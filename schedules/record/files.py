@@ -64,6 +64,7 @@ STANDS_IN: Final[Mapping[str, Mapping[str, Any]]] = {
         "gradients": 1,
         "steps_behind": -1,
         "read_ns": -1,
+        "due_ns": -1,
         "channel": "",
     },
     "run.json": {

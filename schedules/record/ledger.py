@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _pack_computation = struct.Struct("<4q").pack  # "<": as numpy reads them below, on any machine
 _pack_transfer = struct.Struct("<7q").pack
-_pack_exchange = struct.Struct("<7q").pack
+_pack_exchange = struct.Struct("<8q").pack
+_pack_due = struct.Struct("<3q").pack
 _pack_buffer = struct.Struct("<5q").pack
 
 
@@ -81,7 +82,8 @@ class Ledger:
         computations: entries (rank, start, end, gradients that it has computed).
         transfers: entries (rank, issued, ready, end, bytes sent, 1 for an exchange, bytes held from issue to end).
         exchanges: both ends of one at once, which are two transfers: entries (rank that came last, its peer, when the
-            peer issued it, when the other did, end, end of the peer's, bytes of one direction).
+            peer issued it, when the other did, end, end of the peer's, bytes of one direction, tick answered or -1).
+        dues: of ends of exchanges that answer a tick: entries (end, tick, 1 where it is done).
         contributions: what was applied.
         buffers: entries (rank, number of `schedules.record.memory.KINDS`, since, until, bytes).
         memory: what is made of them, and what the ranks hold throughout.
@@ -96,6 +98,7 @@ class Ledger:
         self.computations = bytearray()
         self.transfers = bytearray()
         self.exchanges = bytearray()
+        self.dues = bytearray()
         self.contributions = Contributions()
         self.buffers = bytearray()
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
@@ -104,6 +107,7 @@ class Ledger:
         self._computing = _no_intervals()
         self._transferring = _no_intervals()
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
+        self._exchange_ends: list[Integers] = []
         self._num_folded = 0
         self._passes: dict[int, tuple[int, int]] = {}
 
@@ -116,14 +120,19 @@ class Ledger:
             self._hold_activations(rank, operation, start, end)
 
     def transferred(
-        self, rank: int, issued: int, ready: int, end: int, *, sent: int = 0, is_exchange: bool = False, held: int = 0
-    ) -> None:
-        """Enter a transfer: bytes `sent` by the rank, and `held` by it from issue to end."""
+        self, rank: int, issued: int, ready: int, end: int, *,
+        sent: int = 0, is_exchange: bool = False, held: int = 0, due: int = -1,
+    ) -> None:  # fmt: skip
+        """Enter a transfer: bytes `sent` by the rank, and `held` by it from issue to end; the tick that it answers."""
         self.transfers += _pack_transfer(rank, issued, ready, end, sent, is_exchange, held)
+        if due >= 0:
+            self.dues += _pack_due(end, due, is_exchange)
 
-    def exchanged(self, rank: int, peer: int, issued: int, ready: int, end: int, peer_end: int, size: int) -> None:
+    def exchanged(
+        self, rank: int, peer: int, issued: int, ready: int, end: int, peer_end: int, size: int, due: int = -1
+    ) -> None:
         """Enter both ends of an exchange; `rank` came last, at `ready`, its peer at `issued`."""
-        self.exchanges += _pack_exchange(rank, peer, issued, ready, end, peer_end, size)
+        self.exchanges += _pack_exchange(rank, peer, issued, ready, end, peer_end, size, due)
 
     def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
         """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""
@@ -166,6 +175,7 @@ class Ledger:
         """
         until = self.now if until is None else until
         self.transfers += _transfers_of(self.exchanges)
+        self.dues += _dues_of(self.exchanges)
         self.exchanges = bytearray()
         computations, self.computations = _split(self.computations, 4, 2, until)
         transfers, self.transfers = _split(self.transfers, 7, 3, until)
@@ -173,7 +183,8 @@ class Ledger:
         self._computing = _union(self._computing, computations[:3])
         self.ended.enter(computations)
         self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
-        rank, issued, ready, _, size, is_exchange, _ = transfers
+        rank, issued, ready, end, size, is_exchange, _ = transfers
+        self._exchange_ends.append(end[is_exchange > 0])
         np.add.at(self._waited, rank, ready - issued)  # `+=` would count a rank once, however often it is in it
         np.add.at(self._sent, rank, size)
         np.add.at(self._exchanges, rank, is_exchange)
@@ -182,6 +193,8 @@ class Ledger:
     def stop(self, now: int) -> None:
         """The run ends now, in the middle of things. The time of what is under way counts up to now; it is not done."""
         self.fold(now)
+        dues = np.frombuffer(self.dues, dtype="<i8").reshape(-1, 3)
+        dues[dues[:, 0] > now, 2] = 0
         for packed, width, times in (
             (self.computations, 4, (2,)),
             (self.transfers, 7, (2, 3)),
@@ -221,6 +234,16 @@ class Ledger:
             bytes_sent=self._sent,
             num_exchanges=self._exchanges,
         )
+
+    def exchange_ends(self) -> Integers:
+        """When exchanges were over, both ends of each, in no order: int64 [num_ends]."""
+        self.fold(LATEST)
+        return np.concatenate(self._exchange_ends)
+
+    def answers(self) -> Integers:
+        """End, tick, and 1 where it was done, of each end of an exchange that answers a tick: int64 [3, num_ends]."""
+        self.fold(LATEST)
+        return _entries(bytes(self.dues), 3)
 
     def peak_memory(self) -> Integers:
         """What each rank holds when it holds most, by kind (`memory.KINDS`): int64 [num_ranks, len(KINDS)]."""
@@ -268,10 +291,17 @@ def _entries(packed: bytes | bytearray, width: int) -> Integers:
 
 def _transfers_of(exchanges: bytearray) -> bytes:
     """The two transfers of each exchange."""
-    rank, peer, issued, ready, end, peer_end, size = _entries(exchanges, 7)
+    rank, peer, issued, ready, end, peer_end, size, _ = _entries(exchanges, 8)
     last = (rank, ready, ready, end, size, np.ones_like(size), 2 * size)  # held: what is sent, and room for theirs
     first = (peer, issued, ready, peer_end, size, np.ones_like(size), 2 * size)
     return np.stack((np.stack(last), np.stack(first))).transpose(2, 0, 1).astype("<i8").tobytes()
+
+
+def _dues_of(exchanges: bytearray) -> bytes:
+    """The entries of both ends of those exchanges that answer a tick."""
+    *_, end, peer_end, _, due = _entries(exchanges, 8)
+    both = np.stack((np.append(end, peer_end), np.append(due, due), np.ones(2 * len(due), dtype=np.int64)))
+    return both[:, both[1] >= 0].T.astype("<i8").tobytes()
 
 
 def _split(packed: bytearray, width: int, end: int, until: int) -> tuple[Integers, bytearray]:

@@ -6,12 +6,12 @@ What they are called, and in which unit they are printed, is in `schedules.recor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.record.contributions import UNKNOWN, Staleness, StalenessOf
+from schedules.record.contributions import UNKNOWN, Staleness, StalenessOf, Window, window
 from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS, Integers
 
@@ -31,14 +31,30 @@ Bandwidths = Callable[[str, int, int, float], dict[str, float]]
 _WITH_BYTES = ("AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll")
 
 
-def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int, is_cut: bool = False) -> Summary:
+Ticks = Callable[[int], Integers]
+"""The ticks of all edges up to a time, both in nanoseconds, whether a worker came to them or not: int64 [num_ticks]."""
+
+
+def summarise(
+    ledger: Ledger,
+    makespan_ns: int,
+    *,
+    batch_size: int,
+    cut_ns: int | None = None,
+    failed: Collection[int] = (),
+    servers: Collection[int] = (),
+    ticks: Ticks | None = None,
+) -> Summary:
     """The summary of a run from its ledger.
 
     Args:
         ledger: the facts of all ranks.
         makespan_ns: when the last stream ended.
         batch_size: samples of one gradient.
-        is_cut: whether the run ended before its programs did.
+        cut_ns: when the world ended the run before its programs did; None: it did not.
+        failed: ranks that have failed for good.
+        servers: ranks whose gradients alone count, where the schedule has servers.
+        ticks: of the edges, for a run that is cut: its workers did not come to all of them.
     """
     makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.contributions.applied()
     peaks = ledger.peak_memory()
@@ -46,8 +62,9 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int, is_cut: bool
     whole = max(makespan_ns, 1) * ledger.num_ranks  # a run of no time is idle, not an error
     tallies = ledger.contributions.all_tallies()
     num_gradients = int(applied.gradients.sum())
-    dropped = ledger.ended.dropped(num_gradients, is_cut=is_cut)
-    per_second = num_gradients / makespan if makespan else 0.0
+    dropped = ledger.ended.dropped(num_gradients, is_cut=cut_ns is not None)
+    counted = window(applied, ledger.num_ranks, makespan_ns, cut_ns=cut_ns, failed=failed, servers=servers)
+    per_second = float(counted.per_s.sum())
     return {
         "makespan_s": makespan,
         "gradients": num_gradients,
@@ -55,6 +72,8 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int, is_cut: bool
         "gradients_dropped_s": dropped.took_ns / 1e9,
         "gradients_per_s": per_second,
         "samples_per_s": per_second * batch_size,
+        "window_s": counted.end_ns / 1e9,
+        **_averaging(ledger, counted, None if cut_ns is None else ticks),
         "utilization_compute": int(totals.compute_ns.sum()) / whole,
         "utilization_communication": int(totals.transfer_ns.sum()) / whole,
         "idle_fraction": 1 - int(totals.busy_ns.sum()) / whole,
@@ -67,6 +86,7 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int, is_cut: bool
         "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
         "per_rank": {
             "gradients": _sums(applied.gradients, applied.rank, ledger.num_ranks),
+            "gradients_per_s": counted.per_s.tolist(),
             "exchanges": totals.num_exchanges.tolist(),
             "compute_s": (totals.compute_ns / 1e9).tolist(),
             "transfer_s": (totals.transfer_ns / 1e9).tolist(),
@@ -76,6 +96,33 @@ def summarise(ledger: Ledger, makespan_ns: int, *, batch_size: int, is_cut: bool
             "peak_memory_bytes": held.tolist(),
         },
     }
+
+
+def _averaging(ledger: Ledger, counted: Window, ticks: Ticks | None) -> dict[str, float]:
+    """How often workers averaged in the window, and how far they were behind the ticks of their clocks."""
+    num_ends = int((ledger.exchange_ends() <= counted.end_ns).sum())  # two of each exchange
+    num_gradients = int(counted.gradients.sum())
+    told: dict[str, float] = {"exchange_rate": num_ends / num_gradients if num_gradients else 0.0}
+    end, due, is_done = ledger.answers()
+    if not len(due):
+        return told
+    is_answered = (is_done > 0) & (end <= counted.end_ns)
+    # A replay follows the order and does not wait for ticks: it would be ahead of them.
+    lag_ns = _known(np.maximum(0, (end - due)[is_answered]))
+    num_due = _num_due(due[due <= counted.end_ns], None if ticks is None else ticks(counted.end_ns))
+    return told | {
+        "exchanges_due": num_due,
+        "backlog_exchanges": max(0, num_due - int(is_answered.sum()) // 2),
+        "lag_mean_s": float(lag_ns.mean() / 1e9),
+        "lag_p95_s": float(np.percentile(lag_ns, 95) / 1e9),
+    }
+
+
+def _num_due(due: Integers, ticks: Integers | None) -> int:
+    """How many exchanges were due, from the ticks that ends have answered, or in a run that is cut all of the edges."""
+    if ticks is not None and np.isin(due, ticks).all():  # else a program has ticks of its own, which nobody knows
+        return len(ticks)
+    return -(-len(due) // 2)  # both ends have it; of a rank that is gone for good the other end alone
 
 
 def _sums(values: Integers, rank: Integers, num_ranks: int) -> list[int]:

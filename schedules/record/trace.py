@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 NUMBERS = (
     "lane", "what", "peer", "tag", "bytes", "start_ns", "ready_ns", "end_ns",
-    "version_read", "version_written", "applied", "target", "gradients", "steps_behind", "read_ns", "answer",
+    "version_read", "version_written", "applied", "target", "gradients", "steps_behind", "read_ns", "due_ns",
+    "answer",
 )  # fmt: skip
 """What one raw row holds: 64-bit integers. `lane`, `what`, `applied`, `target` and `answer` number texts that are kept
 once."""
@@ -24,7 +25,7 @@ once."""
 COLUMNS = (
     "run", "world", "rank", "stream", "index", "op", "kernel", "stage", "micro_batch", "peer", "group", "tag", "bytes",
     "start_ns", "ready_ns", "end_ns", "version_read", "version_written", "applied", "target", "gradients",
-    "steps_behind", "read_ns", "answer", "channel",
+    "steps_behind", "read_ns", "due_ns", "answer", "channel",
 )  # fmt: skip
 """The columns of the table.
 
@@ -32,7 +33,8 @@ COLUMNS = (
 `version_read` and `version_written` are of the first contribution that the answer's segment applied, `applied` says
 what it was, `target` to what it was applied, `gradients` how many count by it, `steps_behind` and `read_ns` how many
 gradient steps were made since it was read, and when that was. Further contributions of the same segment follow as rows
-`Apply`, and in a staged run all do: those have the stage. `answer` is what `Meet` and `Await` were told.
+`Apply`, and in a staged run all do: those have the stage. `due_ns` is the tick that an exchange answers, -1 where it
+answers none. `answer` is what `Meet` and `Await` were told.
 `bytes` of a message are those that came, at both ends.
 """
 
@@ -60,7 +62,7 @@ class Names(dict[Name, int]):
 
 
 class Recorder:
-    """Rows of a run in memory: 128 bytes an operation, and every text once."""
+    """Rows of a run in memory: 136 bytes an operation, and every text once."""
 
     def __init__(self) -> None:
         self.rows = bytearray()
@@ -88,10 +90,11 @@ class Recorder:
         if running.note:
             answer, running.note = self.texts[running.note], ""  # a stream's object serves its next operation, too
         kind, target, read, written, steps_behind, read_ns, gradients, _ = applied or NOTHING_APPLIED
+        due = operation.due
         self.rows += _row.pack(
             running.lane, what, operation.peer, operation.tag, moved(operation, running.result),
             running.start_ns, running.ready_ns, running.end_ns, read, written, self.texts[kind], self.texts[target],
-            gradients, steps_behind, read_ns, answer,
+            gradients, steps_behind, read_ns, -1 if due is None else int(due * running.world.gradient_ns + 0.5), answer,
         )  # fmt: skip
 
     def apply_row(self, running: Any, applied: Contribution) -> None:
@@ -100,7 +103,7 @@ class Recorder:
         end, what = running.end_ns, self.whats["Apply", "", stage, -1, "", ""]
         self.rows += _row.pack(
             running.lane, what, -1, -1, 0, end, end, end, read, written, self.texts[kind], self.texts[target],
-            gradients, steps_behind, read_ns, 0,
+            gradients, steps_behind, read_ns, -1, 0,
         )  # fmt: skip
 
     def table(self, run: str, world: str) -> pd.DataFrame:
@@ -142,6 +145,12 @@ class FileRecorder(Recorder):
         """Close the files."""
         self._rows_file.close()
         self._names_file.close()
+
+
+def due_ns(running: Any) -> int:
+    """The tick that an operation answers, in nanoseconds as `Until` counts them; -1 where it answers none."""
+    due = running.operation.due
+    return -1 if due is None else int(due * running.world.gradient_ns + 0.5)
 
 
 def moved(operation: Operation, result: Any = None) -> int:

@@ -31,6 +31,11 @@ class Plan:
         """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
         return self.stages[stage] if self.stages else tuple(range(len(self.lengths)))
 
+    @property
+    def servers(self) -> tuple[int, ...]:
+        """Those that are servers."""
+        return tuple(rank for rank, role in enumerate(self.roles) if role == "server")
+
     def is_read_out(self, rank: int) -> bool:
         """Whether a rank's parameters are looked at: where there are servers, theirs alone."""
         return "server" not in self.roles or self.roles[rank] == "server"

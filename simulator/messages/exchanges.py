@@ -45,8 +45,8 @@ class Exchanges:
         losses: what gives exchanges up, where ranks fail and the schedule goes on; None: nothing does.
     """
 
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
+    def __init__(self, traffic: Traffic, gradient_ns: float) -> None:
+        self._traffic, self._gradient_ns = traffic, gradient_ns
         self.losses: Losses | None = None
         # Looked up once: of a simulation of gossip every second event passes here.
         self._pairs, self._is_flown = traffic.pairs, traffic.fabric is not None
@@ -87,7 +87,9 @@ class Exchanges:
             end, other_end = self._exchange(pair, now, other_start, size)
         else:
             other_end, end = self._exchange(pair, other_start, now, size)
-        self._exchanged(rank, peer, other_start, now, end, other_end, size)
+        # The tick as `schedules.record.trace.due_ns` has it: a call of ours for every exchange would cost too much.
+        due = -1 if operation.due is None else int(operation.due * self._gradient_ns + 0.5)
+        self._exchanged(rank, peer, other_start, now, end, other_end, size, due)
         slowed = self._traffic.slowed
         if slowed is not None:
             slowed.transfer(rank, now, end)

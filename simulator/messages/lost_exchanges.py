@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from schedules.driving.driver import Running
 from schedules.driving.replay import LOST
+from schedules.record.trace import due_ns
 from simulator.messages.exchanges import Exchanges, Flight
 from simulator.messages.traffic import Traffic
 
@@ -112,7 +113,8 @@ class LostExchanges:
             return
         # Ready only now: all its time was waiting, and it counts neither as an exchange nor as bytes sent.
         running.result, running.note, running.ready_ns = None, LOST, at
-        self._traffic.ledger.transferred(rank, running.start_ns, at, at, held=2 * running.operation.size)
+        held = 2 * running.operation.size
+        self._traffic.ledger.transferred(rank, running.start_ns, at, at, held=held, due=due_ns(running))
         self._traffic.end(running, at)
 
 

@@ -10,6 +10,7 @@ from schedules.operations import Receive
 from schedules.record.files import LinkRow
 from schedules.record.ledger import Ledger
 from schedules.record.memory import in_flight
+from schedules.record.trace import due_ns
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 from simulator.messages.fabric import Fabric
@@ -78,6 +79,7 @@ class Traffic:
             sent=0 if is_receive else size,
             is_exchange=is_exchange,
             held=in_flight(operation.__class__.__name__, 2, size),
+            due=due_ns(running),
         )
         self.ended(end, rank)
         self.end(running, end)

@@ -16,7 +16,7 @@ DEFAULTS = {
     "run": "fake", "world": "simulated", "rank": 0, "stream": "compute", "index": 0, "op": "Compute", "kernel": "",
     "stage": -1, "micro_batch": -1, "peer": -1, "group": "", "tag": -1, "bytes": 0, "start_ns": 0, "ready_ns": 0,
     "end_ns": 0, "version_read": -1, "version_written": -1, "applied": "", "target": "x", "gradients": 0,
-    "steps_behind": -1, "read_ns": -1, "answer": "", "channel": "",
+    "steps_behind": -1, "read_ns": -1, "due_ns": -1, "answer": "", "channel": "",
 }  # fmt: skip
 MS = 1_000_000
 

@@ -86,10 +86,10 @@ Log = list[tuple[str, int]]
 
 
 def log(result: Any, rank: int, name: str) -> Log:
-    """Of one stream; it ends where nobody was left to meet."""
+    """Of one stream, while the worker needs meetings, and before nobody is there to meet."""
     trace = result.trace[(result.trace["rank"] == rank) & (result.trace["stream"] == name)]
     rows = zip(trace["op"], trace["end_ns"], trace["answer"], strict=True)
-    met = itertools.takewhile(lambda row: row[2] != "nobody", rows)
+    met = itertools.takewhile(lambda row: row[0] != "Leave" and row[2] != "nobody", rows)
     return [(op, end) for op, end, _ in met]
 
 
@@ -188,7 +188,7 @@ def test_mean_number_of_exchanges_a_gradient(rate: float) -> None:
 def test_below_one_there_is_a_gradient_between_any_two_exchanges(program: str, rate: float) -> None:
     result = run(program, rate=rate, workers=6, gradients=60)
     for rank in range(6):
-        ops = [op for op, _ in log(result, rank, "gossip") if op != "Leave"]
+        ops = [op for op, _ in log(result, rank, "gossip")]
         assert len(ops) > 20
         assert ops == list(itertools.islice(itertools.cycle(("Meet", "Exchange", "Take", "Put")), len(ops)))
 
@@ -211,12 +211,29 @@ def test_below_one_the_mean_is_the_rate() -> None:
     assert summary["exchanges"] * 2 / summary["gradients"] == pytest.approx(0.5, rel=0.05)
 
 
-def test_who_has_left_while_parked_is_paired_no_more() -> None:
-    """As after `Start(Meet)`, a deadline, `Cancel` and `Leave`: the other would wait for its exchange for ever."""
+def test_who_has_withdrawn_while_parked_is_paired_no_more() -> None:
+    """As after `Start(Meet)`, a deadline, `Cancel`, and the program's end: the other would wait for its exchange for
+    ever."""
     coordinator = Coordinator(2, seed=0)
     assert coordinator.arrive(0, (1,)) == []
-    assert coordinator.leave(0) == []
+    coordinator.withdraw(0)
+    assert coordinator.end(0) == []
     assert coordinator.arrive(1, (0,)) == [(1, None)]
+
+
+def test_on_a_star_who_is_done_goes_on_averaging_with_those_that_are_not() -> None:
+    """The hub is done long before the leaves have an exchange for each of their gradients."""
+    result = run("gossip", "star", 16, gradients=30)
+    trace, summary = result.trace, result.summary
+    assert min(summary["per_rank"]["exchanges"]) >= 30
+    gradients = trace[(trace["op"] == "Compute") & (trace["rank"] > 0)]
+    last = trace[trace["op"] == "Exchange"].groupby("rank")["end_ns"].max()
+    # But for its last one, every gradient begins before an exchange of its worker is over.
+    assert (gradients["start_ns"].to_numpy() > last.loc[gradients["rank"]].to_numpy()).sum() == 0
+    left = trace[trace["op"] == "Leave"].set_index("rank")["end_ns"]
+    answers = trace[trace["answer"] == "nobody"].set_index("rank")["end_ns"]
+    assert sorted(answers.index) == list(range(16))  # each once
+    assert answers[0] == left.max()  # the hub is of use until the last leaf has left
 
 
 # ---- both modes

@@ -25,6 +25,8 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     held = [in_flight(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
     transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"), held=held)
     ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange", "held"])
+    due = transfers[transfers["due_ns"] >= 0].assign(is_done=lambda rows: (rows["answer"] != "lost").astype("int64"))
+    ledger.dues += _packed(due, ["end_ns", "due_ns", "is_done"])
     _apply(trace[trace["applied"] != ""], ledger)
     return ledger
 

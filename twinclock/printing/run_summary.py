@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedules.record.quantities import QUANTITIES, beside_words, quantity, resolved, with_unit
+from schedules.record.quantities import QUANTITIES, beside_words, percent, quantity, resolved, with_unit
 from twinclock.printing.explanation_lines import explanation_lines
 from twinclock.printing.tables import print_json, print_table, print_written
 
 if TYPE_CHECKING:
     from analysis.measures.explanation import Explanation
     from schedules.result import Result
+
+KEEPING_UP = 0.95
+"""Of the exchanges that clocks ask for so many are to be made: fewer are told, where chance does not explain it."""
+
+STANDARD_ERRORS = 3
 
 
 def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explanation | None = None) -> None:
@@ -27,6 +33,8 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
         return
     click.echo(title(result))
     print_table([(f"  {name}", value) for name, value in (*_unit(result), *_end(result), *rows(result.summary))])
+    if behind := falling_behind(result.summary):
+        click.echo(behind)
     if explanation is not None:
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
@@ -72,7 +80,7 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The lines of the table: those that everybody looks at, then whatever else the schedule says of itself."""
     values: dict[str, list[str]] = {}
     for key, each in QUANTITIES.items():
-        if each.line and summary.get(key) is not None:
+        if each.line and summary.get(key) is not None and (key != "exchange_rate" or summary[key]):
             values.setdefault(each.line, []).append(f"{beside_words(key, summary[key])} {each.behind}".strip())
     if "memory" in values:
         values["memory"][0] += _whose(summary["per_rank"]["peak_memory_bytes"])
@@ -82,6 +90,20 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.insert(after, ("steady throughput", _steady(summary)))
     others = [key for key, value in summary.items() if key not in QUANTITIES and isinstance(value, int | float)]
     return lines + [(key.replace("_", " "), quantity(key, summary[key])) for key in others]
+
+
+def falling_behind(summary: Mapping[str, Any]) -> str:
+    """What is said where fewer of the averagings that clocks ask for are made than chance explains; else nothing."""
+    num_due = summary.get("exchanges_due", 0)
+    num_answered = num_due - summary.get("backlog_exchanges", 0)
+    # The number that is answered spreads as a Poisson variable does: by its square root.
+    if num_answered + STANDARD_ERRORS * math.sqrt(num_answered) >= KEEPING_UP * num_due:
+        return ""
+    share = percent(num_answered / num_due, signed=False)
+    return (
+        f"the workers do not keep up with their clocks: {num_answered:,} of {num_due:,} exchanges that were due in the "
+        f"window were made ({share}),\nso they average less often than schedule.rate says, and later"
+    )
 
 
 def _whose(peaks: Sequence[int]) -> str:

@@ -16,8 +16,8 @@ RATE = "schedule.rate"
 def draw(table: pd.DataFrame, series: pd.DataFrame | None, out: Path) -> list[Path]:
     """Draw what can be drawn, as PNG and SVG, and return the paths.
 
-    Where the communication rate varies: throughput, utilization and staleness against it. Where there are numbers:
-    consensus distance against time, a figure a rate.
+    Where the communication rate varies: throughput, exchange rate, utilization and staleness against it, and how far
+    exchanges are behind their clocks. Where there are numbers: consensus distance against time, a figure a rate.
     """
     good = table[table["error"] == ""]  # a case that failed has no numbers
     files: list[Path] = []

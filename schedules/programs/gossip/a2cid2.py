@@ -35,12 +35,12 @@ def step(worker: Worker, gradient: Payload, time: float) -> None:
     worker.model.apply(descend, gradient)
 
 
-def exchange(worker: Worker, peer: int, index: int, time: float) -> Program:
+def exchange(worker: Worker, peer: int, index: int, time: float, due: float | None) -> Program:
     """Mix, send x, and let x jump by 1/2 and x~ by alpha~ of the difference."""
     model = worker.model
     model.change(mix, time)
     mine = model.outgoing()
-    theirs, time = yield Exchange(peer, mine, index)
+    theirs, time = yield Exchange(peer, mine, index, due)
     model.change(mix, time)
     if theirs is not None:  # the peer has not failed
         model.apply(average, mine, theirs)

@@ -1,9 +1,12 @@
 """Who meets whom, when: what the pairwise schedules share. Source: gossip.md, sections 4.1 to 4.4.
 
 * `edge-clock`, the theory: every edge has its own Poisson clock; both ends take their ticks in the one global order
-  (time, edge), which cannot deadlock. The clocks stop at the time `gradients`, in gradient times.
+  (time, edge), which cannot deadlock. The clocks stop when the slowest worker has made its gradients.
 * `first-come`, the official code: a free worker is paired with a free neighbour, and a gradient step is released only
   when its quota of exchanges is done: c_m = max(c_{m-1} + 1, 1 + K_1 + ... + K_{m-1}), K ~ Poisson(rate).
+
+Either way a worker that is done with its gradients goes on averaging until all are: else those that are slower would
+find nobody to average with.
 """
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ NONE_LEFT = -1.0  # no tick comes before 0; None means that a gradient may start
 Step = Callable[[Worker, Payload, float], None]
 """Applies a gradient at a time (in gradient times)."""
 
-Exchange = Callable[[Worker, int, int, float], Program]
-"""One averaging with a peer: `(worker, peer, index of the meeting, time)`."""
+Exchange = Callable[[Worker, int, int, float, float | None], Program]
+"""One averaging with a peer: `(worker, peer, index of the meeting, time, due)`; `due` is the tick that it answers."""
 
 
 class Settings(Table):
@@ -75,9 +78,9 @@ def _gradients(worker: Worker, step: Step, mix: Rule | None) -> Program:
 
 
 def _edge_clock(worker: Worker, exchange: Exchange) -> Program:
-    for time, peer, index in worker.clock("edges"):
-        _, now = yield Until(time)
-        yield from exchange(worker, peer, index, now)
+    for due, peer, index in worker.clock("edges"):
+        _, now = yield Until(due)
+        yield from exchange(worker, peer, index, now, due)
     yield Put("averaged")
 
 
@@ -98,6 +101,7 @@ def _gradients_with_quota(worker: Worker, step: Step, mix: Rule | None) -> Progr
     if number == 0:  # a Poisson clock may have no tick at all, and the gossip waits to be told
         yield Put("stepped", True)
         yield Take("released")
+    yield Take("averaged")
     yield Barrier()
 
 
@@ -107,7 +111,7 @@ def _first_come(worker: Worker, exchange: Exchange) -> Program:
     while not is_last:
         partner, time = yield Meet(worker.neighbours)
         if partner is not None:
-            yield from exchange(worker, partner.peer, partner.meeting, time)
+            yield from exchange(worker, partner.peer, partner.meeting, time, None)
             exchanges += 1
         if partner is None or exchanges >= due:  # when nobody can come any more, no quota holds a gradient back
             is_last, _ = yield Take("stepped")
@@ -115,6 +119,12 @@ def _first_come(worker: Worker, exchange: Exchange) -> Program:
             # Below one exchange a gradient it is the gradients that have a quota drawn (gossip.md, 4.2).
             due += 1 if worker.settings.rate < 1 else int(quota.poisson(worker.settings.rate))
     yield Leave()
+    while True:  # it needs no more, and is met by those that do
+        partner, time = yield Meet(worker.neighbours)
+        if partner is None:
+            break
+        yield from exchange(worker, partner.peer, partner.meeting, time, None)
+    yield Put("averaged")
 
 
 def _gradient_starts(worker: Worker) -> Iterable[float | None]:

@@ -27,10 +27,10 @@ def step(worker: Worker, gradient: Payload, time: float) -> None:
     worker.model.apply(descend, gradient)
 
 
-def exchange(worker: Worker, peer: int, index: int, time: float) -> Program:
+def exchange(worker: Worker, peer: int, index: int, time: float, due: float | None) -> Program:
     """Average with a peer: half the difference of the two values that were sent."""
     mine = worker.model.outgoing()
-    theirs, _ = yield Exchange(peer, mine, index)
+    theirs, _ = yield Exchange(peer, mine, index, due)
     if theirs is not None:  # the peer has not failed
         worker.model.apply(average, mine, theirs)
 

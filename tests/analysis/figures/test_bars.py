@@ -150,6 +150,12 @@ def test_other_settings_that_vary_make_lines_of_their_own():
     ]  # fmt: skip
 
 
+def test_results_by_kind_make_no_lines_of_their_own():
+    table = sweep_table().assign(**{"staleness_mean.average": lambda table: range(len(table))})
+    found, expected = (figures.throughput_against_rate(each).legends[0] for each in (table, sweep_table()))
+    assert [text.get_text() for text in found.get_texts()] == [text.get_text() for text in expected.get_texts()]
+
+
 def test_a_sweep_of_the_rate_alone_needs_no_legend():
     table = pd.DataFrame({"schedule.rate": [1.0, 2.0], "gradients_per_s": [10.0, 9.0]})
     figure = figures.throughput_against_rate(table)
@@ -159,6 +165,14 @@ def test_a_sweep_of_the_rate_alone_needs_no_legend():
 
 def test_the_overview_has_three_panels():
     assert len(figures.rate_overview(sweep_table()).axes) == 3
+
+
+def test_the_overview_shows_how_far_averaging_is_behind_its_clocks_where_there_are_some():
+    table = sweep_table().assign(exchange_rate=0.5, backlog_exchanges=3, lag_mean_s=0.1, lag_p95_s=0.2)
+    labels = [axes.get_ylabel() for axes in figures.rate_overview(table).axes]
+    assert labels[1] == "exchange rate (per gradient)"
+    assert labels[4:] == ["exchanges behind", "mean lag behind the clock (s)", "lag, 95th percentile (s)"]
+    assert len(figures.rate_overview(table.drop(columns=["backlog_exchanges", "lag_mean_s", "lag_p95_s"])).axes) == 4
 
 
 def test_consensus_has_a_line_a_run():

@@ -44,7 +44,7 @@ def ask_first(line: Line, question: Question) -> None:
     assert isinstance(answered(line.receive()), int)
 
 
-def test_a_pair_is_told_when_the_later_one_came_and_who_left_is_waited_for_no_longer(open_office: Opened) -> None:
+def test_a_pair_is_told_when_the_later_one_came_and_who_left_goes_on_meeting(open_office: Opened) -> None:
     office = open_office(2)
     one, other = office.line(0), office.line(1)
     ask_first(one, Question("Meet", (1,), 5))
@@ -53,11 +53,27 @@ def test_a_pair_is_told_when_the_later_one_came_and_who_left_is_waited_for_no_lo
     assert answered(other.receive()) == Answer(Partner(0, 0), 9)
     ask_first(one, Question("Meet", (1,), 12))
     ask(other, Question("Leave", (), 14))
-    assert answered(one.receive()) == Answer(None, 14)
-    ask(other, Question("Join", (), 20))
-    ask_first(other, Question("Meet", (0,), 21))
-    ask(one, Question("Meet", (1,), 22))
-    assert answered(other.receive()) == Answer(Partner(0, 1), 22)
+    ask(other, Question("Meet", (0,), 15))
+    assert answered(one.receive()) == answered(other.receive())._replace(partner=Partner(1, 1))
+    ask_first(other, Question("Meet", (0,), 18))
+    ask(one, Question("Leave", (), 20))
+    assert answered(other.receive()) == Answer(None, 20)
+    ask_first(one, Question("Join", (), 21))
+    ask_first(other, Question("Meet", (0,), 22))
+    ask(one, Question("Meet", (1,), 23))
+    assert answered(other.receive()) == Answer(Partner(0, 2), 23)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_nobody_waits_for_a_rank_that_is_lost_or_over(open_office: Opened, is_lost: bool) -> None:
+    office = open_office(2)
+    one, other = office.line(0), office.line(1)
+    ask_first(one, Question("Meet", (1,), 5))
+    if is_lost:
+        other.close()
+    else:
+        ask(other, Question("End", (), 7))
+    assert answered(one.receive()) == Answer(None, 5 if is_lost else 7)
 
 
 @pytest.mark.parametrize("resets", [False, True])

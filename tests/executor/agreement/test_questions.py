@@ -29,7 +29,7 @@ def test_a_question_is_read_as_it_was_asked(question: Question | None) -> None:
     assert asked(sent(ask, question)) == question
 
 
-@given(st.builds(Question, st.sampled_from(["Meet", "Leave", "Join"]), st.lists(RANKS).map(tuple), TIMES))
+@given(st.builds(Question, st.sampled_from(["Meet", "Leave", "Join", "End"]), st.lists(RANKS).map(tuple), TIMES))
 def test_any_question_is_read_as_it_was_asked(question: Question) -> None:
     assert asked(sent(ask, question)) == question
 

@@ -19,8 +19,8 @@ def test_complete_graph_is_strictly_first_in_first_out() -> None:
                 assert partner is not None
                 pairs.append((partner.peer, rank))
     assert pairs == [(2, 0), (3, 1)]
-    assert coordinator.leave(1) == coordinator.leave(2) == []
-    assert coordinator.leave(3) == [(0, None)]  # 0 was left waiting
+    assert coordinator.end(1) == coordinator.end(2) == []
+    assert coordinator.end(3) == [(0, None)]  # 0 was left waiting
 
 
 def test_a_pair_counts_its_own_meetings() -> None:
@@ -41,9 +41,63 @@ def test_only_neighbours_are_paired() -> None:
 def test_who_can_meet_nobody_any_more_is_told() -> None:
     coordinator = Coordinator(4, seed=0)
     coordinator.arrive(0, RING[0])
-    assert coordinator.leave(1) == []
-    assert coordinator.leave(3) == [(0, None)]
+    assert coordinator.end(1) == []
+    assert coordinator.end(3) == [(0, None)]
     assert coordinator.arrive(2, RING[2]) == [(2, None)]
+
+
+def test_who_has_left_is_met_by_those_that_have_not_and_told_when_all_have() -> None:
+    coordinator = Coordinator(3, seed=0)
+    path = {0: (1,), 1: (0, 2), 2: (1,)}
+    assert coordinator.leave(1) == []
+    assert coordinator.arrive(1, path[1]) == []  # 0 and 2 may need it
+    assert coordinator.arrive(0, path[0]) == [(1, Partner(0, 0)), (0, Partner(1, 0))]
+    assert coordinator.arrive(0, path[0]) == []  # 1 comes back
+    assert coordinator.arrive(1, path[1]) == [(0, Partner(1, 1)), (1, Partner(0, 1))]
+    assert coordinator.leave(0) == []
+    assert coordinator.arrive(0, path[0]) == [(0, None)]
+    assert coordinator.arrive(1, path[1]) == []  # 2 may need it yet
+    assert coordinator.leave(2) == [(1, None)]
+
+
+def test_two_that_have_left_do_not_meet() -> None:
+    coordinator = Coordinator(4, seed=0)
+    coordinator.leave(0)
+    coordinator.leave(1)
+    assert coordinator.arrive(0, EVERYBODY[0]) == []
+    assert coordinator.arrive(1, EVERYBODY[1]) == []
+    assert coordinator.arrive(2, EVERYBODY[2]) == [(0, Partner(2, 0)), (2, Partner(0, 0))]
+    assert coordinator.leave(2) == []
+    assert coordinator.leave(3) == [(1, None)]
+
+
+def test_who_needs_meetings_again_meets_one_that_has_left() -> None:
+    coordinator = Coordinator(4, seed=0)
+    for rank in (0, 1):
+        coordinator.leave(rank)
+        coordinator.arrive(rank, RING[rank])
+    assert coordinator.join(1) == [(0, Partner(1, 0)), (1, Partner(0, 0))]
+
+
+def test_one_that_is_away_is_not_waited_for_but_by_those_that_have_left() -> None:
+    coordinator = Coordinator(3, seed=0)
+    assert coordinator.part(2) == []
+    assert coordinator.arrive(0, (2,)) == [(0, None)]
+    coordinator.leave(1)
+    assert coordinator.arrive(1, (2,)) == []  # it will need somebody when it is back
+    coordinator.come_back(2)
+    assert coordinator.arrive(2, (1,)) == [(1, Partner(2, 0)), (2, Partner(1, 0))]
+
+
+def test_one_that_is_lost_counts_as_having_left() -> None:
+    coordinator = Coordinator(3, seed=0)
+    coordinator.leave(0)
+    assert coordinator.arrive(0, (1, 2)) == []
+    assert coordinator.arrive(2, (1,)) == []
+    assert coordinator.end(1) == [(2, None)]
+    assert coordinator.leave(2) == [(0, None)]
+    coordinator.come_back(1)  # nobody comes back from there
+    assert coordinator.arrive(2, (1,)) == [(2, None)]
 
 
 def test_who_joins_again_is_waited_for() -> None:

@@ -151,21 +151,21 @@ def test_a_trace_of_another_run_is_noticed(run_dir, tmp_path):
 
 
 def test_what_an_older_trace_lacks_has_what_stands_in_for_it(run_dir):
-    older = trace_of(gradient(0, 0, 100)).drop(columns=["read_ns", "steps_behind"])
+    older = trace_of(gradient(0, 0, 100)).drop(columns=["read_ns", "steps_behind", "due_ns"])
     older.to_parquet(run_dir / "trace.parquet")
     trace = load_run(run_dir).trace
     assert trace.columns.tolist() == list(COLUMNS)
-    assert trace[["read_ns", "steps_behind"]].to_numpy().tolist() == [[-1, -1]]
+    assert trace[["read_ns", "steps_behind", "due_ns"]].to_numpy().tolist() == [[-1, -1, -1]]
 
 
 def test_a_column_that_comes_later_is_one_line_here_and_one_there(run_dir, monkeypatch):
-    later = {**files.STANDS_IN, "trace": {"side": "x", "due_ns": -1}}
-    monkeypatch.setattr(files, "COLUMNS", (*COLUMNS, "side", "due_ns"))
+    later = {**files.STANDS_IN, "trace": {"side": "x", "late_ns": -1}}
+    monkeypatch.setattr(files, "COLUMNS", (*COLUMNS, "side", "late_ns"))
     monkeypatch.setattr(files, "STANDS_IN", later)
     monkeypatch.setattr(files, "_TEXTS", {*files._TEXTS, "side"})
     trace = load_run(run_dir).trace
-    assert trace.columns.tolist() == [*COLUMNS, "side", "due_ns"]
-    assert trace[["side", "due_ns"]].to_numpy().tolist() == [["x", -1]]
+    assert trace.columns.tolist() == [*COLUMNS, "side", "late_ns"]
+    assert trace[["side", "late_ns"]].to_numpy().tolist() == [["x", -1]]
 
 
 def test_what_an_older_run_does_not_say_of_itself(run_dir):

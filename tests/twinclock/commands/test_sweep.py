@@ -53,7 +53,8 @@ def test_prints_a_line_a_case_and_the_paths(here, scenario, run):
     count, header, *lines = result.stdout.splitlines()
     assert count == "4 cases"
     assert header.split() == [
-        "schedule.rate", "topology.graph", "gradients/s", "computing", "idle", "staleness"
+        "schedule.rate", "topology.graph", "exchanges/gradient", "behind", "lag", "(mean)", "lag", "(95", "%)",
+        "gradients/s", "computing", "idle", "staleness"
     ]  # fmt: skip
     assert [line.split()[1] for line in lines[:4]] == ["ring", "complete", "ring", "complete"]
     written = ["sweep.parquet", "sweep.csv", "against-rate.png", "against-rate.svg"]

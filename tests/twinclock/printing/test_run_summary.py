@@ -1,8 +1,8 @@
-"""The line on memory: the peak, and whose it is."""
+"""The lines of a summary that have something of their own: memory, averaging, and clocks that run ahead."""
 
 import pytest
 
-from twinclock.printing.run_summary import rows
+from twinclock.printing.run_summary import falling_behind, rows
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,32 @@ from twinclock.printing.run_summary import rows
 def test_whose_peak_it_is(peaks, line):
     summary = {"peak_memory_bytes": max(peaks), "per_rank": {"peak_memory_bytes": peaks}}
     assert rows({**summary, "peak_memory_by_kind": {"parameters": 7}}) == [("memory", line)]
+
+
+@pytest.mark.parametrize(
+    ("due", "behind", "told"),
+    [
+        (1522, 306, "1,216 of 1,522 exchanges that were due in the window were made (79.9 %)"),
+        (10_000, 800, "9,200 of 10,000"),
+        (10_000, 750, ""),  # 9250 + 3 * 96.2 is above 9500
+        (10, 3, ""),  # seven of ten may be chance
+        (10, 10, "0 of 10"),
+        (0, 0, ""),
+    ],
+)
+def test_workers_that_do_not_keep_up_with_their_clocks_are_told(due, behind, told):
+    line = falling_behind({"exchanges_due": due, "backlog_exchanges": behind})
+    assert told in line
+    assert bool(line) == bool(told)
+
+
+def test_nothing_is_said_of_clocks_where_there_are_none():
+    assert falling_behind({"exchange_rate": 1.0}) == ""
+
+
+def test_the_line_on_averaging_is_there_where_workers_average():
+    behind = {"backlog_exchanges": 3, "lag_mean_s": 0.1, "lag_p95_s": 0.5}
+    assert rows({"exchange_rate": 0.0}) == []
+    assert rows({"exchange_rate": 0.5}) == [("averaging", "0.5 a worker and gradient")]
+    line = "0.5 a worker and gradient, 3 ticks not answered, 100 ms lag (mean), 500 ms (95 %)"
+    assert rows({"exchange_rate": 0.5, **behind}) == [("averaging", line)]
