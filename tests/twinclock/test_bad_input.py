@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 ALL_REDUCE = {"schedule.program": '"all-reduce"'}
 PROBLEM = {"workload.parameters": None, "workload.problem": '"digits-mlp"'}
+QUADRATIC = {"workload.parameters": None, "workload.problem": '"quadratic"'}
 HALF = {"workload.dtype": '"bfloat16"'}
 ADAMW = {"optimizer.name": '"adamw"'}
 FABRIC = {"platform.network.kind": '"fabric"'}
@@ -198,6 +199,10 @@ KEYS = [
     ("workload.options.hiden", "[8]", "found 'hiden' (did you mean 'hidden'?)", PROBLEM),
     ("workload.options.l2", "inf", "l2: expected a finite number", "found inf", PROBLEM),
     ("workload.options.l2", "1", "workload.options: expected options of a problem, found no problem"),
+    ("workload.options.start", '"apart"', "start: expected one of 'common', 'spread', found 'apart'", QUADRATIC),
+    ("workload.options.start", "true", "start: expected one of 'common', 'spread', found True", QUADRATIC),
+    ("workload.options.start", '"spread"', "found 'start'", PROBLEM),
+    ("workload.options.curvature", "-1", "curvature: expected a finite number of at least 0, found -1", QUADRATIC),
     ("workload.tensors", '"none.csv"', "none.csv: expected a file, found none"),
     ("workload.dtype", None, "workload: expected one of the keys problem, parameters, tensors and module", {
         "workload.parameters": None, "workload.batch_size": "8"}),
