@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ from simulator.sweep import plan
 from twinclock.main import main
 
 ROOT = Path(__file__).parent.parent
-NAMES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/extending.md", "docs/vocabulary.md"]
+NAMES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/extending.md", "docs/vocabulary.md", "docs/scenario.md"]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(TEXTS.values())
 README, VOCABULARY = TEXTS["README.md"], TEXTS["docs/vocabulary.md"]
@@ -73,6 +74,19 @@ def test_readme_shows_the_example_schedule_as_it_is() -> None:
 def test_readme_scenario_is_swept_in_as_many_cases_as_it_says(at_readers_desk: Path) -> None:
     (said,) = {int(number) for number in re.findall(r"(\d+) (?:simulations|cases)", README)}
     assert len(plan("scenario.toml")) == said == len(plan(at_readers_desk / "scenario.toml"))
+
+
+def test_sweeps_of_the_scenario_page_have_the_cases_that_it_says() -> None:
+    base = {key: table for key, table in tomllib.loads(blocks(README, "toml")[0]).items() if key != "sweep"}
+    base["schedule"] = {"gradients": 200}
+    groups, impossible = (
+        plan({**base, **tomllib.loads(each)})
+        for each in blocks(TEXTS["docs/scenario.md"], "toml")
+        if each.startswith("[sweep]")
+    )
+    assert len(groups) == 12
+    assert groups[0].swept == {"schedule.program": "gossip", "schedule.rate": 1, "topology.graph": "ring"}
+    assert [case.reason is None for case in impossible] == [True, True, False, False]
 
 
 def test_readme_python_snippets_run(at_readers_desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

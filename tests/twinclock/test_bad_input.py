@@ -349,6 +349,8 @@ OPTIONS = [
     (("sweep", "sweep.toml", "--jobs", "0"), "--jobs: expected a number of processes", "found 0"),
     (("sweep", "sweep.toml", "--jobs", "-2"), "--jobs: expected a number of processes", "found -2"),
     (("sweep", "sweep.toml", "--set", "schedule.rate=3"), "sweep.schedule.rate: expected a key that is swept or set"),
+    (("sweep", "badcase.toml"), "badcase.toml: sweep.case: expected tables [[sweep.case]], found 3"),
+    (("sweep", "badfate.toml"), "badfate.toml: sweep.impossible: expected 'refuse' or 'list', found 'skip'"),
     (("sweep", "badsweep.toml"), "badsweep.toml: sweep case schedule.rat = 1: schedule.rat: unknown key"),
     (("compare", "full"), "Missing argument 'REAL_DIR'"),
     (("compare", "none", "other"), "none: expected a run directory", "found nothing"),
@@ -384,6 +386,8 @@ def around(here, scenario, run):
     scenario()
     scenario({"sweep.'schedule.rate'": "[1, 2]"}, "sweep.toml")
     scenario({"sweep.'schedule.rat'": "[1, 2]"}, "badsweep.toml")
+    scenario({"sweep.case": "3"}, "badcase.toml")
+    scenario({"sweep.'schedule.rate'": "[1, 2]", "sweep.impossible": '"skip"'}, "badfate.toml")
     (here / "broken.toml").write_text("schedule = \n")
     (here / "bytes.toml").write_bytes(b"\xff\xfe")
     (here / "empty.toml").write_text("")

@@ -22,7 +22,8 @@ def draw(table: pd.DataFrame, series: pd.DataFrame | None, out: Path) -> list[Pa
     good = table[table["error"] == ""]  # a case that failed has no numbers
     files: list[Path] = []
     if RATE in good and good[RATE].nunique() > 1:
-        files += save(rate_overview(good), out / "against-rate")
+        paced = good[good[RATE].notna()].astype({RATE: float})  # a schedule without a rate has no place on that axis
+        files += save(rate_overview(paced), out / "against-rate")
     for name, rows in _by_rate(series).items():
         # The figure's axis is logarithmic: of zeros alone it would be empty.
         if (rows["consensus_distance"] > 0).any():
