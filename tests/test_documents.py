@@ -24,7 +24,15 @@ from simulator.sweep import plan
 from twinclock.main import main
 
 ROOT = Path(__file__).parent.parent
-NAMES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/extending.md", "docs/vocabulary.md", "docs/scenario.md"]
+NAMES = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/design.md",
+    "docs/extending.md",
+    "docs/vocabulary.md",
+    "docs/scenario.md",
+    "docs/paper-tables.md",
+]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(TEXTS.values())
 README, VOCABULARY = TEXTS["README.md"], TEXTS["docs/vocabulary.md"]
@@ -115,6 +123,16 @@ def test_twinclock_commands_of_the_readme_exist(words: list[str]) -> None:
     options = {name for each in command.params if isinstance(each, click.Option) for name in each.opts}
     assert {word for word in words if word.startswith("--")} <= options
     assert all((ROOT / word).is_file() for word in words if word.startswith("examples/"))
+
+
+@pytest.mark.slow
+def test_commands_of_the_page_on_paper_tables_run(at_readers_desk: Path) -> None:
+    page = TEXTS["docs/paper-tables.md"]
+    (mine,), (commands,) = blocks(page, "csv"), blocks(page, "sh")
+    (at_readers_desk / "mine.csv").write_text(mine, encoding="utf-8")
+    for line in commands.splitlines():
+        result = CliRunner().invoke(main, shlex.split(line.removeprefix("twinclock ")))
+        assert (result.exit_code, result.stderr) == (0, ""), line
 
 
 def test_readme_names_only_commands_that_exist() -> None:
