@@ -15,14 +15,14 @@ from twinclock.paper_tables.catalogue import PaperTable
 from twinclock.paper_tables.cells import Row
 from twinclock.paper_tables.inputs import changed, read_inputs
 from twinclock.paper_tables.keeping import TABLE, keep
+from twinclock.paper_tables.lines import paper_lines
 from twinclock.paper_tables.published import flat, read_published
-from twinclock.printing.paper_table import paper_lines
 from twinclock.printing.setting_docs import setting_docs, shown
 from twinclock.printing.tables import print_json, print_written
 from twinclock.targets import check_directory
 
 EXAMPLES = """\b
-Every number is of a scenario, which --out writes; what was published is only laid beside it.
+Every number is of a scenario or a graph, which --out writes; what was published is only laid beside it.
 \b
 Examples:
   twinclock paper                                            all tables
@@ -38,7 +38,7 @@ Examples:
 @settings_option("A column of the inputs, in all rows, e.g. seed=3. Can be repeated.")
 @click.option("--inputs", type=PATH, metavar="FILE.csv", help="Your own rows, with the columns of the inputs.")
 @click.option("--small", is_flag=True, help="Fewer or shorter rows, for a quick look.")
-@click.option("--out", type=PATH, metavar="DIR", help="Keep the table here, and the scenario of every cell.")
+@click.option("--out", type=PATH, metavar="DIR", help="Keep the table here, and the scenarios of its numbers.")
 @json_option
 def paper(
     name: str | None, settings: tuple[str, ...], inputs: Path | None, small: bool, out: Path | None, as_json: bool

@@ -17,7 +17,7 @@ def draw(table: pd.DataFrame, series: pd.DataFrame | None, out: Path) -> list[Pa
     """Draw what can be drawn, as PNG and SVG, and return the paths.
 
     Where the communication rate varies: throughput, utilization and staleness against it. Where there are numbers:
-    consensus distance against time, a figure a rate.
+    consensus distance against time, a figure a rate (schedules without one are in each).
     """
     good = table[table["error"] == ""]  # a case that failed has no numbers
     files: list[Path] = []
@@ -36,4 +36,6 @@ def _by_rate(series: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
         return {}
     if RATE not in series or series[RATE].nunique() < 2:
         return {"consensus": series}
-    return {f"consensus-rate-{rate:g}": rows for rate, rows in series.groupby(RATE)}
+    # Schedules without a rate are to be seen beside those that have one.
+    rates, others = series[RATE], series[RATE].isna()
+    return {f"consensus-rate-{rate:g}": series[(rates == rate) | others] for rate in sorted(rates.dropna().unique())}

@@ -58,11 +58,12 @@ def test_small_is_smaller(run):
 
 def test_keeps_the_table_and_the_scenario_of_every_cell(here, run):
     result = run("paper", NAME, *QUICK, "--out", "kept")
-    files = [f"kept/{name}" for name in ("table.csv", *(f"scenarios/{row}-utilization.toml" for row in (1, 2, 3)))]
-    assert result.stdout.splitlines()[-4:] == [f"wrote {file}" for file in files]
+    scenarios = [f"scenarios/{row}-utilization.toml" for row in (1, 2, 3)]
+    files = [f"kept/{name}" for name in ("table.csv", "cells.csv", *scenarios)]
+    assert result.stdout.splitlines()[-5:] == [f"wrote {file}" for file in files]
     with (here / "kept" / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    simulated = json.loads(run("simulate", files[3], "--json").stdout)["summary"]["utilization_compute"]
+    simulated = json.loads(run("simulate", files[4], "--json").stdout)["summary"]["utilization_compute"]
     assert float(rows[2]["utilization"]) == simulated
     again = run("paper", NAME, *QUICK, "--set", "workers=3", "--out", "kept")
     assert again.exit_code == 0

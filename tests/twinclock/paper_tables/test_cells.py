@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twinclock.paper_tables.cells import Cell, Row, ratio_error
+from twinclock.paper_tables.cells import ByScenario, Cell, Row, ratio_error
 from twinclock.paper_tables.published import Published, flat
 
 KNOWN = Published("a book", ("n",), [{"n": 4, "time": 2.0, "share": 0.25}, {"n": 8, "time": 3.0}])
-CELL = Cell(2.5, {}, "makespan_s", 0.1)
+CELL = Cell(2.5, ByScenario({}, "makespan_s"), 0.1)
 
 
 def test_with_a_constant_denominator_it_is_that_of_a_mean() -> None:
