@@ -153,7 +153,7 @@ class Setup:
     def _fill(self, worker: Worker, trained: Trained, sizes: Sequence[int]) -> None:
         """Give a worker's models their arrays."""
         constants = self.schedule.constants
-        x = trained.convert(trained.initial(self.scenario.run.seed))
+        x = trained.convert(trained.initial(self.scenario.run.seed, worker.rank))
         for model in _models(worker):
             held = _held(sizes, max(model.stage, 0))
             model.tensors = tensors_of(trained.tensors, held)

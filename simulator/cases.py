@@ -1,4 +1,8 @@
-"""The cases of a sweep: every combination of the lists of [sweep], and a key that says what its numbers depend on."""
+"""The cases of a sweep: what [sweep] says to try, and a key for each that says what its numbers depend on.
+
+Lists under dotted keys multiply. `[[sweep.case]]` are tables of dotted keys whose values go together; each is
+multiplied with the lists. `sweep.impossible` says what becomes of a combination that makes no scenario.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,13 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from schedules import catalogue
-from schedules.errors import ScenarioError
+from schedules.errors import ScenarioError, nearest
 from schedules.scenario import Scenario, read, resolve, set_key
 
 Source = str | Path | Mapping[str, object]
@@ -28,76 +32,172 @@ SOURCES = ("topologies", "schedules", "simulator")
 
 @dataclass(frozen=True)
 class Case:
-    """One combination of the lists of [sweep].
+    """One combination of what [sweep] has.
 
     Attributes:
         swept: the swept keys and their values.
         tables: the scenario's tables with these values.
         settings: columns of the table that say which case it is.
-        key: hash of all that its numbers depend on.
+        key: hash of all that its numbers depend on; "" of one that is impossible.
+        reason: why it is impossible; None: it is not.
     """
 
     swept: dict[str, object]
     tables: dict[str, object]
     settings: dict[str, object]
     key: str
+    reason: str | None = None
 
     def __str__(self) -> str:
         return _named(self.swept)
 
 
+CASE, IMPOSSIBLE = "case", "impossible"
+"""The keys of [sweep] that are no lists: tables of keys that go together, and what becomes of impossible cases."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A table [sweep], checked as far as it can be without its scenarios.
+
+    Attributes:
+        lists: values by dotted key.
+        groups: dotted keys that go together, and their values; one that is empty where there is no [[sweep.case]].
+        is_refused: whether one impossible case refuses them all.
+    """
+
+    lists: dict[str, Sequence[object]]
+    groups: list[dict[str, object]]
+    is_refused: bool
+
+    def combinations(self) -> Iterator[dict[str, object]]:
+        """Every group with every combination of the lists, the last list fastest."""
+        for group, values in itertools.product(self.groups, itertools.product(*self.lists.values())):
+            yield {**group, **dict(zip(self.lists, values, strict=True))}
+
+
 def plan(source: Source, overrides: Mapping[str, object] | None = None) -> list[Case]:
-    """All cases of a scenario's [sweep], in the order of its lists, the last key fastest. Every one is resolved.
+    """All cases of a scenario's [sweep]: those of its first [[sweep.case]] first, the last list fastest.
+
+    Every one is resolved.
 
     Raises:
-        ScenarioError: if there is no [sweep], a value is no list, or the scenario of any case is wrong.
+        ScenarioError: if there is no [sweep], it says what cannot be, or a case is impossible; where
+            `sweep.impossible` is "list", only if all of them are.
     """
     tables, where = read(source)
-    lists = tables.pop("sweep", None)
-    _check_lists(lists, overrides or {}, f"{where}: sweep")
+    swept = _read_sweep(tables.pop("sweep", None), overrides or {}, f"{where}: sweep")
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)
-    combinations = itertools.product(*lists.values())
-    return [_case(tables, dict(zip(lists, values, strict=True)), where) for values in combinations]
+    cases = [_case(tables, each, where, is_refused=swept.is_refused) for each in swept.combinations()]
+    if all(case.reason is not None for case in cases):
+        raise ScenarioError(
+            f"{where}: sweep: expected a case that is possible, found none; {cases[0]}: {cases[0].reason}"
+        )
+    return cases
 
 
-def _check_lists(lists: object, overrides: Mapping[str, object], where: str) -> None:
-    if not isinstance(lists, Mapping) or not lists:
-        found = "none" if lists is None else repr(lists)
+# ---- the table [sweep]
+
+
+def _read_sweep(table: object, overrides: Mapping[str, object], where: str) -> Swept:
+    if not isinstance(table, Mapping) or not set(table) - {IMPOSSIBLE}:
+        found = "none" if table is None else repr(table)
         raise ScenarioError(f'{where}: expected a table of lists such as "schedule.rate" = [1, 2], found {found}')
+    lists = {key: values for key, values in table.items() if key not in (CASE, IMPOSSIBLE)}
+    groups, then = table.get(CASE, [{}]), table.get(IMPOSSIBLE, "refuse")
+    if then not in ("refuse", "list"):
+        raise ScenarioError(f"{where}.{IMPOSSIBLE}: expected 'refuse' or 'list', found {then!r}")
+    _check_lists(lists, overrides, where)
+    if CASE in table:
+        _check_groups(groups, overrides, where)
+    for group in groups:
+        _check_overlap([*overrides, *group, *lists], where)
+    return Swept(lists, list(groups), then == "refuse")
+
+
+def _check_lists(lists: Mapping[str, object], overrides: Mapping[str, object], where: str) -> None:
     for key, values in lists.items():
-        # TOML takes a dotted key without quotes apart, into tables.
-        if isinstance(values, Mapping):
-            quoted = f'"{key}.{next(iter(values), "key")}"'
-            raise ScenarioError(f"{where}.{key}: expected a list under a dotted key in quotes, {quoted}, found a table")
+        _check_key(key, values, "a list", where)
         if not isinstance(values, list | tuple) or not values:
             raise ScenarioError(f"{where}.{key}: expected a list with one value or more, found {values!r}")
         if key in overrides:
             raise ScenarioError(f"{where}.{key}: expected a key that is swept or set, found both")
 
 
-def _case(tables: Mapping[str, object], swept: dict[str, object], where: str) -> Case:
+def _check_groups(groups: object, overrides: Mapping[str, object], where: str) -> None:
+    if not isinstance(groups, list | tuple) or not groups:
+        found = "a table" if isinstance(groups, Mapping) else repr(groups)
+        raise ScenarioError(f"{where}.{CASE}: expected tables [[sweep.{CASE}]], found {found}")
+    for number, group in enumerate(groups, start=1):
+        label = f"{where}.{CASE} {number}"
+        if not isinstance(group, Mapping) or not group:
+            found = repr(group)
+            raise ScenarioError(f'{label}: expected a table of keys such as "schedule.rate" = 2, found {found}')
+        for key, value in group.items():
+            _check_key(key, value, "a value", label)
+            if key in overrides:
+                raise ScenarioError(f"{label}.{key}: expected a key that is swept or set, found both")
+
+
+def _check_key(key: str, value: object, kind: str, where: str) -> None:
+    if all(str(key).split(".")) and "." in str(key):
+        if kind == "a list" and isinstance(value, Mapping):
+            raise ScenarioError(f"{where}.{key}: expected a list, found a table")
+        return
+    # TOML takes a dotted key without quotes apart, into tables.
+    if isinstance(value, Mapping):
+        quoted = f'"{key}.{next(iter(value), "key")}"'
+        raise ScenarioError(f"{where}.{key}: expected {kind} under a dotted key in quotes, {quoted}, found a table")
+    hint = nearest(str(key), (CASE, IMPOSSIBLE))
+    raise ScenarioError(f"{where}: expected a dotted key such as schedule.rate, found {key!r}{hint}")
+
+
+def _check_overlap(keys: Sequence[str], where: str) -> None:
+    """Of the keys in the order in which they are set: none may take back what one before it said."""
+    for earlier, later in itertools.combinations(keys, 2):
+        if earlier == later:
+            raise ScenarioError(f"{where}.{later}: expected a key of a list or of [[sweep.{CASE}]], found it in both")
+        if earlier.startswith(f"{later}."):
+            raise ScenarioError(f"{where}.{later}: expected a key beside {earlier}, found one that holds it")
+
+
+# ---- one case
+
+
+def _case(tables: Mapping[str, object], swept: dict[str, object], where: str, *, is_refused: bool) -> Case:
     where = f"{where}: sweep case {_named(swept)}"
     # `set_key` writes into tables within tables, which all cases would share.
     case = copy.deepcopy(dict(tables))
-    for key, value in swept.items():
-        set_key(case, key, value, where)
-    scenario = resolve(case, where)
+    try:
+        for key, value in swept.items():
+            set_key(case, key, value, where)
+        scenario = resolve(case, where)
+    except ScenarioError as error:
+        if is_refused:
+            raise
+        return Case(swept, case, _settings(case, swept), "", str(error).removeprefix(f"{where}: "))
     # Nobody would read a case's trace. It is left out of what is resolved already, so that a wrong `run.trace` is told.
     set_key(case, "run.trace", False)
     traceless = scenario.model_copy(update={"run": scenario.run.model_copy(update={"trace": False})})
-    return Case(swept, case, _settings(scenario, swept), _key(traceless))
+    return Case(swept, case, _settings(scenario.tables(), swept), _key(traceless))
 
 
-def _settings(scenario: Scenario, swept: Mapping[str, object]) -> dict[str, object]:
-    tables = scenario.tables()
-    found = {key: tables[key.split(".")[0]].get(key.split(".")[1]) for key in SETTINGS}
+def _settings(tables: Mapping[str, object], swept: Mapping[str, object]) -> dict[str, object]:
+    found = {key: _value(tables, key) for key in SETTINGS}
     standing = {key: value for key, value in found.items() if value is not None}
     return standing | {
         # As text: a list or a table has no place in a cell of a table.
         key: json.dumps(value) if isinstance(value, Mapping | list) else value
         for key, value in swept.items()
     }
+
+
+def _value(tables: Mapping[str, object], key: str) -> object:
+    """What stands under a dotted key; None if nothing does."""
+    name, _, last = key.partition(".")
+    table = tables.get(name)
+    return table.get(last) if isinstance(table, Mapping) else None
 
 
 def _named(swept: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""Many simulations: the product of the lists of [sweep], over all cores or a cluster, resumable.
+"""Many simulations: the cases of [sweep], over all cores or a cluster, resumable.
 
 A finished case is a file `cases/<key>.json`, written as a whole by the parent process as soon as the case is done. Its
 key is a hash of all that its numbers depend on: the resolved scenario, the version and the sources. So a second start
@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from schedules.record.whole import whole_file
-from simulator.cases import Case, Source, plan
+from simulator.cases import IMPOSSIBLE, Case, Source, plan
 from simulator.pool import Outcome, SweepError, Value, outcomes
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ def sweep(
         dask: address of a Dask scheduler, whose workers take the place of processes on this machine.
         progress: show a bar, if stderr is a terminal.
     Returns:
-        one row a case, in the order of the lists: settings by dotted key, the numbers of the summary, and `error`,
-        which is "" for a case that went well.
+        one row a case, in the order of `simulator.cases.plan`: settings by dotted key, the numbers of the summary, and
+        `error`, which is "" for a case that went well, and "impossible: ..." for one that makes no scenario. A setting
+        that belongs to other cases only is None, or NaN among floats.
     Raises:
-        ScenarioError: before anything is run, if the scenario of any case is wrong.
+        ScenarioError: before anything is run, if the scenario of any case is wrong; where `sweep.impossible` is
+            "list", if all are.
         SweepError: if a process or the cluster was lost; start again to go on.
     """
     return Sweep(source, out, overrides=overrides).run(jobs=jobs, dask=dask, progress=progress)
@@ -63,7 +65,7 @@ class Sweep:
     """A sweep in a directory.
 
     Attributes:
-        cases: all of them, resolved, in the order of the lists.
+        cases: all of them, resolved, in the order of the table.
         records: of the finished cases, by key.
         errors: of the cases that failed in this run, by key; these are tried again by the next run.
     """
@@ -75,11 +77,21 @@ class Sweep:
         self.errors: dict[str, str] = {}
 
     @property
+    def possible(self) -> list[Case]:
+        """The cases that can be simulated."""
+        return [case for case in self.cases if case.reason is None]
+
+    @property
+    def swept(self) -> list[str]:
+        """The swept keys of all cases."""
+        return list(dict.fromkeys(key for case in self.cases for key in case.swept))
+
+    @property
     def todo(self) -> list[Case]:
         """The cases that are not finished, each once."""
         # A list of [sweep] may name a value twice, or two that resolve alike: these cases have one key and are run
         # once.
-        return list({case.key: case for case in self.cases if case.key not in self.records}.values())
+        return list({case.key: case for case in self.possible if case.key not in self.records}.values())
 
     @property
     def tables(self) -> list[Path]:
@@ -100,7 +112,7 @@ class Sweep:
         return self._write_tables()
 
     def _finished(self) -> dict[str, Record]:
-        found = {key: _read_record(self._file(key), key) for key in {case.key for case in self.cases}}
+        found = {key: _read_record(self._file(key), key) for key in {case.key for case in self.possible}}
         return {key: record for key, record in found.items() if record is not None}
 
     def _file(self, key: str) -> Path:
@@ -132,28 +144,51 @@ class Sweep:
     def _table(self) -> pd.DataFrame:
         import pandas as pd
 
-        rows = [
-            {
-                **case.settings,
-                **(self.records[case.key]["summary"] if case.key in self.records else {}),
-                "error": self.errors.get(case.key, ""),
-            }
-            for case in self.cases
-        ]
-        table = pd.DataFrame(rows)
+        results = pd.DataFrame(
+            [
+                {**(self.records[case.key]["summary"] if case.key in self.records else {}), "error": self._error(case)}
+                for case in self.cases
+            ]
+        )
         # Put last: where the first case failed, its row has no numbers, and theirs would come behind the error.
-        return table[[*table.columns.drop("error"), "error"]]
+        numbers = results[[*results.columns.drop("error"), "error"]]
+        return pd.concat([self._settings(), numbers], axis=1)
+
+    def _error(self, case: Case) -> str:
+        return self.errors.get(case.key, "") if case.reason is None else f"{IMPOSSIBLE}: {case.reason}"
+
+    def _settings(self) -> pd.DataFrame:
+        """The settings of all cases, a row a case."""
+        import pandas as pd
+
+        names = dict.fromkeys(key for case in self.cases for key in case.settings)
+        return pd.DataFrame({name: _column([case.settings.get(name) for case in self.cases]) for name in names})
 
     def series(self) -> pd.DataFrame | None:
         """Settings, and loss, accuracy and consensus distance against time, of all finished cases; None without any."""
         import pandas as pd
 
-        frames = [
-            pd.DataFrame({**case.settings, **record["series"]})
-            for case in self.cases
-            if (record := self.records.get(case.key)) is not None and record["series"] is not None
-        ]
-        return pd.concat(frames, ignore_index=True) if frames else None
+        found = [(number, self.records.get(case.key)) for number, case in enumerate(self.cases)]
+        kept = [(number, record["series"]) for number, record in found if record is not None and record["series"]]
+        if not kept:
+            return None
+        frames = {number: pd.DataFrame(series) for number, series in kept}
+        rows = [number for number, frame in frames.items() for _ in range(len(frame))]
+        settings = self._settings().iloc[rows].reset_index(drop=True)
+        return pd.concat([settings, pd.concat(frames.values(), ignore_index=True)], axis=1)
+
+
+def _column(values: list[object]) -> pd.Series[Any]:
+    """Settings as a column of one kind, which a file of a table wants; None where a case has no such setting."""
+    import pandas as pd
+
+    kinds = {type(value) for value in values} - {type(None)}
+    if len(kinds) > 1 and not kinds <= {int, float}:
+        values = [each if isinstance(each, str) or each is None else json.dumps(each, default=str) for each in values]
+        kinds = {str}
+    # pandas would make whole numbers among which one is missing floats, and 20 would be shown as 20.0.
+    is_kept = None in values and float not in kinds
+    return pd.Series(values, dtype=object) if is_kept else pd.Series(values)
 
 
 def _read_record(file: Path, key: str) -> Record | None:

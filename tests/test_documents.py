@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
@@ -23,7 +24,15 @@ from simulator.sweep import plan
 from twinclock.main import main
 
 ROOT = Path(__file__).parent.parent
-NAMES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/extending.md", "docs/vocabulary.md"]
+NAMES = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/design.md",
+    "docs/extending.md",
+    "docs/vocabulary.md",
+    "docs/scenario.md",
+    "docs/paper-tables.md",
+]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(TEXTS.values())
 README, VOCABULARY = TEXTS["README.md"], TEXTS["docs/vocabulary.md"]
@@ -75,6 +84,19 @@ def test_readme_scenario_is_swept_in_as_many_cases_as_it_says(at_readers_desk: P
     assert len(plan("scenario.toml")) == said == len(plan(at_readers_desk / "scenario.toml"))
 
 
+def test_sweeps_of_the_scenario_page_have_the_cases_that_it_says() -> None:
+    base = {key: table for key, table in tomllib.loads(blocks(README, "toml")[0]).items() if key != "sweep"}
+    base["schedule"] = {"gradients": 200}
+    groups, impossible = (
+        plan({**base, **tomllib.loads(each)})
+        for each in blocks(TEXTS["docs/scenario.md"], "toml")
+        if each.startswith("[sweep]")
+    )
+    assert len(groups) == 12
+    assert groups[0].swept == {"schedule.program": "gossip", "schedule.rate": 1, "topology.graph": "ring"}
+    assert [case.reason is None for case in impossible] == [True, True, False, False]
+
+
 def test_readme_python_snippets_run(at_readers_desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     snippets = [each for each in blocks(README, "python") if "def streams" not in each]
     assert snippets
@@ -110,6 +132,16 @@ def test_twinclock_commands_of_the_readme_exist(words: list[str]) -> None:
     options = {name for each in command.params if isinstance(each, click.Option) for name in each.opts}
     assert {word for word in words if word.startswith("--")} <= options
     assert all((ROOT / word).is_file() for word in words if word.startswith("examples/"))
+
+
+@pytest.mark.slow
+def test_commands_of_the_page_on_paper_tables_run(at_readers_desk: Path) -> None:
+    page = TEXTS["docs/paper-tables.md"]
+    (mine,), (commands,) = blocks(page, "csv"), blocks(page, "sh")
+    (at_readers_desk / "mine.csv").write_text(mine, encoding="utf-8")
+    for line in commands.splitlines():
+        result = CliRunner().invoke(main, shlex.split(line.removeprefix("twinclock ")))
+        assert (result.exit_code, result.stderr) == (0, ""), line
 
 
 def test_readme_names_only_commands_that_exist() -> None:

@@ -63,6 +63,10 @@ COMMANDS = {
         "List graphs and networks, or show the numbers of one.",
         "twinclock.commands.topologies:topologies",
     ),
+    "paper": Listed(
+        "Make a table of a paper from scenarios, or list the tables.",
+        "twinclock.commands.paper:paper",
+    ),
 }
 """The commands in the order of their listing, as people come to need them."""
 

@@ -1,7 +1,7 @@
 """Figures of a sweep: a summary's number against the communication rate, consensus distance against time.
 
-A line is a topology, with any other setting that varies (its colour and marker), under a program (its dashes). Runs
-that differ in the seed only are averaged, and a band shows the lowest and the highest.
+A line is a topology, with any other setting that varies among the runs of a program (its colour and marker), under a
+program (its dashes). Runs that differ in the seed only are averaged, and a band shows the lowest and the highest.
 """
 
 from __future__ import annotations
@@ -117,11 +117,20 @@ def _named(table: pd.DataFrame, x: str) -> pd.DataFrame:
         # Columns with a dot are settings, but for results by kind. Of [run] the seed varies, and a line is its average.
         is_result = "." not in setting or setting in QUANTITIES
         is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.")
-        if not (is_result or is_shown) and table[setting].nunique() > 1:
-            line = line + [f" {setting.rpartition('.')[2]}={value}" for value in table[setting]]
+        if not (is_result or is_shown) and _varies(table, setting):
+            name = setting.rpartition(".")[2]
+            line = line + [
+                f" {name}={value}" if value == value and value is not None else "" for value in table[setting]
+            ]
     named["line"] = line.str.strip()
     named["program"] = table[PROGRAM].astype(str) if PROGRAM in table else ""
     return named
+
+
+def _varies(table: pd.DataFrame, setting: str) -> bool:
+    """Whether the runs of one program differ in it, or some of them do without; programs are told apart anyway."""
+    runs = [rows for _, rows in table.groupby(PROGRAM)] if PROGRAM in table else [table]
+    return any(rows[setting].nunique(dropna=False) > 1 for rows in runs)
 
 
 def _numbers(names: pd.Series[str]) -> dict[str, int]:

@@ -71,7 +71,7 @@ class FlatModule:
         """How many numbers the parameters are."""
         return sum(self._sizes)
 
-    def initial(self, seed: int) -> torch.Tensor:
+    def initial(self, seed: int, rank: int = 0) -> torch.Tensor:
         """The parameters as the user's factory made them: [num_params]."""
         return self._initial
 

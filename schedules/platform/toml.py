@@ -1,4 +1,4 @@
-"""A table [platform] as TOML: what `twinclock calibrate`, the quickstart and the report write.
+"""Tables of a scenario as TOML: what `twinclock calibrate`, the quickstart, the report and `twinclock paper` write.
 
 Numbers are in SI units, so that what is read again is what was written, to the last bit.
 """
@@ -14,9 +14,16 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def platform_toml(platform: Mapping[str, object], comments: Iterable[str] = ()) -> str:
-    """The table with a line a key, tables within it inline; comments stand above them."""
-    lines = ["[platform]", *(f"# {comment}" for comment in comments)]
-    lines += [f"{_key(name)} = {_value(value)}" for name, value in platform.items()]
+    """The table [platform] with a line a key, tables within it inline; comments stand above them."""
+    lines = ["[platform]", *(f"# {comment}" for comment in comments), *_lines(platform)]
+    return "\n".join(lines) + "\n"
+
+
+def tables_toml(tables: Mapping[str, Mapping[str, object]], comments: Iterable[str] = ()) -> str:
+    """A scenario's tables, each with a line a key; comments stand above them all."""
+    lines = [f"# {comment}" for comment in comments]
+    for name, table in tables.items():
+        lines += [f"[{_key(name)}]", *_lines(table)]
     return "\n".join(lines) + "\n"
 
 
@@ -25,6 +32,10 @@ def write_platform(platform: Mapping[str, object], path: str | Path) -> Path:
     target = Path(path)
     target.write_text(platform_toml(platform), encoding="utf-8")
     return target
+
+
+def _lines(table: Mapping[str, object]) -> list[str]:
+    return [f"{_key(name)} = {_value(value)}" for name, value in table.items()]
 
 
 def _key(name: str) -> str:

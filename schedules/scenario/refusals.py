@@ -42,6 +42,7 @@ def check(scenario: Scenario, where: str) -> None:
     _check_network(scenario, where)
     _check_ranks(scenario, where)
     _check_problem(scenario, where)
+    _check_start(scenario, where)
     _check_tensors(scenario, where)
     _check_decay(scenario, where)
     _check_stages(scenario, where)
@@ -102,6 +103,18 @@ def _check_problem(scenario: Scenario, where: str) -> None:
     except (ValueError, TypeError) as error:  # options reach their builder as the file has them
         told = str(error).replace("num_workers", "topology.workers")  # in a scenario's words
         raise ScenarioError(f"{where}: workload.options: {told}") from None
+
+
+def _check_start(scenario: Scenario, where: str) -> None:
+    """Ranks that hold one model together, by stages or by shards, hold the same one: these cannot start apart."""
+    if scenario.workload.options.get("start") != "spread":
+        return
+    schedule = catalogue.find(scenario.program)
+    vectors = [*schedule.vectors.values(), *([schedule.optimizer] if schedule.optimizer else [])]
+    if scenario.plan.stages or any(each.is_shard for each in vectors):
+        held = "stages" if scenario.plan.stages else "shards"
+        told = f"expected 'common' for a schedule whose ranks hold one model in {held}, found 'spread'"
+        raise ScenarioError(f"{where}: workload.options.start: {told}")
 
 
 def _check_tensors(scenario: Scenario, where: str) -> None:

@@ -121,7 +121,7 @@ class Classifier:
             shapes[f"layers.{number}.bias"] = (layer.fan_out,)
         return tensors(shapes)
 
-    def initial(self, seed: int) -> NDArray[np.float64]:
+    def initial(self, seed: int, rank: int = 0) -> NDArray[np.float64]:
         """Uniform in +-1/sqrt(fan_in), weights and biases alike (torch.nn.Linear's distribution): see `Problem`."""
         generator = stream(seed, StreamKey.INITIAL)
         drawn = [generator.uniform(-1, 1, layer.stop - layer.start) / layer.fan_in**0.5 for layer in self.layers]

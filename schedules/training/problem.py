@@ -32,8 +32,11 @@ class Trained(Protocol):
     def tensors(self) -> Mapping[str, Tensor]:
         """What x consists of, by name."""
 
-    def initial(self, seed: int) -> Array:
-        """The starting point, common to all workers: [num_params]; of a problem numpy float64."""
+    def initial(self, seed: int, rank: int = 0) -> Array:
+        """The starting point of a worker: [num_params]; of a problem numpy float64.
+
+        It is common to all workers, but for a quadratic whose workers start apart.
+        """
 
     def convert(self, x: Array) -> Array:
         """A copy of x as an array of the kind, dtype and device of the run, such as `gradient` takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ class Quadratic:
     Attributes:
         hessians: A_i, one [num_params, num_params] a worker.
         centres: b_i, one [num_params] a worker.
-        mean_hessian, minimiser, minimum: A, x* and the loss at x*.
+        mean_hessian, minimiser, minimum: A, x* and the loss at x*; where A is zero the mean of the b_i stands for x*.
+        is_spread: whether every worker has a starting point of its own.
     """
 
     arrays: ArrayKind
@@ -45,15 +46,16 @@ class Quadratic:
     minimiser: Array
     minimum: float
     noise: Callable[[int, int], Array] | None
+    is_spread: bool = False
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """x itself."""
         return tensors({"x": (self.num_params,)})
 
-    def initial(self, seed: int) -> NDArray[np.float64]:
-        """Standard normal: see `Problem`."""
-        return stream(seed, StreamKey.INITIAL).standard_normal(self.num_params)
+    def initial(self, seed: int, rank: int = 0) -> NDArray[np.float64]:
+        """Standard normal: see `Problem`. Of rank 0 it is the same, whether the workers start apart or not."""
+        return stream(seed, StreamKey.INITIAL, rank if self.is_spread else 0).standard_normal(self.num_params)
 
     def convert(self, x: Array) -> Array:
         """x as this problem's kind of array: see `Problem`."""
@@ -83,19 +85,26 @@ def quadratic(
     heterogeneity: float = 1.0,
     noise: float = 0.1,
     hessians: str = "common",
+    curvature: float = 1.0,
+    start: str = "common",
 ) -> Quadratic:
     """Quadratics f_i(x) = (x - b_i)^T A_i (x - b_i) / 2 with noisy gradients.
 
     `dimension` is the number of parameters; memory and time grow with its square. The eigenvalues of every A_i run
-    geometrically from 1 / condition_number to 1 (so L = 1); the eigenvectors are random, and with `hessians` "common"
-    those of all workers, with "own" each worker's. b_i ~ N(0, heterogeneity^2 I). `noise` is the standard deviation of
-    every coordinate of a gradient's noise. There are no batches: `batch_size` changes nothing.
+    geometrically from curvature / condition_number to `curvature` (so L = 1, unless it is given; with 0 a gradient is
+    its noise alone); the eigenvectors are random, and with `hessians` "common" those of all workers, with "own" each
+    worker's. b_i ~ N(0, heterogeneity^2 I). `noise` is the standard deviation of every coordinate of a gradient's
+    noise. Every coordinate of the starting point is N(0, 1), drawn from the run's seed: with `start` "common" once for
+    all workers, with "spread" for each anew, so that they begin at an expected consensus distance of dimension (n - 1).
+    There are no batches: `batch_size` changes nothing.
     """
     size = whole_number("dimension", dimension, 1)
     spread = real_number("heterogeneity", heterogeneity, 0)
     sigma = real_number("noise", noise, 0)
     is_common = one_of("hessians", hessians, ("common", "own")) == "common"
-    eigenvalues = np.geomspace(1, 1 / real_number("condition_number", condition_number, 1), size)
+    largest = real_number("curvature", curvature, 0)
+    is_spread = one_of("start", start, ("common", "spread")) == "spread"
+    eigenvalues = largest * np.geomspace(1, 1 / real_number("condition_number", condition_number, 1), size)
     if size == 1 and condition_number != 1:
         raise ValueError(f"condition_number: expected 1, as the dimension is 1, found {condition_number!r}")
     shared = _hessian(eigenvalues, stream(setup.seed, StreamKey.DATA, 0, _SHARED))
@@ -103,7 +112,8 @@ def quadratic(
     # Before the Hessians, so that both kinds of these have equal centres.
     centres = [spread * generator.standard_normal(size) for generator in own]
     matrices = [shared if is_common else _hessian(eigenvalues, generator) for generator in own]
-    return _assemble(setup, centres, matrices, _gaussian(setup, size, sigma) if sigma else None)
+    built = _assemble(setup, centres, matrices, _gaussian(setup, size, sigma) if sigma else None)
+    return replace(built, is_spread=is_spread)
 
 
 def _hessian(eigenvalues: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
@@ -135,7 +145,9 @@ def _assemble(
 ) -> Quadratic:
     pairs = list(zip(matrices, centres, strict=True))
     mean = sum(matrices[1:], matrices[0]) / len(pairs)
-    minimiser = np.linalg.solve(mean, sum(matrix @ centre for matrix, centre in pairs) / len(pairs))
+    # Without curvature all points are alike, and there is nothing to solve.
+    pull = sum(matrix @ centre for matrix, centre in pairs) / len(pairs)
+    minimiser = np.linalg.solve(mean, pull) if mean.any() else sum(centres[1:], centres[0]) / len(pairs)
     offsets = [(matrix, minimiser - centre) for matrix, centre in pairs]
     minimum = sum(0.5 * float(offset @ matrix @ offset) for matrix, offset in offsets) / len(pairs)
     convert = setup.arrays.convert

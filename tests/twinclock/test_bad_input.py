@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 ALL_REDUCE = {"schedule.program": '"all-reduce"'}
 PROBLEM = {"workload.parameters": None, "workload.problem": '"digits-mlp"'}
+QUADRATIC = {"workload.parameters": None, "workload.problem": '"quadratic"'}
 HALF = {"workload.dtype": '"bfloat16"'}
 ADAMW = {"optimizer.name": '"adamw"'}
 FABRIC = {"platform.network.kind": '"fabric"'}
@@ -198,6 +199,10 @@ KEYS = [
     ("workload.options.hiden", "[8]", "found 'hiden' (did you mean 'hidden'?)", PROBLEM),
     ("workload.options.l2", "inf", "l2: expected a finite number", "found inf", PROBLEM),
     ("workload.options.l2", "1", "workload.options: expected options of a problem, found no problem"),
+    ("workload.options.start", '"apart"', "start: expected one of 'common', 'spread', found 'apart'", QUADRATIC),
+    ("workload.options.start", "true", "start: expected one of 'common', 'spread', found True", QUADRATIC),
+    ("workload.options.start", '"spread"', "found 'start'", PROBLEM),
+    ("workload.options.curvature", "-1", "curvature: expected a finite number of at least 0, found -1", QUADRATIC),
     ("workload.tensors", '"none.csv"', "none.csv: expected a file, found none"),
     ("workload.dtype", None, "workload: expected one of the keys problem, parameters, tensors and module", {
         "workload.parameters": None, "workload.batch_size": "8"}),
@@ -347,6 +352,8 @@ OPTIONS = [
     (("sweep", "sweep.toml", "--jobs", "0"), "--jobs: expected a number of processes", "found 0"),
     (("sweep", "sweep.toml", "--jobs", "-2"), "--jobs: expected a number of processes", "found -2"),
     (("sweep", "sweep.toml", "--set", "schedule.rate=3"), "sweep.schedule.rate: expected a key that is swept or set"),
+    (("sweep", "badcase.toml"), "badcase.toml: sweep.case: expected tables [[sweep.case]], found 3"),
+    (("sweep", "badfate.toml"), "badfate.toml: sweep.impossible: expected 'refuse' or 'list', found 'skip'"),
     (("sweep", "badsweep.toml"), "badsweep.toml: sweep case schedule.rat = 1: schedule.rat: unknown key"),
     (("compare", "full"), "Missing argument 'REAL_DIR'"),
     (("compare", "none", "other"), "none: expected a run directory", "found nothing"),
@@ -382,6 +389,8 @@ def around(here, scenario, run):
     scenario()
     scenario({"sweep.'schedule.rate'": "[1, 2]"}, "sweep.toml")
     scenario({"sweep.'schedule.rat'": "[1, 2]"}, "badsweep.toml")
+    scenario({"sweep.case": "3"}, "badcase.toml")
+    scenario({"sweep.'schedule.rate'": "[1, 2]", "sweep.impossible": '"skip"'}, "badfate.toml")
     (here / "broken.toml").write_text("schedule = \n")
     (here / "bytes.toml").write_bytes(b"\xff\xfe")
     (here / "empty.toml").write_text("")

@@ -20,7 +20,9 @@ OURS = ["topologies", "schedules", "simulator", "executor", "analysis", "twinclo
 NEEDED_BY_HELP = ["schedules", "schedules.errors", "twinclock", "twinclock.endings", "twinclock.main"]
 DESCRIBING = ["numpy", "networkx", "pydantic", "simpy"]
 """What a command's module imports before it is asked for more than its own help."""
-NAMES = ["quickstart", "simulate", "sweep", "execute", "calibrate", "compare", "export", "schedules", "topologies"]
+NAMES = [
+    "quickstart", "simulate", "sweep", "execute", "calibrate", "compare", "export", "schedules", "topologies", "paper",
+]  # fmt: skip
 
 PROGRAM = f"""
 import sys

@@ -1,4 +1,4 @@
-"""`twinclock sweep`: every combination of the lists of [sweep]."""
+"""`twinclock sweep`: every case of [sweep]."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ The scenario says what varies; lists multiply:
   [sweep]
   "schedule.rate" = [0.5, 1, 2]
   "topology.graph" = ["ring", "complete"]
+Keys that go together are tables, each multiplied with the lists:
+  [[sweep.case]]
+  "schedule.program" = "gossip"
+  "optimizer.learning_rate" = 0.05
 \b
 Interrupted? The same command goes on where it was: finished cases are in DIR/cases.
 \b
@@ -53,17 +57,25 @@ def sweep(scenario: Path, changes: Changes, out: Path | None, jobs: int, dask: s
     table = _run(prepared, jobs, dask)
     files = [*prepared.tables, *draw(table, prepared.series(), target)]
     if as_json:
-        print_json({"out": target, "files": files, "failed": len(prepared.errors), "cases": table.to_dict("records")})
+        counts = {"failed": len(prepared.errors), "impossible": len(prepared.cases) - len(prepared.possible)}
+        print_json({"out": target, "files": files, **counts, "cases": table.to_dict("records")})
     else:
-        show_table(table, list(prepared.cases[0].swept))
+        show_table(table, prepared.swept)
+        for line in _impossible(prepared):
+            click.echo(line)
         print_written(files)
     if prepared.errors:
         raise Ending(_failures(prepared, table), FAILED)
 
 
 def _begin(sweep: Sweep) -> str:
-    finished = len(sweep.cases) - len(sweep.todo)
+    finished = len(sweep.possible) - len(sweep.todo)
     return f"{len(sweep.cases)} cases" + (f", {finished} of them finished before" if finished else "")
+
+
+def _impossible(sweep: Sweep) -> list[str]:
+    found = [f"  {case}: {case.reason}" for case in sweep.cases if case.reason is not None]
+    return [f"{len(found)} of {len(sweep.cases)} cases are impossible and were not run:", *found] if found else []
 
 
 def _run(sweep: Sweep, jobs: int, dask: str | None) -> pd.DataFrame:

@@ -17,12 +17,14 @@ def draw(table: pd.DataFrame, series: pd.DataFrame | None, out: Path) -> list[Pa
     """Draw what can be drawn, as PNG and SVG, and return the paths.
 
     Where the communication rate varies: throughput, exchange rate, utilization and staleness against it, and how far
-    exchanges are behind their clocks. Where there are numbers: consensus distance against time, a figure a rate.
+    exchanges are behind their clocks. Where there are numbers: consensus distance against time, a figure a rate
+    (schedules without one are in each).
     """
     good = table[table["error"] == ""]  # a case that failed has no numbers
     files: list[Path] = []
     if RATE in good and good[RATE].nunique() > 1:
-        files += save(rate_overview(good), out / "against-rate")
+        paced = good[good[RATE].notna()].astype({RATE: float})  # a schedule without a rate has no place on that axis
+        files += save(rate_overview(paced), out / "against-rate")
     for name, rows in _by_rate(series).items():
         # The figure's axis is logarithmic: of zeros alone it would be empty.
         if (rows["consensus_distance"] > 0).any():
@@ -35,4 +37,6 @@ def _by_rate(series: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
         return {}
     if RATE not in series or series[RATE].nunique() < 2:
         return {"consensus": series}
-    return {f"consensus-rate-{rate:g}": rows for rate, rows in series.groupby(RATE)}
+    # Schedules without a rate are to be seen beside those that have one.
+    rates, others = series[RATE], series[RATE].isna()
+    return {f"consensus-rate-{rate:g}": series[(rates == rate) | others] for rate in sorted(rates.dropna().unique())}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schedules.record.quantities import QUANTITIES, beside_words, number
+from simulator.cases import IMPOSSIBLE
 from twinclock.printing.tables import table_lines
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def _order(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _setting(value: object) -> str:
+    if value is None or value != value:  # NaN: a key of other cases
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     return number(value) if isinstance(value, float) else str(value)
@@ -55,5 +58,6 @@ def _setting(value: object) -> str:
 def _row(row: dict[Any, Any], settings: list[str], numbers: list[str]) -> list[str]:
     told = [_setting(row[key]) for key in settings]
     if row["error"]:
-        return [*told, "failed", *("" for _ in numbers[1:])]
+        said = IMPOSSIBLE if row["error"].startswith(f"{IMPOSSIBLE}: ") else "failed"
+        return [*told, said, *("" for _ in numbers[1:])]
     return [*told, *(beside_words(key, row[key]) for key in numbers)]

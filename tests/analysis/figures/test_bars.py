@@ -156,6 +156,17 @@ def test_results_by_kind_make_no_lines_of_their_own():
     assert [text.get_text() for text in found.get_texts()] == [text.get_text() for text in expected.get_texts()]
 
 
+def test_settings_of_some_cases_name_these_alone():
+    """What belongs to one program is told by its dashes; a key that some of its cases have not, by the others' name."""
+    gossip = sweep_table()[lambda rows: rows["schedule.program"] == "gossip"]
+    momentum = [gossip.assign(**{"optimizer.momentum": value}) for value in (None, 0.9)]
+    other = sweep_table()[lambda rows: rows["schedule.program"] == "a2cid2"].assign(**{"schedule.rounds": 20})
+    figure = figures.staleness_against_rate(pd.concat([*momentum, other]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "ring", "complete", "ring momentum=0.9", "complete momentum=0.9", "gossip", "a2cid2",
+    ]  # fmt: skip
+
+
 def test_a_sweep_of_the_rate_alone_needs_no_legend():
     table = pd.DataFrame({"schedule.rate": [1.0, 2.0], "gradients_per_s": [10.0, 9.0]})
     figure = figures.throughput_against_rate(table)

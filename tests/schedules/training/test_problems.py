@@ -167,6 +167,42 @@ def quadratic(**options: Any) -> Quadratic:
     return problem
 
 
+def test_workers_start_apart_where_they_are_told_to() -> None:
+    """Unit normal for every worker and coordinate; rank 0 starts where all start by default."""
+    apart, together = quadratic(start="spread", dimension=400), quadratic(dimension=400)
+    starts = np.stack([apart.initial(5, rank) for rank in range(3)])
+    assert np.array_equal(starts[0], together.initial(5, 2))
+    assert np.array_equal(starts[1], apart.initial(5, 1))
+    assert not np.array_equal(starts[1], apart.initial(6, 1))
+    # Of 400 numbers the standard error of a mean is 0.05, that of a variance or a covariance at most 0.07.
+    assert np.abs(starts.mean(axis=1)).max() < 0.2
+    assert np.abs(np.cov(starts) - np.eye(3)).max() < 0.28
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "quadratic"])
+def test_the_other_problems_have_one_start(name: str) -> None:
+    problem: Problem = build_problem(name, num_workers=2, seed=0)
+    assert np.array_equal(problem.initial(7, 0), problem.initial(7, 1))
+
+
+def test_without_curvature_a_gradient_is_its_noise_alone() -> None:
+    problem = quadratic(curvature=0, noise=0.5, dimension=400)
+    x = problem.initial(0)
+    gradient = problem.gradient(x, 1, 3)
+    assert np.array_equal(gradient, problem.gradient(x + 1, 1, 3))
+    assert np.std(gradient) == pytest.approx(0.5, abs=0.07)
+    assert not quadratic(curvature=0, noise=0).gradient(np.ones(20), 0, 0).any()
+    assert (problem.loss(x), problem.loss(x + 1)) == (0, 0)
+
+
+def test_curvature_scales_the_loss_around_the_same_point() -> None:
+    one, three = quadratic(noise=0), quadratic(curvature=3, noise=0)
+    x = one.initial(0)
+    np.testing.assert_allclose(three.minimiser, one.minimiser, rtol=1e-9)
+    np.testing.assert_allclose(three.gradient(x, 1, 0), 3 * one.gradient(x, 1, 0), rtol=1e-12)
+    assert three.loss(x) == pytest.approx(3 * one.loss(x), rel=1e-12)
+
+
 @pytest.mark.parametrize("hessians", ["common", "own"])
 def test_every_quadratic_has_the_chosen_condition_number(hessians: str) -> None:
     problem = quadratic(condition_number=25.0, hessians=hessians)
@@ -317,6 +353,8 @@ def test_the_registry_says_what_there_is() -> None:
         ("quadratic", {"noise": -1}, "noise: expected a finite number of at least 0, found -1"),
         ("quadratic", {"heterogeneity": "big"}, "heterogeneity: expected a finite number of at least 0, found 'big'"),
         ("quadratic", {"hessians": "all"}, "hessians: expected one of 'common', 'own', found 'all'"),
+        ("quadratic", {"start": "apart"}, "start: expected one of 'common', 'spread', found 'apart'"),
+        ("quadratic", {"curvature": -1}, "curvature: expected a finite number of at least 0, found -1"),
         ("quadratic", {"dtype": "float16"}, "dtype: expected one of 'float32', 'float64', found 'float16'"),
         ("quadratic", {"num_workers": 0}, "num_workers: expected a whole number of at least 1, found 0"),
         ("digits-mlp", {"hidden": 32}, r"hidden: expected a list of layer widths, such as \[32\], found 32"),

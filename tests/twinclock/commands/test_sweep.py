@@ -77,6 +77,40 @@ def test_json(scenario, run):
     ]  # fmt: skip
 
 
+METHODS = """
+
+[[sweep.case]]
+"schedule.program" = "gossip"
+"schedule.rate" = 2
+
+[[sweep.case]]
+"schedule.program" = "all-reduce"
+"""
+
+
+def test_cases_that_are_impossible_are_listed_with_their_reasons(here, scenario, run):
+    changes = {"sweep.impossible": '"list"', "sweep.'schedule.pairing'": '["edge-clock", "first-come"]'}
+    file = scenario(changes)
+    (here / file).write_text((here / file).read_text() + METHODS)
+    result = run("sweep", file, "--jobs", "1", "--out", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    count, header, *lines = result.stdout.splitlines()
+    assert count == "4 cases"
+    assert header.split()[:3] == ["schedule.program", "schedule.rate", "schedule.pairing"]
+    assert [line.split()[:3] for line in lines[:2]] == [["gossip", "2", "edge-clock"], ["gossip", "2", "first-come"]]
+    assert [line.split() for line in lines[2:4]] == [
+        ["all-reduce", "edge-clock", "impossible"],
+        ["all-reduce", "first-come", "impossible"],
+    ]
+    assert lines[4] == "2 of 4 cases are impossible and were not run:"
+    reason = "schedule.pairing: unknown key; accepted: gradients, overlap, bucket_size"
+    assert lines[5] == f'  schedule.program = "all-reduce", schedule.pairing = "edge-clock": {reason}'
+    found = json.loads(run("sweep", file, "--jobs", "1", "--out", "out", "--json").stdout)
+    assert (found["failed"], found["impossible"]) == (0, 2)
+    assert [case["error"] for case in found["cases"]] == ["", "", f"impossible: {reason}", f"impossible: {reason}"]
+    assert found["cases"][2]["schedule.rate"] is None
+
+
 def test_second_start_says_what_is_finished(scenario, run):
     file = scenario(SWEEP)
     first = run("sweep", file, "--jobs", "1").stdout
