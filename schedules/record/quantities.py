@@ -74,6 +74,21 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
         "throughput", PER_SECOND, "throughput", "gradients/s", heading="gradients/s", axis="gradients/s"
     ),
     "samples_per_s": Quantity("throughput", PER_SECOND, "throughput", "samples/s", axis="samples/s"),
+    "window_s": Quantity("window of throughput", SECONDS, "throughput", "window", title="window", axis="s"),
+    "exchange_rate": Quantity(
+        "exchange rate",
+        COUNT,
+        "averaging",
+        "exchanges a gradient",
+        heading="exchanges/gradient",
+        axis="per worker and gradient",
+    ),
+    "exchanges_due": Quantity("exchanges due"),
+    "backlog_exchanges": Quantity("exchanges behind", COUNT, "averaging", "ticks not answered", heading="behind"),
+    "lag_mean_s": Quantity(
+        "lag (mean)", SECONDS, "averaging", "lag (mean)", title="mean lag behind the clock", axis="s"
+    ),
+    "lag_p95_s": Quantity("lag (95 %)", SECONDS, "averaging", "(95 %)", title="lag, 95th percentile", axis="s"),
     "throughput_mean": Quantity("steady throughput (mean)", axis="gradients/s"),
     "throughput_low": Quantity("steady throughput (low)", axis="gradients/s"),
     "throughput_high": Quantity("steady throughput (high)", axis="gradients/s"),
