@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -121,6 +122,26 @@ class Claim:
             f"(error {percent(relative_error(ours, theirs))}{self._without(LAG)})."
         )
 
+    def repeated(self, values: Sequence[float], between: Interval | None, within: Interval | None) -> str:
+        """How far repeated measurements lie apart, beside the interval within the one shown; "" of one.
+
+        Args:
+            values: of each run.
+            between: of the mean of the runs.
+            within: of the run that is shown.
+        """
+        if between is None:
+            return ""
+        inside = "too short for one" if within is None else f"±{_share(within.half_width, within)}"
+        error, null_error = (
+            relative_error(number_of(each, self.key), between.value) for each in (self.simulated, self.null or {})
+        )
+        without = "" if self.null is None else f", without a network {percent(null_error)}"
+        return (
+            f"{spread_sentence(self.key, values, between)}, by the interval within the one shown to {inside}. "
+            f"Against the mean the error is {percent(error)}{without}."
+        )
+
     def verdict(self) -> str:
         """Whether the error is more than chance."""
         found = self.difference
@@ -144,31 +165,32 @@ def _verdict_of_pairs(found: Difference) -> str:
     return "The interval of paired differences does not hold 0: the error is more than the scatter within the runs."
 
 
-def spread_sentence(key: str, values: Mapping[str, float], between: Interval | None, within: Interval | None) -> str:
-    """How far repeated runs lie apart, beside the interval within one; "" of one run.
+def spread_sentence(key: str, values: Sequence[float], between: Interval | None) -> str:
+    """How far repeated runs lie apart; "" of one run.
 
     Args:
         key: of the number.
-        values: by the name of each run.
+        values: of each run.
         between: of the mean of the runs.
-        within: of the run that is shown.
     """
     if between is None:
         return ""
-    told = (
-        f"Measured {len(values)} times: {_of_runs(key, min(values.values()))} to {_of_runs(key, max(values.values()))}"
-    )
-    mean = f"mean {_of_runs(key, between.value)}, ±{_share(between)} from run to run"
-    inside = "too short for an interval" if within is None else f"±{_share(within)}"
+    low, high = (_of_runs(key, each) for each in (min(values), max(values)))
+    mean = f"mean {_of_runs(key, between.value)} (95 % interval of the mean ±{_share(between.half_width, between)})"
+    of_one = between.half_width * math.sqrt(len(values))
     return (
-        f"{told} {_UNITS.get(key, '')}".rstrip()
-        + f"; {mean} (95 % interval of the mean); within the one shown {inside}."
+        f"Measured {len(values)} times: {low} to {high}{_unit(key)}, {mean}; by the spread between runs "
+        f"a single one is known to ±{_share(of_one, between)}"
     )
+
+
+def _unit(key: str) -> str:
+    return f" {_UNITS[key]}" if key in _UNITS else ""
 
 
 def _of_runs(key: str, each: float) -> str:
     return with_unit(each, "s") if key == MAKESPAN else number(each)
 
 
-def _share(interval: Interval) -> str:
-    return percent(interval.half_width / interval.value if interval.value else 0.0, signed=False)
+def _share(half_width: float, interval: Interval) -> str:
+    return percent(half_width / interval.value if interval.value else 0.0, signed=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analysis.claims import EXCHANGE_RATE, MAKESPAN, Claim, headline, number_of, spread_sentence
+from analysis.claims import EXCHANGE_RATE, MAKESPAN, Claim, headline, number_of
 from analysis.measures.intervals import (
     Difference,
     Interval,
@@ -133,7 +133,7 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
         calibrations={world: _calibration(run) for world, run in runs.items()},
         settings=setting_differences(simulated.tables, shown.tables),
         repeats=_repeats(values, simulated.summary, without, key),
-        spread=spread_sentence(key, values, spread([*values.values()]), interval),
+        spread=claim.repeated([*values.values()], spread([*values.values()]), interval),
     )
 
 
