@@ -2,56 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analysis.measures.intervals import Interval, throughput_interval
-from analysis.measures.metrics import breakdown, gradient_completions, num_ranks, operation_table, span_ns, staleness
+from analysis.claims import EXCHANGE_RATE, MAKESPAN, Claim, headline, number_of
+from analysis.measures.intervals import (
+    Difference,
+    Interval,
+    exchange_rate_difference,
+    exchange_rate_interval,
+    spread,
+    throughput_difference,
+    throughput_interval,
+)
+from analysis.measures.metrics import breakdown, staleness
+from analysis.measures.progress import progress
+from analysis.pairing import drew_alike
+from analysis.repeats import middle
+from analysis.tables import operation_errors, setting_differences, staleness_distances, summary_errors
 from schedules.platform.fits import Calibration, calibration
 from schedules.platform.transports import transport_of
-from schedules.record.quantities import number, percent, relative_error, resolved, with_unit
-from schedules.record.rows import BOOKKEEPING
+from schedules.record.quantities import relative_error
+from schedules.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from schedules.record.files import Tables
     from schedules.record.summary import Summary
-    from schedules.result import Result
 
-THROUGHPUT: Final = "gradients_per_s"
-_QUANTITIES: Final = ("count", "duration_s", "transfer_s", "waiting_s", "bytes")
+NULL: Final = "null"
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What a report says.
 
+    Where there is a null model, `summary` and `operations` have two columns more: `null`, its value, and `null_error`,
+    the error without a network; `distances` has `null_mean`, `null_wasserstein_1` and `null_kolmogorov_smirnov`.
+
     Attributes:
-        simulated, measured: the two runs.
-        claim: one sentence: simulated, measured, error, interval.
+        simulated, measured: the two runs; of repeated measurements the one in the middle.
+        null: the simulation without a network, or None.
+        headline: key of the summary: the number that is claimed.
+        claim: simulated, measured, error, interval, error without a network.
         verdict: one sentence: whether the error is more than the scatter of the measurement.
-        error: simulated / measured - 1 of the throughput (of the makespan where there are no gradients).
-        interval: of the measured throughput, in gradients/s; None if the run is too short or too uneven for one.
+        error: simulated / measured - 1 of the headline.
+        null_error: the same of the null model.
+        interval: of the measured headline within the one run; None if that is too short or too uneven for one.
+        difference: simulated less measured, with its interval; None likewise.
         summary: columns key, simulated, measured, error; one row a number of either summary.
         operations: columns kind, quantity, simulated, measured, error.
-        breakdowns: by world, as `metrics.breakdown`.
+        breakdowns: by world (the null model's under "null"), as `metrics.breakdown`.
         staleness: by world, samples as `metrics.staleness`.
         distances: columns applied, simulated_mean, measured_mean, wasserstein_1 (versions), kolmogorov_smirnov.
         calibrations: by world, fitted to the traces; the measured one is what a simulation should assume.
-        caveats: what a reader must know before believing the claim.
         settings: columns setting, simulated, measured: where the two scenarios differ.
+        repeats: columns run, measured, error (and null_error): one row a measured run; none where there was one.
+        spread: of repeated measurements: one sentence on how far they lie apart; "" where there was one.
+        caveats: what a reader must know before believing the claim.
         files: what was written; the report comes first. Empty before.
     """
 
     simulated: Result
     measured: Result
+    null: Result | None
+    headline: str
     claim: str
     verdict: str
     error: float | None
+    null_error: float | None
     interval: Interval | None
+    difference: Difference | None
     summary: pd.DataFrame
     operations: pd.DataFrame
     breakdowns: dict[str, pd.DataFrame]
@@ -59,6 +82,8 @@ class Comparison:
     distances: pd.DataFrame
     calibrations: dict[str, Calibration]
     settings: pd.DataFrame
+    repeats: pd.DataFrame
+    spread: str = ""
     caveats: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
@@ -68,30 +93,54 @@ class Comparison:
         return {"simulated": self.simulated, "measured": self.measured}
 
 
-def contrast(simulated: Result, measured: Result) -> Comparison:
+def contrast(simulated: Result, measured: Result | Sequence[Result], null: Result | None = None) -> Comparison:
     """Lay two runs side by side. Nothing is written, and no caveats are raised yet.
 
+    Args:
+        simulated: the prediction.
+        measured: a run, or several of one scenario: the one in the middle is shown, and the spread of all.
+        null: the simulation without a network.
     Raises:
-        ValueError: if a table of either run cannot be read.
+        ValueError: if a table of a run cannot be read.
     """
-    runs = {"simulated": simulated, "measured": measured}
-    samples = {world: staleness(run.kept_trace) for world, run in runs.items()}
-    interval = _interval(measured)
+    repeats = (measured,) if isinstance(measured, Result) else tuple(measured)
+    key = _headline(simulated, repeats[0])
+    shown = middle(repeats, key)
+    runs = {"simulated": simulated, "measured": shown}
+    traces = {world: run.kept_trace for world, run in runs.items()}
+    everything = traces if null is None else {**traces, NULL: null.kept_trace}
+    samples = {world: staleness(trace) for world, trace in everything.items()}
+    without = None if null is None else null.summary
+    difference, interval = _difference(key, simulated, shown), _interval(key, shown)
+    claim = Claim(key, simulated.summary, shown.summary, without, difference)
+    values = {str(run.directory): number_of(run.summary, key) or 0.0 for run in repeats}
     return Comparison(
         simulated=simulated,
-        measured=measured,
-        claim=_claim(simulated.summary, measured.summary, interval),
-        verdict=_verdict(simulated.summary, interval),
-        error=relative_error(*(_value(run.summary, _headline(measured.summary)) for run in runs.values())),
+        measured=shown,
+        null=null,
+        headline=key,
+        claim=claim.sentence(),
+        verdict=claim.verdict(),
+        error=claim.error,
+        null_error=claim.null_error,
         interval=interval,
-        summary=summary_errors(simulated.summary, measured.summary),
-        operations=operation_errors(simulated.kept_trace, measured.kept_trace),
-        breakdowns={world: breakdown(run.kept_trace) for world, run in runs.items()},
-        staleness=samples,
-        distances=staleness_distances(samples["simulated"], samples["measured"]),
+        difference=difference,
+        summary=summary_errors(simulated.summary, shown.summary, without),
+        operations=operation_errors(*everything.values()),
+        breakdowns={world: breakdown(trace) for world, trace in everything.items()},
+        staleness={world: samples[world] for world in runs},
+        distances=staleness_distances(*samples.values()),
         calibrations={world: _calibration(run) for world, run in runs.items()},
-        settings=setting_differences(simulated.tables, measured.tables),
+        settings=setting_differences(simulated.tables, shown.tables),
+        repeats=_repeats(values, simulated.summary, without, key),
+        spread=claim.repeated([*values.values()], spread([*values.values()]), interval),
     )
+
+
+def _headline(simulated: Result, measured: Result) -> str:
+    """Both must have it: one of an older version may not."""
+    key = headline(measured.summary)
+    return key if key != EXCHANGE_RATE or headline(simulated.summary) == key else "gradients_per_s"
 
 
 def _calibration(run: Result) -> Calibration:
@@ -99,137 +148,28 @@ def _calibration(run: Result) -> Calibration:
     return calibration(run.kept_trace, transport_of(run.tables.get("platform") or {}))
 
 
-def _interval(run: Result) -> Interval | None:
-    expected = run.summary.get("gradients")
-    done = gradient_completions(run.kept_trace, expected if isinstance(expected, int) else None)
-    begin, end = span_ns(run.kept_trace)
-    return throughput_interval(done, end - begin, num_workers=num_ranks(run.kept_trace))
+def _interval(key: str, run: Result) -> Interval | None:
+    of_run = exchange_rate_interval if key == EXCHANGE_RATE else throughput_interval
+    return None if key == MAKESPAN else of_run(progress(run.kept_trace, run.summary))
 
 
-def _value(summary: Summary, key: str) -> float | None:
-    value = summary.get(key)
-    # A bool is an int in Python, and `precision_reached` cannot be off by some percent.
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _difference(key: str, first: Result, second: Result) -> Difference | None:
+    if key == MAKESPAN:
+        return None
+    between = exchange_rate_difference if key == EXCHANGE_RATE else throughput_difference
+    runs = (progress(run.kept_trace, run.summary) for run in (first, second))
+    return between(*runs, is_paired=drew_alike(first, second))
 
 
-def _headline(measured: Summary) -> str:
-    # A run that only communicates makes no gradients, and is judged by its length.
-    return THROUGHPUT if (_value(measured, THROUGHPUT) or 0) > 0 else "makespan_s"
-
-
-def _claim(simulated: Summary, measured: Summary, interval: Interval | None) -> str:
-    ours, theirs = (_value(each, _headline(measured)) for each in (simulated, measured))
-    if ours is None or theirs is None:
-        return "One of the two summaries lacks both throughput and makespan: there is nothing to claim."
-    error = percent(relative_error(ours, theirs))
-    if _headline(measured) != THROUGHPUT:
-        return f"Simulated makespan {with_unit(ours, 's')}, measured {with_unit(theirs, 's')} (error {error})."
-    if interval is None:
-        values = f"Simulated throughput {number(ours)} gradients/s, measured {number(theirs)}"
-        return f"{values} (error {error}; the measured run is too short or too uneven for an interval)."
-    half_width = (interval.high - interval.low) / 2
-    one, other, low, high = resolved((ours, theirs, interval.low, interval.high), half_width)
-    between = f"95 % interval of the measurement {low} to {high} from batch means"
-    return f"Simulated throughput {one} gradients/s, measured {other} (error {error}, {between})."
-
-
-def _verdict(simulated: Summary, interval: Interval | None) -> str:
-    ours = _value(simulated, THROUGHPUT)
-    if interval is None or ours is None:
-        return "Without an interval nobody can say how much of the error is chance: measure a longer run."
-    if ours in interval:
-        return "The prediction lies inside the interval: this measurement cannot tell it from the truth."
-    return "The prediction lies outside the interval: the error is more than the scatter within the run."
-
-
-def summary_errors(simulated: Summary, measured: Summary) -> pd.DataFrame:
-    """Every number of two summaries side by side.
-
-    Returns:
-        columns key, simulated, measured (NaN where a summary lacks it), error = simulated / measured - 1.
-    """
+def _repeats(values: Mapping[str, float], simulated: Summary, null: Summary | None, key: str) -> pd.DataFrame:
+    """One row a measured run: its number, and what the prediction and the null model were off by."""
     import pandas as pd
 
-    keys = dict.fromkeys([*measured, *simulated])
-    rows = [(key, _value(simulated, key), _value(measured, key)) for key in keys]
-    kept = [
-        (key, ours, theirs, relative_error(ours, theirs))
-        for key, ours, theirs in rows
-        if (ours, theirs) != (None, None)
-    ]
-    table = pd.DataFrame(kept, columns=["key", "simulated", "measured", "error"])
-    # None is NaN, also where all are.
-    return table.astype({"simulated": "float64", "measured": "float64", "error": "float64"})
-
-
-def operation_errors(simulated: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """Count, mean duration, transfer and waiting, and bytes of every kind of operation side by side.
-
-    Args:
-        simulated, measured: traces.
-    Returns:
-        columns kind, quantity, simulated, measured, error; kinds that take no time are left out, and so are quantities
-        that are 0 in both.
-    """
-    import pandas as pd
-
-    tables = [operation_table(trace) for trace in (simulated, measured)]
-    kinds = sorted({*tables[0].index, *tables[1].index} - {*BOOKKEEPING})
+    predicted = {"error": simulated} | ({} if null is None else {"null_error": null})
     rows = [
-        (kind, quantity, *values, relative_error(*values))
-        for kind in kinds
-        for quantity in _QUANTITIES
-        if any(values := [float(t[quantity].get(kind, 0)) for t in tables])
+        {"run": run, "measured": each}
+        | {name: relative_error(number_of(summary, key), each) for name, summary in predicted.items()}
+        for run, each in values.items()
     ]
-    table = pd.DataFrame(rows, columns=["kind", "quantity", "simulated", "measured", "error"])
-    return table.astype({"error": "float64"})
-
-
-def staleness_distances(simulated: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """How far the distributions of staleness, in versions, lie apart.
-
-    The Wasserstein-1 distance is the area between the two distribution functions, in versions; the Kolmogorov-Smirnov
-    distance is their largest difference, between 0 and 1.
-
-    Args:
-        simulated, measured: samples as `metrics.staleness` returns them.
-    Returns:
-        columns applied, simulated_mean, measured_mean, wasserstein_1, kolmogorov_smirnov; one row a kind of
-        contribution that both runs have.
-    """
-    import pandas as pd
-    from scipy import stats
-
-    rows = []
-    both = {*simulated["applied"]} & {*measured["applied"]}
-    for applied in sorted(both, key=lambda applied: (applied != "gradient", applied)):
-        ours, theirs = (each.loc[each["applied"] == applied, "versions"].to_numpy() for each in (simulated, measured))
-        wasserstein = float(stats.wasserstein_distance(ours, theirs))
-        # "asymp", since only the distance is looked at: the exact p-value beside it takes long for large samples.
-        smirnov = stats.ks_2samp(ours, theirs, method="asymp").statistic
-        rows.append((applied, float(ours.mean()), float(theirs.mean()), wasserstein, float(smirnov)))
-    names = ["applied", "simulated_mean", "measured_mean", "wasserstein_1", "kolmogorov_smirnov"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def setting_differences(simulated: Tables, measured: Tables) -> pd.DataFrame:
-    """Where two scenarios differ: columns setting (`platform.link.latency`), simulated, measured, as text."""
-    import pandas as pd
-
-    ours, theirs = dict(leaves(simulated)), dict(leaves(measured))
-    rows = [
-        # As repr, which tells the text "1" from the number.
-        (key, repr(ours[key]) if key in ours else "absent", repr(theirs[key]) if key in theirs else "absent")
-        for key in dict.fromkeys([*ours, *theirs])
-        if key not in ours or key not in theirs or ours[key] != theirs[key]
-    ]
-    return pd.DataFrame(rows, columns=["setting", "simulated", "measured"])
-
-
-def leaves(table: Tables, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The values of nested tables with their paths: `("platform.link.latency", 5e-5)`."""
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    table = pd.DataFrame(rows, columns=["run", "measured", *predicted])
+    return table if len(values) > 1 else table[:0]

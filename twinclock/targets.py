@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from analysis.repeats import numbered_runs
 from schedules.record.files import check_target
 from twinclock.endings import bad_input
 
@@ -14,6 +15,14 @@ def check_run_directory(out: Path | None) -> None:
     if out is not None:
         check_place(out)
         check_target(out)
+
+
+def check_repeats_directory(out: Path) -> None:
+    """A new directory, an empty one, an earlier run's, or one of repeated runs: `1`, `2`, ..., and nothing else."""
+    check_place(out)
+    if numbered_runs(out) and len(numbered_runs(out)) == len(list(out.iterdir())):
+        return
+    check_target(out)
 
 
 def check_directory(out: Path, marks: tuple[str, ...]) -> None:

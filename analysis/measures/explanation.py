@@ -190,7 +190,7 @@ def busiest_links(links: pd.DataFrame, network: AnyGraph | None = None) -> list[
             "source": row["source"],
             "target": row["target"],
             "bandwidth": float(row["bandwidth"]),
-            "carried_bytes": int(row["carried_bytes"]),
+            "carried_bytes": round(row["carried_bytes"]),  # where flows share a link, a sum of fractions
             "utilisation": float(row["utilisation"]),
         }
         for row in used.head(NUM_BUSIEST).to_dict("records")

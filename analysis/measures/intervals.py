@@ -1,23 +1,44 @@
-"""Numbers with intervals."""
+"""Numbers with intervals: of one run, of the difference of two, and between repeated runs.
+
+A run up to its window's end is cut into batches, and each batch is given a value such that their mean is the number
+itself. Its error is then that of a mean: t_{k-1} s / sqrt(k), with Student's t and the standard deviation s of the k
+values. Where a number R is no mean, the value is R and the batch's share of R's first-order change.
+
+Where two runs drew the same durations and clocks, a batch is the same gradients in both (of an exchange rate: the same
+time, as the clocks tick then), and what is looked at is the difference of the two values: what both runs owe to the
+same draws cancels.
+
+Sources: Law & Kelton, Simulation Modeling and Analysis, sections 9.5.3 (batch means) and 11.2 (common random numbers);
+Cochran, Sampling Techniques, section 6.4 (ratios).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
-MAX_BATCHES = 20
-MIN_BATCHES = 5
+from analysis.measures.progress import Progress
+
+MAX_BATCHES: Final = 20
+MAX_PAIRS: Final = 10
+MIN_BATCHES: Final = 5
+_ROUNDS_OF_A_BATCH: Final = 2
+_ROUNDS_OF_A_PAIR: Final = 10  # what has come to differ goes on to: batches of differences must be longer
+
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its confidence interval.
+    """A number with its 95 % confidence interval.
 
     Attributes:
         value, low, high: in the same unit.
-        num_batches: the number of batches behind it.
+        num_batches: the number of batches, or of runs, behind it.
     """
 
     value: float
@@ -25,40 +46,178 @@ class Interval:
     high: float
     num_batches: int
 
+    @property
+    def half_width(self) -> float:
+        """Half of what lies between the two ends."""
+        return (self.high - self.low) / 2
+
     def __contains__(self, number: float) -> bool:
         return self.low <= number <= self.high
 
 
-def throughput_interval(
-    completions_ns: ArrayLike, makespan_ns: int, *, num_workers: int = 1, level: float = 0.95
-) -> Interval | None:
-    """Throughput with its interval from batch means.
+@dataclass(frozen=True)
+class Difference:
+    """The difference of a number between two runs, with its 95 % confidence interval.
 
-    The run up to the last of its N gradients is cut into k batches of equally many; T_j is the time a gradient in batch
-    j, s^2 the sample variance of the T_j. With T = makespan / N, the interval T +- t_{k-1} s / sqrt(k) (Student) is
-    turned into gradients per second: what comes after the last gradient counts in the value, but is no scatter. k is
-    20, or half the rounds in a shorter run.
+    Attributes:
+        value, low, high: first less second run.
+        is_paired: whether both drew the same durations and clocks, and the interval is that of paired differences.
+        num_above, num_below: paired differences above and below 0.
+        num_batches: all of them, or the batches of the run that has fewer.
+    """
+
+    value: float
+    low: float
+    high: float
+    is_paired: bool
+    num_above: int
+    num_below: int
+    num_batches: int
+
+    @property
+    def half_width(self) -> float:
+        """Half of what lies between the two ends."""
+        return (self.high - self.low) / 2
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether there is no difference at all, in any batch."""
+        return self.value == 0 and self.is_paired and not self.num_above and not self.num_below
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether all paired differences have one sign."""
+        return self.is_paired and self.num_batches in (self.num_above, self.num_below)
+
+
+def throughput_interval(run: Progress) -> Interval | None:
+    """Throughput in gradients/s with its interval: 20 batches, or half as many as a rank has gradients.
+
+    Returns:
+        None where there are fewer than five batches of two gradients a rank, or where they scatter so much that the
+        throughput may be 0.
+    """
+    counts = _counts(run)
+    num_batches = _num_batches(counts, MAX_BATCHES, _ROUNDS_OF_A_BATCH)
+    return None if num_batches is None else _positive(_throughput_values(run, counts, num_batches))
+
+
+def exchange_rate_interval(run: Progress) -> Interval | None:
+    """Exchanges a gradient with their interval, as `throughput_interval`."""
+    num_batches = _num_batches(_counts(run), MAX_BATCHES, _ROUNDS_OF_A_BATCH)
+    return None if num_batches is None else _positive(_exchange_rate_values(run, num_batches))
+
+
+def throughput_difference(first: Progress, second: Progress, *, is_paired: bool) -> Difference | None:
+    """The throughput of the first run less that of the second, in gradients/s.
+
+    Paired: of as many gradients of each rank as both runs made in their windows, in at most ten batches, each of ten
+    gradients a rank or more where the run is long enough for five such.
 
     Args:
-        completions_ns: [num_gradients], when gradients were done, ascending, in nanoseconds since the begin.
-        makespan_ns: end of the run.
-        num_workers: batches hold a multiple of this many gradients, so that rounds in step are not cut.
-        level: of confidence.
+        is_paired: whether both drew the same durations and clocks.
     Returns:
-        gradients per second, or None where fewer than five batches of two rounds can be made, or where they scatter so
-        much that T may be 0.
-    Source: Law & Kelton, Simulation Modeling and Analysis, section 9.5.3; k after Schmeiser, Operations Research 1982.
+        None where either is too short or too uneven for an interval.
     """
+    if not is_paired:
+        return _unpaired(throughput_interval(first), throughput_interval(second))
+    ours, theirs = _counts(first), _counts(second)
+    counts = {rank: min(ours[rank], theirs[rank]) for rank in ours if rank in theirs}
+    num_batches = _num_batches(counts, MAX_PAIRS, _ROUNDS_OF_A_PAIR)
+    if num_batches is None:
+        return None
+    return _paired(*(_throughput_values(run, counts, num_batches) for run in (first, second)))
+
+
+def exchange_rate_difference(first: Progress, second: Progress, *, is_paired: bool) -> Difference | None:
+    """Exchanges a gradient of the first run less those of the second, as `throughput_difference`.
+
+    Paired: up to the end of the shorter window, since clocks tick at the same times in both.
+    """
+    if not is_paired:
+        return _unpaired(exchange_rate_interval(first), exchange_rate_interval(second))
+    window_ns = min(first.window_ns, second.window_ns)
+    runs = first.until(window_ns), second.until(window_ns)
+    found = [_num_batches(_counts(run), MAX_PAIRS, _ROUNDS_OF_A_PAIR) for run in runs]
+    if found[0] is None or found[1] is None:
+        return None
+    num_batches = min(found[0], found[1])
+    return _paired(*(_exchange_rate_values(run, num_batches) for run in runs))
+
+
+def spread(values: Sequence[float]) -> Interval | None:
+    """The mean of a number over repeated runs, with its interval; None of one run."""
+    return _of_mean(np.asarray(values, dtype=np.float64)) if len(values) > 1 else None
+
+
+# ---- values of batches
+
+
+def _counts(run: Progress) -> dict[int, int]:
+    """Gradients of each rank."""
+    return {rank: len(done) for rank, done in run.gradients.items()}
+
+
+def _num_batches(counts: Mapping[int, int], most: int, rounds: int) -> int | None:
+    """As many as there may be of so many rounds, but five where there is room for five short ones."""
+    of_a_rank = sum(counts.values()) // max(len(counts), 1)
+    if of_a_rank < MIN_BATCHES * _ROUNDS_OF_A_BATCH:
+        return None
+    return min(most, max(MIN_BATCHES, of_a_rank // rounds))
+
+
+def _throughput_values(run: Progress, counts: Mapping[int, int], num_batches: int) -> Values:
+    """Of batches with equally many of the first `counts` gradients of each rank: float64 [num_batches].
+
+    With R = sum of K_i / T_i and batch j taking tau_ij of T_i, the value is sum of K_i / T_i (2 - k tau_ij / T_i).
+    """
+    values = np.zeros(num_batches)
+    for rank, count in counts.items():
+        done = np.concatenate(([0.0], run.gradients[rank][:count] / 1e9))
+        cuts = np.interp(np.linspace(0, count, num_batches + 1), np.arange(count + 1), done)
+        if (took := cuts[-1]) > 0:
+            values += count / took * (2 - num_batches * np.diff(cuts) / took)
+    return values
+
+
+def _exchange_rate_values(run: Progress, num_batches: int) -> Values:
+    """Of batches of equal time: float64 [num_batches].
+
+    With E ends of exchanges, G gradients and R = E / G, batch j has the value R + k (e_j - R g_j) / G.
+    """
+    cuts = np.linspace(0, run.window_ns, num_batches + 1)
+    gradients = np.concatenate([*run.gradients.values()])
+    num_ends, num_gradients = (np.histogram(times, cuts)[0] for times in (run.exchanges, gradients))
+    rate = run.exchange_rate
+    return np.asarray(rate + num_batches * (num_ends - rate * num_gradients) / run.num_gradients)
+
+
+# ---- intervals of means
+
+
+def _of_mean(values: Values) -> Interval:
     from scipy import stats
 
-    done = np.asarray(completions_ns, dtype=np.int64)
-    num_batches = min(MAX_BATCHES, len(done) // num_workers // 2)  # two rounds a batch, or more
-    if num_batches < MIN_BATCHES:
+    mean = float(values.mean())
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+def _positive(values: Values) -> Interval | None:
+    found = _of_mean(values)
+    return found if found.low > 0 else None
+
+
+def _paired(first: Values, second: Values) -> Difference:
+    between = first - second
+    found = _of_mean(between)
+    above, below = int((between > 0).sum()), int((between < 0).sum())
+    return Difference(found.value, found.low, found.high, True, above, below, len(between))
+
+
+def _unpaired(first: Interval | None, second: Interval | None) -> Difference | None:
+    """Of two runs that have nothing in common, the squares of the half-widths add up."""
+    if first is None or second is None:
         return None
-    cuts = np.linspace(0, len(done) // num_workers, num_batches + 1).round().astype(np.int64) * num_workers
-    cuts[-1] = len(done)  # the last batch also has what does not fill a round
-    bounds = np.concatenate(([0], done[cuts[1:] - 1]))  # a batch lasts until its last gradient
-    times = np.diff(bounds) / np.diff(cuts) / 1e9
-    mean = makespan_ns / len(done) / 1e9
-    half = float(stats.t.ppf(0.5 + level / 2, num_batches - 1) * times.std(ddof=1) / np.sqrt(num_batches))
-    return Interval(1 / mean, 1 / (mean + half), 1 / (mean - half), num_batches) if half < mean else None
+    value, half = first.value - second.value, float(np.hypot(first.half_width, second.half_width))
+    return Difference(value, value - half, value + half, False, 0, 0, min(first.num_batches, second.num_batches))

@@ -168,8 +168,9 @@ def partner_matrix(trace: pd.DataFrame, *, weight: str = "count") -> IntMatrix:
     return matrix
 
 
-def gradient_completions(trace: pd.DataFrame, expected: int | None = None) -> IntArray:
-    """When gradients were done: int64 [num_gradients], ascending, in nanoseconds since the run's begin.
+def gradients_of_ranks(trace: pd.DataFrame, expected: int | None = None) -> dict[int, IntArray]:
+    """When the gradients of each rank were done: int64 [num_gradients], ascending, in nanoseconds since the run's
+    begin; ranks without any are left out.
 
     They are those that were applied, in a staged run at stage 0. Where none was applied they are the computations of
     the kernel that there are `expected` of (the summary's count).
@@ -177,9 +178,12 @@ def gradient_completions(trace: pd.DataFrame, expected: int | None = None) -> In
     # Rows of operations have the operation's stage; all that is applied in a staged run has a row `Apply`.
     is_counted = (trace["applied"] == "gradient") & ((trace["op"] != APPLY) | (trace["stage"] <= 0))
     found = trace[is_counted]
-    times = np.repeat(found["end_ns"].to_numpy(dtype=np.int64), found["gradients"].to_numpy(dtype=np.int64))
-    if not len(times):
+    counts = found["gradients"].to_numpy(dtype=np.int64)
+    if not counts.sum():
         computed = trace[trace["op"] == COMPUTE]
-        alike = computed.groupby(["kernel", "stage"])["end_ns"]
-        times = next((each.to_numpy(dtype=np.int64) for _, each in alike if len(each) == expected), times)
-    return np.sort(times) - span_ns(trace)[0]
+        alike = (each for _, each in computed.groupby(["kernel", "stage"]) if len(each) == expected)
+        found = next(alike, computed[:0])
+        counts = np.ones(len(found), dtype=np.int64)
+    begin = span_ns(trace)[0]
+    ranks, times = (np.repeat(found[name].to_numpy(dtype=np.int64), counts) for name in ("rank", "end_ns"))
+    return {int(rank): np.sort(times[ranks == rank]) - begin for rank in np.unique(ranks)}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Final
 
+from analysis.claims import THROUGHPUT
 from analysis.comparison import Comparison
 from analysis.measures.metrics import span_ns
 from analysis.report.rows import Record
@@ -59,13 +60,17 @@ def _interval(comparison: Comparison) -> Iterator[str]:
     interval = comparison.interval
     if interval is None:
         yield "The measured run is too short or too uneven for an interval (it takes ten gradients a worker)."
-    elif (width := (interval.high - interval.low) / 2 / interval.value) > INTERVAL_TOLERANCE:
-        yield f"The measured throughput is known to ±{percent(width, signed=False)} only: measure a longer run."
+    elif (width := interval.half_width / interval.value) > INTERVAL_TOLERANCE:
+        words = QUANTITIES[comparison.headline].words
+        yield f"The measured {words} is known to ±{percent(width, signed=False)} only: measure a longer run."
 
 
 def _counted_gradients(comparison: Comparison) -> Iterator[str]:
-    told = comparison.measured.summary.get("gradients_per_s")
-    if comparison.interval is None or not isinstance(told, int | float):
+    summary = comparison.measured.summary
+    told = summary.get(THROUGHPUT)
+    if "window_s" not in summary:  # of an older version, which counted up to the makespan: there is nothing to compare
+        return
+    if comparison.headline != THROUGHPUT or comparison.interval is None or not isinstance(told, int | float):
         return
     error = relative_error(comparison.interval.value, told)
     if error is not None and abs(error) > MAKESPAN_TOLERANCE:

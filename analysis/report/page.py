@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analysis.comparison import Comparison, leaves
+from analysis.comparison import Comparison
 from analysis.figures.style import WORLD_COLOURS, inline_svg, save
 from analysis.measures.explanation import Explanation, explain_run
 from analysis.report.calibration import calibration_rows, calibration_toml
@@ -13,6 +13,7 @@ from analysis.report.rows import (
     distance_row,
     environment,
     operation_groups,
+    repeat_row,
     shares_of_time,
     summary_row,
     text,
@@ -20,6 +21,7 @@ from analysis.report.rows import (
 )
 from analysis.report.sections import SECTIONS, drawings
 from analysis.report.why import path_table, why_tables
+from analysis.tables import leaves
 from schedules.record.whole import whole_directory
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 REPORT: Final = "report.html"
 _TABLES: Final = ("summary", "operations", "breakdown", "critical_path", "waits", "staleness", "settings")
 _LINKS: Final = "links"
+_REPEATS: Final = "repeats"
 
 
 def write_report(comparison: Comparison, out_dir: Path) -> tuple[Path, ...]:
@@ -61,7 +64,7 @@ def _remove_former(out_dir: Path, written: list[str]) -> None:
     """Figures and tables of a former report that this one does not have."""
     # By name, not by suffix: the directory may hold what its owner has put there.
     names = [each.name + suffix for each in drawings() for suffix in (".png", ".svg")]
-    for name in (*names, f"{_LINKS}.csv"):
+    for name in (*names, f"{_LINKS}.csv", f"{_REPEATS}.csv"):
         if name not in written:
             (out_dir / name).unlink(missing_ok=True)
 
@@ -85,8 +88,9 @@ def _tables(comparison: Comparison, explanations: dict[str, Explanation]) -> dic
         comparison.distances,
         comparison.settings,
     )
-    links = comparison.simulated.links
-    return dict(zip(_TABLES, tables, strict=True)) | ({} if links is None else {_LINKS: links})
+    links, repeats = comparison.simulated.links, comparison.repeats
+    found = dict(zip(_TABLES, tables, strict=True)) | ({} if links is None else {_LINKS: links})
+    return found if repeats.empty else {**found, _REPEATS: repeats}
 
 
 def render(comparison: Comparison, figures: dict[str, str], explanations: dict[str, Explanation] | None = None) -> str:
@@ -118,6 +122,8 @@ def render(comparison: Comparison, figures: dict[str, str], explanations: dict[s
             parts=shares_of_time(comparison),
             why=why_tables(explanations or {world: explain_run(run) for world, run in comparison.runs.items()}),
             calibration=calibration_rows(comparison),
+            repeats=[repeat_row(comparison, row) for row in comparison.repeats.to_dict("records")],
+            has_null=comparison.null is not None,
             toml=calibration_toml(comparison),
             scenario=[(key, text(value)) for key, value in leaves(comparison.measured.tables)],
             settings=comparison.settings.to_dict("records"),

@@ -6,7 +6,7 @@ import json
 from math import isfinite
 from typing import Any, Final, TypedDict
 
-from analysis.comparison import Comparison
+from analysis.comparison import NULL, Comparison
 from analysis.measures.metrics import PARTS
 from schedules.record.quantities import MISSING, QUANTITIES, number, percent, quantity, with_unit
 from schedules.record.rows import COMPUTE
@@ -42,7 +42,15 @@ _QUANTITIES: Final = {
     "bytes": "bytes",
 }
 _QUANTITIES_OF_COMPUTE: Final = {"transfer_s": "running", "waiting_s": "queueing"}
-_TILES: Final = ("gradients_per_s", "makespan_s", "utilization_compute", "staleness_mean", "loss")
+_TILES: Final = (
+    "exchange_rate",
+    "lag_mean_s",
+    "gradients_per_s",
+    "makespan_s",
+    "utilization_compute",
+    "staleness_mean",
+    "loss",
+)
 _GOOD: Final = 0.02
 _BAD: Final = 0.10
 
@@ -57,10 +65,16 @@ def tiles(comparison: Comparison) -> list[Cells]:
     """The errors that people look at first."""
     rows = {row["key"]: row for row in comparison.summary.to_dict("records")}
     return [
-        {"name": QUANTITIES[key].of_a_run, "error": percent(rows[key]["error"]), "class": _class(rows[key]["error"])}
+        {"name": QUANTITIES[key].of_a_run, **_errors(rows[key])}
         for key in _TILES
         if key in rows and isfinite(rows[key]["error"])
     ]
+
+
+def _errors(row: Record) -> Cells:
+    """The error of a row, and where there is a null model the error without a network."""
+    without = {"without": percent(row["null_error"])} if "null_error" in row else {}
+    return {"error": percent(row["error"]), "class": _class(row["error"]), **without}
 
 
 def summary_row(row: Record) -> Cells:
@@ -69,8 +83,7 @@ def summary_row(row: Record) -> Cells:
         "key": row["key"],
         "simulated": quantity(row["key"], row["simulated"]),
         "measured": quantity(row["key"], row["measured"]),
-        "error": percent(row["error"]),
-        "class": _class(row["error"]),
+        **_errors(row),
     }
 
 
@@ -95,21 +108,31 @@ def _told_apart(rows: list[Record]) -> list[Record]:
 
 
 def distance_row(row: Record) -> Cells:
-    """How far two distributions of staleness lie apart."""
-    numbers = ("simulated_mean", "measured_mean", "wasserstein_1", "kolmogorov_smirnov")
-    return {"applied": row["applied"], **{name: number(row[name], 3) for name in numbers}}
+    """How far two distributions of staleness lie apart, and how far without a network."""
+    return {name: each if name == "applied" else number(each, 3) for name, each in row.items()}
+
+
+def repeat_row(comparison: Comparison, row: Record) -> Cells:
+    """One of several measured runs: its number, and what the prediction was off by."""
+    shown = " (shown)" if row["run"] == str(comparison.measured.directory) else ""
+    return {"run": f"{row['run']}{shown}", "measured": quantity(comparison.headline, row["measured"]), **_errors(row)}
 
 
 def shares_of_time(comparison: Comparison) -> list[Cells]:
     """Shares of the makespan, mean over ranks."""
     rows = []
     for part in PARTS:
-        simulated, measured = (
-            float(table[f"{part}_ns"].sum() / table["makespan_ns"].sum()) for table in comparison.breakdowns.values()
-        )
-        difference = f"{100 * (simulated - measured):+.1f} points"
-        shares = {"simulated": percent(simulated, signed=False), "measured": percent(measured, signed=False)}
-        rows.append({"part": part, **shares, "difference": difference})
+        shares = {
+            world: float(table[f"{part}_ns"].sum() / table["makespan_ns"].sum())
+            for world, table in comparison.breakdowns.items()
+        }
+        told = {world: percent(share, signed=False) for world, share in shares.items()}
+        differences = {
+            name: f"{100 * (shares[world] - shares['measured']):+.1f} points"
+            for name, world in (("difference", "simulated"), ("without", NULL))
+            if world in shares
+        }
+        rows.append({"part": part, **told, **differences})
     return rows
 
 

@@ -46,11 +46,11 @@ def parts_of(operation: AllToAll, num_members: int) -> tuple[int, ...]:
 
 
 def bytes_sent_by(operation: Any, place: int, num_members: int, algorithm: str | None = None) -> int:
-    """Bytes that the member number `place` sends in a collective: on average, or where it gives the parts itself, what
-    it has for the others."""
+    """Bytes that the member number `place` sends in a collective: its share of what all send, or where it gives the
+    parts itself, what it has for the others."""
     if isinstance(operation, AllToAll) and operation.parts is not None:
         return operation.size - operation.parts[place]
-    return bytes_sent(type(operation).__name__, num_members, operation.size, algorithm)
+    return bytes_sent(type(operation).__name__, num_members, operation.size, algorithm, place=place)
 
 
 def of_collective(given: Payload, size: int, array: Array = None) -> Payload:

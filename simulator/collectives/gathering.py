@@ -103,8 +103,9 @@ class Gathering:
         return round(max(map(max, moved)) * n / (n - 1))
 
     def sent(self, rank: int) -> int:
-        """Bytes that a member sends: on average, or where the parts are given, what it has for others."""
-        place = self.members.index(rank)
+        """Bytes that a member sends: its share of all, or where the parts are given, what it has for others."""
+        members = self.members if not self.gone else [each for each in self.members if each not in self.gone]
+        place = members.index(rank)
         return bytes_sent_by(self.operations[rank], place, self.num_members, self.algorithm)
 
     def answer(self, rank: int) -> Payload | None:

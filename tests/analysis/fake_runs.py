@@ -111,11 +111,16 @@ def summary_of(trace):
     applied = trace[trace["applied"] == "gradient"]
     behind = applied["version_written"] - 1 - applied["version_read"]
     ranks = trace["rank"].nunique()
+    ends = [rows["end_ns"].to_numpy() for _, rows in trace[is_gradient].groupby("rank")]
+    window = min((int(each.max()) for each in ends), default=int(trace["end_ns"].max()))
+    counted = [each[each <= window] for each in ends]
+    throughput = float(sum(len(each) / (each.max() / 1e9) for each in counted))
     return {
         "makespan_s": makespan,
         "gradients": int(is_gradient.sum()),
-        "gradients_per_s": int(is_gradient.sum()) / makespan,
-        "samples_per_s": 128 * int(is_gradient.sum()) / makespan,
+        "gradients_per_s": throughput,
+        "samples_per_s": 128 * throughput,
+        "window_s": window / 1e9,
         "utilization_compute": float((trace["end_ns"] - trace["ready_ns"])[is_gradient].sum() / 1e9 / makespan / ranks),
         "utilization_communication": float(
             (exchanges["end_ns"] - exchanges["ready_ns"]).sum() / 1e9 / makespan / ranks

@@ -21,7 +21,8 @@ def from_trace(trace: pd.DataFrame, num_ranks: int) -> Ledger:
     ledger.computations += _packed(computations, ["rank", "ready_ns", "end_ns", "gradients"])
     transfers = trace[trace["op"].isin([*COMMUNICATION, "Meet"])]
     facts = [*zip(transfers["op"].tolist(), transfers["group"].tolist(), transfers["bytes"].tolist(), strict=True)]
-    sent = [_sent(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
+    ranks = transfers["rank"].tolist()
+    sent = [_sent(rank, *fact, num_ranks) for rank, fact in zip(ranks, facts, strict=True)]
     held = [in_flight(op, num_ranks if group == "all" else group.count(",") + 1, size) for op, group, size in facts]
     transfers = transfers.assign(sent=sent, is_exchange=(transfers["op"] == "Exchange").astype("int64"), held=held)
     ledger.transfers += _packed(transfers, ["rank", "start_ns", "ready_ns", "end_ns", "sent", "is_exchange", "held"])
@@ -46,10 +47,13 @@ def _apply(applied: pd.DataFrame, ledger: Ledger) -> None:
             made.tally(written - 1 - given.version, given.what)
 
 
-def _sent(op: str, num_members: int, size: int) -> int:
+def _sent(rank: int, op: str, group: str, size: int, num_ranks: int) -> int:
     if op in ("Send", "Exchange"):
         return size
-    return 0 if op in ("Receive", "Meet") else bytes_sent(op, num_members, size)
+    if op in ("Receive", "Meet"):
+        return 0
+    members = [*range(num_ranks)] if group == "all" else [int(each) for each in group.split(",")]
+    return bytes_sent(op, len(members), size, place=members.index(rank))
 
 
 def _packed(frame: pd.DataFrame, columns: list[str]) -> bytes:

@@ -9,15 +9,20 @@ import click
 
 from executor.launching.launch import execute as run
 from schedules.scenario import load
+from twinclock.endings import bad_input
 from twinclock.options import PATH, Changes, changes_options, json_option, replay_option, scenario_argument
 from twinclock.printing.run_summary import show
-from twinclock.targets import check_run_directory
+from twinclock.repeats import execute_repeatedly
+from twinclock.targets import check_repeats_directory, check_run_directory
 
 EXAMPLES = """\b
 Examples:
   twinclock execute examples/ring-gossip.toml
   twinclock execute examples/ring-gossip.toml --set topology.workers=4 --out runs/measured
   twinclock execute examples/ring-gossip.toml --replay runs/simulated
+\b
+Five times, to see how far runs lie apart (twinclock compare takes such a directory):
+  twinclock execute examples/ring-gossip.toml --repeats 5 --out runs/measured
 \b
 On a cluster:
   torchrun --nnodes 2 --nproc-per-node 8 ... -m executor examples/ring-gossip.toml
@@ -28,13 +33,22 @@ On a cluster:
 @scenario_argument
 @changes_options
 @click.option("--out", type=PATH, metavar="DIR", help="Where to keep the run. Default: a new directory in runs/")
+@click.option("--repeats", type=int, metavar="N", help="Run it N times, one after the other, in DIR/1 to DIR/N.")
 @replay_option
 @json_option
-def execute(scenario: Path, changes: Changes, out: Path | None, replay: Path | None, as_json: bool) -> None:
+def execute(
+    scenario: Path, changes: Changes, out: Path | None, repeats: int | None, replay: Path | None, as_json: bool
+) -> None:
     """Run one scenario for real on this machine."""
+    if repeats is not None and repeats < 1:
+        raise bad_input(f"--repeats: expected a number of runs, 1 or more, found {repeats}")
     resolved = load(scenario, changes.overrides())
     # With the time in its name: a run of the same name would be replaced, and a measured one cannot be had again.
     target = out or Path("runs") / f"{scenario.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    if repeats is not None:
+        check_repeats_directory(target)
+        execute_repeatedly(run, resolved, target, num_runs=repeats, replay=replay, as_json=as_json)
+        return
     check_run_directory(target)
     result = run(resolved, out=target, replay=replay)
     show(result, target, as_json=as_json)

@@ -18,7 +18,7 @@ It takes about a minute, needs no GPU and no network, and leaves in DIR:
   scenario.toml           what was simulated and executed, to be changed and run again
   sweep/                  A²CiD² and its baseline on three graphs at several rates, simulated
   measured/, simulated/   one of them executed with four processes, and its simulation
-  report/report.html      the two side by side
+  report/report.html      the two side by side, and what a simulation without a network says
 \b
 Examples:
   twinclock quickstart
@@ -53,4 +53,10 @@ def _say(line: str, *, as_json: bool) -> None:
 def _told(started: Quickstart) -> dict[str, object]:
     comparison = started.comparison
     told = {"claim": comparison.claim, "verdict": comparison.verdict, "error": comparison.error}
-    return {**told, "platform": started.platform, "out": started.out, "files": comparison.files}
+    return {
+        **told,
+        "null_error": comparison.null_error,
+        "platform": started.platform,
+        "out": started.out,
+        "files": comparison.files,
+    }

@@ -15,8 +15,10 @@ from analysis import compare as compared
 from executor.calibration.calibrate import measure
 from executor.launching.launch import Ranks
 from schedules.platform.toml import write_platform
+from schedules.result import load_run
 from simulator.run import simulate as run
 from simulator.sweep import Sweep
+from twinclock.null_model import NULL, null_model
 from twinclock.printing.comparison_table import comparison_lines
 from twinclock.printing.platform_rows import platform_rows
 from twinclock.printing.run_summary import rows, title
@@ -137,10 +139,13 @@ def simulate(quickstart: Quickstart) -> Iterable[str]:
 
 
 def compare(quickstart: Quickstart) -> Iterable[str]:
-    """Lay the two side by side."""
+    """Lay the two side by side, and beside them the same simulation without a network."""
     out = quickstart.out
-    quickstart.comparison = compared(out / "simulated", out / "measured", out / "report")
-    return [*comparison_lines(quickstart.comparison), f"wrote {quickstart.comparison.files[0]}"]
+    null, _ = null_model(load_run(out / "simulated"))
+    quickstart.comparison = compared(out / "simulated", out / "measured", out / "report", null=null)
+    assert null is not None  # the scenario is ours
+    kept = null.save(out / "report" / NULL)
+    return [*comparison_lines(quickstart.comparison), f"wrote {quickstart.comparison.files[0]}", f"wrote {kept}"]
 
 
 STEPS: tuple[tuple[str, Callable[[Quickstart], Iterable[str]]], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from analysis import Comparison
 
 KEYS = (
-    "makespan_s", "gradients_per_s", "utilization_compute", "utilization_communication", "idle_fraction", "bytes_sent",
-    "exchanges", "staleness_mean", "staleness_p95", "loss", "accuracy", "consensus_distance",
+    "exchange_rate", "lag_mean_s", "makespan_s", "gradients_per_s", "utilization_compute", "utilization_communication",
+    "idle_fraction", "bytes_sent", "exchanges", "staleness_mean", "staleness_p95", "loss", "accuracy",
+    "consensus_distance",
 )  # fmt: skip
 """Numbers of the summary that are shown."""
 
@@ -27,17 +29,37 @@ def show_comparison(comparison: Comparison) -> None:
     click.echo(f"  with {len(comparison.files) - 1} figures and tables beside it")
 
 
+def comparison_record(comparison: Comparison) -> dict[str, object]:
+    """The same for machines."""
+    difference = comparison.difference
+    return {
+        "claim": comparison.claim,
+        "verdict": comparison.verdict,
+        "headline": comparison.headline,
+        "error": comparison.error,
+        "null_error": comparison.null_error,
+        "difference": None if difference is None else asdict(difference),
+        "spread": comparison.spread,
+        "repeats": comparison.repeats.to_dict("records"),
+        "caveats": comparison.caveats,
+        "summary": comparison.summary.to_dict("records"),
+        "files": comparison.files,
+    }
+
+
 def comparison_lines(comparison: Comparison) -> list[str]:
     """The numbers side by side, the claim, and what to know before believing it."""
     summary = {row["key"]: row for row in comparison.summary.to_dict("records")}
+    errors = {"error": "error"} | ({} if comparison.null is None else {"null_error": "without a network"})
     rows = [
         [
             QUANTITIES[key].words,
             *(quantity(key, summary[key][world]) for world in comparison.runs),
-            percent(summary[key]["error"]),
+            *(percent(summary[key][error]) for error in errors),
         ]
         for key in KEYS
         if key in summary
     ]
-    table = table_lines(rows, header=("", *comparison.runs, "error"), right=(1, 2, 3))
-    return [*table, "", comparison.claim, comparison.verdict, *(f"- {caveat}" for caveat in comparison.caveats)]
+    table = table_lines(rows, header=("", *comparison.runs, *errors.values()), right=(1, 2, 3, 4))
+    told = [comparison.claim, comparison.verdict, *([comparison.spread] if comparison.spread else [])]
+    return [*table, "", *told, *(f"- {caveat}" for caveat in comparison.caveats)]

@@ -26,10 +26,7 @@ STANDARD_ERRORS = 3
 def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explanation | None = None) -> None:
     """Print a run, perhaps why it took as long as it did, and where it was written."""
     if as_json:
-        files = sorted(str(file) for file in out.iterdir()) if out is not None else []
-        head = {"world": result.world, "seed": result.seed, "fingerprint": result.fingerprint}
-        why = {} if explanation is None else {"explanation": explanation.record()}
-        print_json({**head, "summary": result.summary, **why, "out": out, "files": files})
+        print_json(record(result, out, explanation))
         return
     click.echo(title(result))
     print_table([(f"  {name}", value) for name, value in (*_unit(result), *_end(result), *rows(result.summary))])
@@ -39,6 +36,14 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
         print_written([out])
+
+
+def record(result: Result, out: Path | None, explanation: Explanation | None = None) -> dict[str, object]:
+    """The same for machines."""
+    files = sorted(str(file) for file in out.iterdir()) if out is not None else []
+    head = {"world": result.world, "seed": result.seed, "fingerprint": result.fingerprint}
+    why = {} if explanation is None else {"explanation": explanation.record()}
+    return {**head, "summary": result.summary, **why, "out": out, "files": files}
 
 
 def title(result: Result) -> str:

@@ -6,7 +6,7 @@ import pytest
 from analysis.measures.metrics import (
     PARTS,
     breakdown,
-    gradient_completions,
+    gradients_of_ranks,
     num_ranks,
     operation_table,
     partner_matrix,
@@ -152,6 +152,10 @@ def test_partner_matrix_counts_exchanges_at_both_ends_and_sends_at_one():
         partner_matrix(trace, weight="seconds")
 
 
+def times_of(gradients):
+    return {rank: times.tolist() for rank, times in gradients.items()}
+
+
 def test_gradients_are_those_that_were_applied():
     computed = [{"op": "Compute", "kernel": "B", "at": (0, 0, end)} for end in (30, 10)]
     applied = {"op": "AllReduce", "group": "all", "applied": "gradient", "gradients": 1, "at": (0, 0, 50)}
@@ -159,16 +163,18 @@ def test_gradients_are_those_that_were_applied():
         {"op": "Apply", "applied": "gradient", "gradients": 1, "stage": stage, "at": (60, 60, 60)} for stage in (0, 1)
     ]
     average = {"op": "Exchange", "applied": "average", "gradients": 0, "at": (0, 0, 70)}
-    assert gradient_completions(trace_of(*computed, applied, average)).tolist() == [50]
-    assert gradient_completions(trace_of(*computed, applied), expected=2).tolist() == [50]
-    assert gradient_completions(trace_of({**applied, "gradients": 3}, *staged)).tolist() == [50, 50, 50, 60]
-    assert gradient_completions(trace_of({**applied, "at": (-5, 0, 0)})).tolist() == [5]
+    assert times_of(gradients_of_ranks(trace_of(*computed, applied, average))) == {0: [50]}
+    assert times_of(gradients_of_ranks(trace_of(*computed, applied), expected=2)) == {0: [50]}
+    assert times_of(gradients_of_ranks(trace_of({**applied, "gradients": 3}, *staged))) == {0: [50, 50, 50, 60]}
+    assert times_of(gradients_of_ranks(trace_of({**applied, "at": (-5, 0, 0)}))) == {0: [5]}
+    two = trace_of({**applied, "rank": 2, "at": (0, 0, 40)}, applied, {**applied, "at": (0, 0, 30)})
+    assert times_of(gradients_of_ranks(two)) == {0: [30, 50], 2: [40]}
 
 
 def test_where_none_was_applied_they_are_the_kernel_of_that_number():
     computed = [{"op": "Compute", "kernel": "B", "at": (0, 0, end)} for end in (30, 10)]
     other = {"op": "Compute", "kernel": "F", "at": (0, 0, 5)}
-    assert gradient_completions(trace_of(*computed, other), expected=2).tolist() == [10, 30]
-    assert gradient_completions(trace_of(*computed, other), expected=1).tolist() == [5]
-    assert gradient_completions(trace_of(*computed)).tolist() == []
-    assert gradient_completions(trace_of({"op": "Barrier"})).tolist() == []
+    assert times_of(gradients_of_ranks(trace_of(*computed, other), expected=2)) == {0: [10, 30]}
+    assert times_of(gradients_of_ranks(trace_of(*computed, other), expected=1)) == {0: [5]}
+    assert gradients_of_ranks(trace_of(*computed)) == {}
+    assert gradients_of_ranks(trace_of({"op": "Barrier"})) == {}

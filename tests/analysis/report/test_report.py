@@ -11,9 +11,10 @@ import pytest
 import analysis.report.page
 import topologies.files
 from analysis import compare, load_run
-from analysis.comparison import contrast, staleness_distances
+from analysis.comparison import contrast
 from analysis.report.caveats import caveats
 from analysis.report.page import render
+from analysis.tables import staleness_distances
 from tests.analysis.fake_runs import gossip_trace, info_of, write_pair, write_run
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -84,10 +85,10 @@ def page(html):
 def test_the_claim_says_error_and_interval(comparison):
     pattern = (
         r"Simulated throughput ([\d.]+) gradients/s, measured ([\d.]+) \(error \+([\d.]+) %, "
-        r"95 % interval of the measurement ([\d.]+) to ([\d.]+) from batch means\)\."
+        r"95 % interval of the error \+([\d.]+) % to \+([\d.]+) % from batch means\)\."
     )
     simulated, measured, error, low, high = map(float, re.fullmatch(pattern, comparison.claim).groups())
-    assert low < measured < high < simulated
+    assert 0 < low < error < high
     assert error == pytest.approx(100 * (simulated / measured - 1), abs=0.5)
     assert comparison.error == pytest.approx(error / 100, abs=0.001)
     assert comparison.verdict.startswith("The prediction lies outside the interval")
@@ -246,7 +247,8 @@ def test_a_perfect_prediction_has_no_caveat(tmp_path):
     assert comparison.caveats == ()
     assert comparison.error == 0
     assert "error 0 %" in comparison.claim
-    assert comparison.verdict.startswith("The prediction lies inside the interval")
+    assert comparison.verdict.startswith("The difference is exactly 0")
+    assert "error 0 %: the difference is exactly 0)" in comparison.claim
     assert (comparison.distances[["wasserstein_1", "kolmogorov_smirnov"]] == 0).all(axis=None)
     assert "Before you believe it" not in render(comparison, DRAWN)
 

@@ -79,6 +79,14 @@ def test_bytes_that_one_of_four_ranks_sends(kind: str, sent: int) -> None:
     assert bytes_sent(kind, 4, 1000) == sent
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS["AllReduce"])
+def test_what_members_send_adds_up_to_the_byte(algorithm: str) -> None:
+    """Three ranks with 160 bytes: 2 * 160 * 2 = 640 in all, which three do not divide."""
+    sent = [bytes_sent("AllReduce", 3, 160, algorithm, place=place) for place in range(3)]
+    assert sum(sent) == 640
+    assert sorted(sent) == [213, 213, 214]
+
+
 def test_halving_sends_more_where_ranks_are_no_power_of_two() -> None:
     """Of 5, in parts: one hands over 5; in two rounds the four left swap 2 * 5 and (2 + 1) + (1 + 1); 1 goes back."""
     assert bytes_sent("ReduceScatter", 5, 2500, "halving") == (5 + 10 + 5 + 1) * 500 / 5

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from schedules.result import load_run
 from twinclock.commands import execute as execute_command
 
 
@@ -37,17 +38,22 @@ def test_compare_prints_the_numbers_side_by_side(here, scenario, run, simulated)
     result = run("compare", simulated, "slower", "--force", "--out", "new/report")
     assert result.exit_code == 0, result.stderr
     header, makespan, *_ = result.stdout.splitlines()
-    assert header.split() == ["simulated", "measured", "error"]
+    assert header.split() == ["simulated", "measured", "error", "without", "a", "network"]
     assert makespan.startswith("makespan ")
     assert "Simulated throughput" in result.stdout
     assert "\nwrote new/report/report.html\n" in result.stdout
+    assert result.stdout.endswith("\n  and the simulation without a network in new/report/null\n")
     assert (here / "new/report/report.html").is_file()
+    null = load_run(here / "new/report/null")
+    assert (null.tables["platform"]["transport"], null.seed, null.world) == ("none", 0, "simulated")
 
 
 def test_compare_as_json(here, scenario, run, simulated):
     run("simulate", scenario(), "--set", "platform.gradient.mean=0.02", "--out", "slower")
     found = json.loads(run("compare", simulated, "slower", "--force", "--json").stdout)
     assert found["error"] > 0.5
+    assert found["null_error"] > 0.5
+    assert found["null"] == "report/null"
     assert found["files"][0] == "report/report.html"
     assert all(Path(file).is_file() for file in found["files"])
 
