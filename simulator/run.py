@@ -27,6 +27,7 @@ from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
 from simulator.messages.formulas import Formulas
 from simulator.network.calls import CallAt
+from simulator.steady.spells import slow_spells
 from simulator.steady.stopping import Steady
 from simulator.world import World
 
@@ -54,7 +55,8 @@ def simulate(
     recorder = Recorder() if resolved.run.trace else None
     setup = Setup(resolved, is_recorded=recorder is not None)
     world = build_world(setup, recorder, followed)
-    steady = Steady(world, resolved.run) if is_steady else None
+    spells = slow_spells(resolved.platform.stragglers, resolved.run.seed, resolved.topology.workers)
+    steady = Steady(world, resolved.run, spells) if is_steady else None
     if setup.cut is not None and replay is None:
         _expect(world, setup.cut)
     world.run()

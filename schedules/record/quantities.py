@@ -96,6 +96,8 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
     "precision_reached": Quantity("precision reached"),
     "warm_up_s": Quantity("warm-up", SECONDS, axis="s"),
     "batches": Quantity("batches"),
+    "batch_s": Quantity("length of a batch", SECONDS, axis="s"),
+    "slow_spells": Quantity("slow spells seen"),
     "events": Quantity("events"),
     "utilization_compute": Quantity(
         "computing", SHARE, "computing", "of the time", title="compute utilization", axis="%"

@@ -4,6 +4,11 @@ Batches grow with the run, about forty always: long ones keep a correlation that
 as that of slow spells. They are long enough when von Neumann's ratio does not tell them from independent ones; what
 correlation is left widens the interval, as in the variance of the mean of a first-order autoregression.
 
+Where it is known beforehand how long samples are correlated (slow spells), batches are ten times as long at the least,
+and there have to be twenty. There MSER-5 would cut what it should keep: the standard error is least where a spell at
+the beginning is left out, and the mean without it is wrong. So its batches are as long as the correlation allows, and
+what it cuts has to be unlike the rest, by a test.
+
 Sources: White 1997, and White, Cobb and Spratt 2000 (MSER-5); Fishman 1978 (von Neumann's ratio of batch means); Law,
 Simulation Modeling and Analysis, chapter 9 (sequential batch means).
 """
@@ -31,6 +36,23 @@ MIN_SAMPLES = 640
 REJECTED = 1.2816
 """Batches are taken for correlated if von Neumann's statistic is beyond the normal distribution's 90 % quantile."""
 
+NUM_KNOWN = 100
+"""At most about, where it is known how long samples are correlated: the more there are, the better is the spread known,
+and the less does a run stop because it happens to look small."""
+
+CORRELATIONS = 10
+"""A batch lasts so many correlation times at the least, if these are known."""
+
+MAX_SHARE = 0.5
+"""Of the correlation time in a batch of a run that is too short for longer ones: the interval is told, not trusted."""
+
+MIN_BATCHES = 20
+"""So many batches of that length: fewer tell too little of the spread."""
+
+UNLIKE = 3.0
+"""What is cut differs from the rest by so many standard errors, where samples are known to be correlated: the cut that
+was chosen is the largest of many differences."""
+
 # At most: a variance nine times as large, so that forty batches are never worth less than four.
 MAX_CORRELATION = 0.8
 
@@ -44,8 +66,8 @@ class Estimate:
             batch says nothing of the spread.
         warm_up: samples that were cut from the beginning.
         num_batches, batch_size: what the interval rests on.
-        is_settled: whether there are enough samples, the warm-up ended in the first half of them, and the batches are
-            not seen to be correlated. If not, the interval may be too narrow.
+        is_settled: whether there are enough samples and batches, the warm-up ended in the first half of them, and the
+            batches are not seen to be correlated. If not, the interval may be too narrow.
     """
 
     mean: float
@@ -57,25 +79,57 @@ class Estimate:
     is_settled: bool
 
 
-def estimate(samples: Samples) -> Estimate:
+def estimate(samples: Samples, correlation: float = 0.0) -> Estimate:
     """The mean of the steady state and its 95 % confidence interval.
 
     Args:
         samples: one or more, float64 [num_samples], in their order.
+        correlation: how long they are known to be correlated, in samples; 0: only they themselves tell.
     Raises:
         ValueError: if there are none.
     """
     if not len(samples):
         raise ValueError("expected a sample or more, found none")
-    warm_up = mser(samples)
+    warm_up, is_over = _warm_up(samples, correlation)
     kept = samples[warm_up:]
-    size = max(1, len(kept) // NUM_BATCHES)
+    size = _batch_size(len(kept), correlation)
     means = batch_means(kept, size)
-    half_width = half_interval(means)
+    # In a process that forgets as exp(-t / c) the mean of a batch of b has the variance 2 s^2 c / b (1 - c / b); the
+    # last factor is that of batches, and not of a whole run.
+    half_width = half_interval(means) / math.sqrt(1 - min(MAX_SHARE, correlation / size))
     mean = float(kept.mean())
-    is_over = warm_up < (len(samples) // MSER_BATCH // 2) * MSER_BATCH  # not cut at the very half: see `mser`
-    is_settled = len(samples) >= MIN_SAMPLES and is_over and von_neumann(means) <= REJECTED
+    is_enough = len(samples) >= MIN_SAMPLES and (correlation == 0 or len(means) >= MIN_BATCHES)
+    is_settled = is_enough and is_over and von_neumann(means) <= REJECTED
     return Estimate(mean, mean - half_width, mean + half_width, warm_up, len(means), size, is_settled)
+
+
+def _batch_size(count: int, correlation: float) -> int:
+    """How many samples a batch has: a fortieth of all, or a hundredth and as many as the correlation asks for."""
+    share = count // (NUM_KNOWN if correlation else NUM_BATCHES)
+    return max(1, share, min(count, math.ceil(CORRELATIONS * correlation)))
+
+
+def _warm_up(samples: Samples, correlation: float) -> tuple[int, bool]:
+    """How many samples to cut, and whether the warm-up is over: not cut at the very half, see `mser`."""
+    batch = max(MSER_BATCH, math.ceil(2 * correlation))
+    cut = mser(samples, batch)
+    if correlation and cut and not _is_unlike(samples, cut, correlation):
+        return 0, True
+    return cut, cut < (len(samples) // batch // 2) * batch
+
+
+def _is_unlike(samples: Samples, cut: int, correlation: float) -> bool:
+    """Whether the mean before the cut is another than after it: |m_1 - m_2| > 3 s sqrt(b (1 / n_1 + 1 / n_2)).
+
+    s is the standard deviation of the means of batches of b samples. It is that of all k batches, not of those after
+    the cut, which was chosen to make theirs small; so no warm-up is farther off than sqrt(k), or about.
+    """
+    size = _batch_size(len(samples), correlation)
+    means = batch_means(samples, size)
+    if len(means) < 2:
+        return True  # nothing tells that they are alike
+    error = float(means.std(ddof=1)) * math.sqrt(size * (1 / cut + 1 / (len(samples) - cut)))
+    return abs(float(samples[:cut].mean() - samples[cut:].mean())) > UNLIKE * error
 
 
 def mser(samples: Samples, batch: int = MSER_BATCH) -> int:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from schedules.scenario import RunTable
-from simulator.steady.precision import MIN_SAMPLES, Estimate, Samples, estimate
+from simulator.steady.precision import MIN_SAMPLES, Estimate, Samples
+from simulator.steady.rule import StoppingRule
+from simulator.steady.spells import Spells
 from simulator.world import World
 
 FIRST_LOOK = 1e-3
@@ -29,26 +31,30 @@ class Steady:
     Args:
         world: about to run.
         table: the precision to be reached, and the limit of gradients per worker.
+        spells: the slow ones of the platform, if it has any.
     Attributes:
         is_reached: whether the precision is reached, and the run was stopped for it.
     """
 
-    def __init__(self, world: World, table: RunTable) -> None:
+    def __init__(self, world: World, table: RunTable, spells: Spells | None = None) -> None:
         self.world = world
         self.table = table
+        self.rule = StoppingRule(table.precision, spells)
         self.is_reached = False
         self._look_at(FIRST_LOOK)
 
     def summary(self) -> dict[str, Any]:
-        """The steady throughput in gradients/s, its 95 % interval, and what they cost."""
+        """The steady throughput in gradients/s, its 95 % interval, what this rests on, and what it cost."""
         samples = self._samples()
-        found = estimate(samples) if len(samples) else None
+        found = self.rule.estimate(samples) if len(samples) else None
         rates = (None, None, None) if found is None else self._rates(found)
         return {
             **dict(zip(("throughput_mean", "throughput_low", "throughput_high"), rates, strict=True)),
             "precision_reached": self.is_reached,
             "warm_up_s": float(samples[: found.warm_up].sum() / 1e9) if found is not None else None,
             "batches": found.num_batches if found is not None else 0,
+            "batch_s": found.mean * found.batch_size / 1e9 if found is not None else None,
+            "slow_spells": self.rule.num_spells(samples, found) if found is not None else None,
             "events": self.world.course.num_events,
         }
 
@@ -59,16 +65,11 @@ class Steady:
         world = self.world
         # With fewer no estimate is settled: not worth making.
         if world.ledger.contributions.num_gradients >= MIN_SAMPLES * len(world.crews):
-            found = estimate(self._samples())
-            self.is_reached = found.is_settled and self._is_narrow(found)
+            self.is_reached = self.rule.is_reached(self._samples())
         if self.is_reached:
             world.course.stop(now)
         else:
             self._look_at(time * GROWTH)
-
-    def _is_narrow(self, found: Estimate) -> bool:
-        mean, low, high = self._rates(found)
-        return mean is not None and low is not None and high is not None and high - low <= self.table.precision * mean
 
     def _rates(self, found: Estimate) -> tuple[float | None, ...]:
         """Throughput and its interval in gradients/s, from those of the time that n gradients take in ns."""

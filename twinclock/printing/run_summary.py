@@ -125,4 +125,6 @@ def _steady(summary: Mapping[str, Any]) -> str:
         parts = [f"{mean} gradients/s", f"95 % interval {low} to {high}"]
     parts += [] if summary["precision_reached"] else ["precision not reached"]
     parts += [] if summary["warm_up_s"] is None else [f"warm-up {quantity('warm_up_s', summary['warm_up_s'])} cut"]
+    spells = summary.get("slow_spells")  # runs of before have none
+    parts += [] if spells is None else [f"{spells:,} slow spells seen"]
     return ", ".join([*parts, f"{summary['events']:,} events"])

@@ -337,7 +337,8 @@ def test_a_program_without_gradients_has_no_throughput() -> None:
     world = rig.build(lambda worker: {})
     assert Steady(world, RunTable(until="precision")).summary() == {
         "throughput_mean": None, "throughput_low": None, "throughput_high": None,
-        "precision_reached": False, "warm_up_s": None, "batches": 0, "events": 0,
+        "precision_reached": False, "warm_up_s": None, "batches": 0, "batch_s": None, "slow_spells": None,
+        "events": 0,
     }  # fmt: skip
 
 
