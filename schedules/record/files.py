@@ -37,8 +37,8 @@ Tables = dict[str, Any]
 """A scenario as plain tables, as TOML and JSON hold it."""
 
 Info = dict[str, Any]
-"""The content of `run.json`: `scenario` (as `Tables`), `seed`, `world`, `gradient_s`, `fingerprint`, `versions`,
-`host`, `started`, `command`, and what a world says of its processes."""
+"""The content of `run.json`: `scenario` (as `Tables`), `seed`, `world`, `gradient_s`, `fingerprint`, `texts`,
+`versions`, `host`, `started`, `command`, and what a world says of its processes."""
 
 LINK_COLUMNS: Final = ("source", "target", "bandwidth", "latency", "carried_bytes", "busy_s", "utilisation")
 LinkRow = tuple[str, str, float, float, float, float, float]
@@ -252,7 +252,7 @@ def write_parquet(frame: pd.DataFrame, path: Path, info: Info) -> None:
 
 def _described(info: Info) -> Info:
     """What a trace says of its run: not when and how that was started, so that equal runs give equal bytes."""
-    return {key: info[key] for key in (*_KEYS["run.json"], "versions", "host")}
+    return {key: info[key] for key in (*_KEYS["run.json"], "texts", "versions", "host") if key in info}
 
 
 def _write_json(content: Info | Summary, path: Path) -> None:

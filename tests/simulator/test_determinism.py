@@ -327,7 +327,9 @@ def test_a_run_is_followed_as_its_directory_is(tmp_path: Path) -> None:
     result = run("gossip")
     for followed in (result, load_run(result.save(tmp_path / "run"))):
         assert np.array_equal(simulate(tables("gossip"), replay=followed).parameters, result.parameters)  # type: ignore[arg-type]
-        with pytest.raises(ScenarioError, match="expected a result of this scenario with its trace, found another"):
+        with pytest.raises(
+            ScenarioError, match=r"replay: expected a result (of this scenario|with its trace .*), found "
+        ):
             simulate(tables("gossip"), replay=followed, overrides={"optimizer.learning_rate": 0.2})
 
 
