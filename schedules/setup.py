@@ -118,9 +118,16 @@ class Setup:
         return programs
 
     def observe_end(self, rank: int, time: float) -> None:
-        """Read out a worker's parameters at the end of the run, in gradient times."""
+        """Read out a worker's parameters at the end of the run, in gradient times.
+
+        Raises:
+            ProgramError: what the schedule's `read_out` raises, with its line.
+        """
         for each in self.read_outs.get(rank, []):
-            each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
+            try:
+                each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
+            except Exception as error:
+                raise ProgramError(f"{raised(error)} (in read_out, rank {rank})") from error
 
     def _horizon(self) -> float:
         """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
