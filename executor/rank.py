@@ -258,6 +258,7 @@ class RankRun:
             return
         roles, num_workers = self.setup.plan.roles, self.seat.num_workers
         group = self.groups.gloo("buffers", rank, num_workers) if num_workers > 1 else None
+        weight = 1  # of this rank's in the average
         if choice == "recompute":
             (read_outs,) = self.setup.read_outs[rank]
             x = read_outs.parameters().detach().cpu().clone()
@@ -265,13 +266,14 @@ class RankRun:
                 options = BroadcastOptions()
                 options.rootRank, options.rootTensor = roles.index("server"), 0
                 group.broadcast([x], options).wait()
-            buffers.recompute(flat, x.to(self.placement.device))
+            weight = buffers.recompute(flat, x.to(self.placement.device))
         # A server computes no gradient, so its buffers are still what they were at the start.
-        is_trained = roles[rank] == "worker"
-        total = buffers.vector(flat.module) * is_trained
-        if len(total) and group is not None:
+        weight *= roles[rank] == "worker"
+        values = buffers.vector(flat.module)
+        if len(values) and group is not None:
+            total = torch.cat((values * weight, torch.tensor([weight], dtype=values.dtype)))
             group.allreduce([total], AllreduceOptions()).wait()
-            buffers.load(flat.module, total / roles.count("worker"))
+            buffers.load(flat.module, total[:-1] / total[-1])
 
     def _report(self, before: Offset, after: Offset, cpu_s: float) -> None:
         if self.recorder is not None:

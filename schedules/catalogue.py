@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from schedules.errors import nearest
+from schedules.errors import MisuseError, nearest
+from schedules.misuse.values import FUNCTION, Sort, an, derived_from, or_none, raised, text
 from schedules.operations import Program
 from schedules.training.readout import ReadOut
-from schedules.training.state import RESERVED
+from schedules.training.state import is_free
 from schedules.training.vectors import Vector, Vectors
 
 if TYPE_CHECKING:
@@ -70,6 +71,16 @@ class Schedule:
 _FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role")
 """What a module may have beside `streams`: see `Schedule`."""
 
+_DECLARED = {
+    "SOURCE": Sort("text", text),
+    "Settings": Sort("a class that is derived from Table", derived_from(BaseModel)),
+    "STATE": Sort("a dict of vectors by name", an(Mapping)),
+    "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
+    "SURVIVES_FAILURES": Sort("True or False", an(bool)),
+    **dict.fromkeys(("streams", "summary", *_FUNCTIONS), FUNCTION),
+}
+"""What a module may have."""
+
 MODULES = {
     "all-reduce": "schedules.programs.synchronous.all_reduce",
     "d-psgd": "schedules.programs.synchronous.d_psgd",
@@ -98,6 +109,7 @@ def find(name: object) -> Schedule:
         raise ValueError(
             f"expected a module with SOURCE, Settings and streams, found {name!r} without {', '.join(missing)}"
         )
+    _check_declared(module, name)
     if "gradients" not in module.Settings.model_fields and not hasattr(module, "length"):  # the clocks' horizon
         raise ValueError(f"expected Settings with the key gradients, or length(settings, rank), found {name!r} without")
     return Schedule(
@@ -116,10 +128,20 @@ def find(name: object) -> Schedule:
     )
 
 
+def _check_declared(module: ModuleType, name: object) -> None:
+    """Refuse what a module declares and cannot be meant: all but the entries of `STATE`."""
+    for key, sort in _DECLARED.items():
+        if hasattr(module, key):
+            try:
+                sort.of(getattr(module, key), f"{name!r}: {key}")
+            except MisuseError as error:
+                raise ValueError(str(error)) from None
+
+
 def _vectors(module: ModuleType, name: object) -> Vectors:
     vectors = getattr(module, "STATE", {})
     for key, vector in vectors.items():
-        if not isinstance(vector, Vector) or not str(key).isidentifier() or key in RESERVED:
+        if not isinstance(vector, Vector) or not is_free(key):
             raise ValueError(
                 f"expected STATE with COPY, ZERO, SHARD, ZERO_SHARD or a Vector by name, found {name!r} with "
                 f"{key!r}: {vector!r}"
@@ -146,16 +168,18 @@ def own_text(name: str) -> str | None:
 
 
 def _module(name: object) -> ModuleType:
-    text = str(name)
+    named = str(name)
     # Without a dot it must be ours: a program "json" would otherwise be imported, and refused for the wrong reason.
     if not isinstance(name, str) or (name not in MODULES and "." not in name):
-        raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(text, MODULES)}")
+        raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(named, MODULES)}")
     try:
-        return _from_file(Path(text)) if text.endswith(".py") else importlib.import_module(MODULES.get(text, text))
+        return _from_file(Path(named)) if named.endswith(".py") else importlib.import_module(MODULES.get(named, named))
     except (ImportError, OSError) as error:
         raise ValueError(
             f"expected one of {', '.join(MODULES)}, or your own module or file; found {name!r} ({error})"
         ) from None
+    except Exception as error:  # whatever a user's file may raise when it is run
+        raise ValueError(f"expected a module that can be imported, found {name!r} ({raised(error)})") from None
 
 
 def _from_file(path: Path) -> ModuleType:

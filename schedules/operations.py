@@ -25,8 +25,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator
 from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
+from math import inf
 from typing import Any, Literal, NamedTuple, TypeVar, cast, dataclass_transform
 
+from schedules.misuse.values import BYTES, FUNCTION, NAME, RANK, RANKS, TIME, WHOLE, Sort, an, many, one_of, or_none
+from schedules.misuse.values import count as read_count
+from schedules.misuse.values import whole_number as read_whole
 from schedules.payload import Array as Array
 from schedules.payload import Arrivals as Arrivals
 from schedules.payload import Handle as Handle
@@ -58,9 +63,20 @@ def _join(values: Any) -> str:
 
 
 def _token(
-    prefix: str, pattern: str, read: Callable[[str], Any], write: Callable[[Any], str] = str, **options: Any
+    prefix: str,
+    pattern: str,
+    read: Callable[[str], Any],
+    write: Callable[[Any], str] = str,
+    *,
+    sort: Sort | None = None,
+    **options: Any,
 ) -> Any:
-    return field(metadata={"token": _Token(prefix, pattern, write, read)}, **options)
+    return field(metadata={"token": _Token(prefix, pattern, write, read), "sort": sort}, **options)
+
+
+def _unwritten(sort: Sort | None = None) -> Any:
+    """A field that is no part of the text: arrays, say, which have no single truth to be equal by."""
+    return field(default=None, compare=False, metadata={"sort": sort})
 
 
 _NAME = r"[A-Za-z_][\w.-]*"
@@ -68,25 +84,44 @@ _INTEGER = r"-?\d+"
 _NUMBER = r"-?[\d.]+(?:e[+-]?\d+)?"
 _BYTES = r"[\d.]+ [kMGT]?B"
 
+_GROUP = Sort("ascending ranks in a tuple, or None for everybody", or_none(RANKS).read, "{0} is None")
+_PAYLOAD = Sort("a payload", an(Payload), "{0}.__class__ is _Payload")
+_REDUCTION = Sort("one of mean, sum and max", one_of("mean", "sum", "max"))
+# Not each of the handles: whoever awaits them looks at all anyway (`schedules.driving.handlers`).
+_HANDLES = Sort("a tuple of handles", many(an(Handle)), "{0}.__class__ is tuple")
+_HANDLE = Sort("a handle", an(Handle), "{0}.__class__ is _Handle")
+_PARTS = Sort("a tuple of bytes, whole numbers", many(read_whole))
+_DATA = Sort("a batch, (rank, number)", many(read_count, 2))
+
+
+def _read_need(value: object) -> object:
+    return value if isinstance(value, str) and value in ("all", "any") else read_count(value)
+
+
+_NEED = Sort("'all', 'any' or how many, a whole number of at least 0", _read_need, "{0}.__class__ is int and {0} >= 0")
+_CANDIDATES = Sort(RANKS.told, many(read_whole), "{0}.__class__ is tuple")
+
 
 def _peer(prefix: str) -> Any:
-    return _token(prefix, _INTEGER, int)
+    return _token(prefix, _INTEGER, int, sort=RANK)
 
 
 def _tag() -> Any:
-    return _token("#", _INTEGER, int, default=0)
+    return _token("#", _INTEGER, int, default=0, sort=WHOLE)
 
 
 def _channel() -> Any:
-    return _token("via ", _NAME, str, default="")
+    return _token("via ", _NAME, str, default="", sort=NAME)
 
 
 def _payload() -> Any:
-    return _token("", _BYTES, lambda text: Payload(parse_bytes(text)), lambda payload: format_bytes(payload.size))
+    return _token(
+        "", _BYTES, lambda text: Payload(parse_bytes(text)), lambda payload: format_bytes(payload.size), sort=_PAYLOAD
+    )
 
 
 def _group() -> Any:
-    return _token("of ", r"[\d,]+", _ranks, _join, default=None)
+    return _token("of ", r"[\d,]+", _ranks, _join, default=None, sort=_GROUP)
 
 
 class Operation:
@@ -138,16 +173,40 @@ def _operation(cls: type[_C]) -> type[_C]:
     `object.__setattr__` once a field, which costs half as much again on the simulator's hottest path."""
     made: Any = dataclass(frozen=True, slots=True, repr=False)(cls)
     made.__repr__ = Operation.__str__
-    scope: dict[str, Any] = {}
-    parameters, assignments = [], []
+    scope: dict[str, Any] = {"__name__": __name__, "_infinity": inf, "_Payload": Payload, "_Handle": Handle}
+    parameters, assignments, names, conditions = [], [], [], []
     for each in fields(made):
         scope[f"_set_{each.name}"] = getattr(made, each.name).__set__
         scope[f"_default_{each.name}"] = each.default  # as an object: a repr need not be code
         parameters.append(each.name if each.default is MISSING else f"{each.name}=_default_{each.name}")
         assignments.append(f"_set_{each.name}(self, {each.name})")
-    exec(f"def __init__(self, {', '.join(parameters)}): {'; '.join(assignments) or 'pass'}", scope)
+        names.append(each.name)
+        sort = each.metadata.get("sort")
+        if sort is not None:
+            usual = sort.quick.format(each.name)
+            conditions.append(usual if each.default is MISSING else f"({each.name} is _default_{each.name} or {usual})")
+    scope["_read"] = partial(_read, made)
+    check = f"if not ({' and '.join(conditions)}): {', '.join(names)}, = _read({', '.join(names)})"
+    exec(
+        f"def __init__(self, {', '.join(parameters)}):\n"
+        f"    {check if conditions else ''}\n    {'; '.join(assignments) or 'pass'}",
+        scope,
+    )
     made.__init__ = scope["__init__"]
     return cast(type[_C], made)
+
+
+def _read(kind: Any, *values: object) -> list[object]:
+    """The values of an operation's fields as they are meant.
+
+    Raises:
+        MisuseError: naming the field that has another.
+    """
+    sorts = ((each.name, each.metadata.get("sort")) for each in fields(kind))
+    return [
+        value if sort is None else sort.of(value, f"{kind.__name__}: {name}")
+        for (name, sort), value in zip(sorts, values, strict=True)
+    ]
 
 
 @_operation
@@ -159,15 +218,15 @@ class Compute(Operation):
     handed to the kernel. With `work` the engine runs that rule, `work(s, *inputs)`, on a copy of the state made at
     issue, and `kernel` names its duration. `size`: bytes of the answer, where the kernel's own are not meant."""
 
-    kernel: str = _token("", _NAME, str)
-    stage: int = _token("s", _INTEGER, int, default=-1)
-    micro_batch: int = _token("m", _INTEGER, int, default=-1)
-    engine: str = _token("on ", _NAME, str, default="compute")
-    inputs: Any = field(default=None, compare=False)  # arrays have no single truth to be equal by
-    size: int | None = field(default=None, compare=False)
-    at: Payload | None = field(default=None, compare=False)
-    data: tuple[int, int] | None = field(default=None, compare=False)
-    work: Callable[..., Any] | None = field(default=None, compare=False)
+    kernel: str = _token("", _NAME, str, sort=NAME)
+    stage: int = _token("s", _INTEGER, int, default=-1, sort=WHOLE)
+    micro_batch: int = _token("m", _INTEGER, int, default=-1, sort=WHOLE)
+    engine: str = _token("on ", _NAME, str, default="compute", sort=NAME)
+    inputs: Any = _unwritten()
+    size: int | None = _unwritten(or_none(BYTES))
+    at: Payload | None = _unwritten(or_none(_PAYLOAD))
+    data: tuple[int, int] | None = _unwritten(or_none(_DATA))
+    work: Callable[..., Any] | None = _unwritten(or_none(FUNCTION))
 
 
 @_operation
@@ -179,7 +238,7 @@ class Send(_Carrying):
     payload: Payload = _payload()
     tag: int = _tag()
     channel: str = _channel()
-    limit: int | None = _token("limit ", _BYTES, parse_bytes, format_bytes, default=None)
+    limit: int | None = _token("limit ", _BYTES, parse_bytes, format_bytes, default=None, sort=or_none(BYTES))
 
 
 @_operation
@@ -187,7 +246,7 @@ class Receive(Operation):
     """Receive `size` bytes; fewer, where the sender's `limit` is `size`."""
 
     peer: int = _peer("<-")
-    size: int = _token("", _BYTES, parse_bytes, format_bytes)
+    size: int = _token("", _BYTES, parse_bytes, format_bytes, sort=BYTES)
     tag: int = _tag()
     channel: str = _channel()
 
@@ -209,7 +268,7 @@ class Exchange(_Carrying):
 class Meet(Operation):
     """Be paired with whichever candidate is free, by the rule of `schedules.driving.coordinator`."""
 
-    candidates: tuple[int, ...] = _token("", r"[\d,]+", _ranks, _join)
+    candidates: tuple[int, ...] = _token("", r"[\d,]+", _ranks, _join, sort=_CANDIDATES)
 
 
 Reduction = Literal["mean", "sum", "max"]
@@ -220,7 +279,7 @@ class AllReduce(_Carrying):
     """Combine the payloads of the group elementwise; everybody gets the result."""
 
     payload: Payload = _payload()
-    reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
+    reduction: Reduction = _token("", "mean|sum|max", str, default="mean", sort=_REDUCTION)
     group: Group = _group()
     tag: int = _tag()
     channel: str = _channel()
@@ -231,7 +290,7 @@ class ReduceScatter(_Carrying):
     """Combine the payloads; the i-th member of the group gets the i-th part (`schedules.training.parts.part`)."""
 
     payload: Payload = _payload()
-    reduction: Reduction = _token("", "mean|sum|max", str, default="mean")
+    reduction: Reduction = _token("", "mean|sum|max", str, default="mean", sort=_REDUCTION)
     group: Group = _group()
     tag: int = _tag()
     channel: str = _channel()
@@ -252,7 +311,7 @@ class Broadcast(_Carrying):
     """Everybody gets the payload of rank `root`; the others' payloads say only how large it is."""
 
     payload: Payload = _payload()
-    root: int = _token("from ", _INTEGER, int, default=0)
+    root: int = _token("from ", _INTEGER, int, default=0, sort=RANK)
     group: Group = _group()
     tag: int = _tag()
     channel: str = _channel()
@@ -268,7 +327,7 @@ class AllToAll(_Carrying):
     group: Group = _group()
     tag: int = _tag()
     channel: str = _channel()
-    parts: tuple[int, ...] | None = _token("parts ", r"[\d,]+", _ranks, _join, default=None)
+    parts: tuple[int, ...] | None = _token("parts ", r"[\d,]+", _ranks, _join, default=None, sort=or_none(_PARTS))
 
 
 @_operation
@@ -292,41 +351,45 @@ class Await(Operation):
     """Wait until `need` of the handles have arrived, or until the time `deadline` (in gradient times, as `Until`)."""
 
     handles: tuple[Handle, ...] = _token(
-        "", r"h\d+(?:,h\d+)*", lambda text: tuple(Handle(int(name[1:])) for name in text.split(",")), _join
+        "",
+        r"h\d+(?:,h\d+)*",
+        lambda text: tuple(Handle(int(name[1:])) for name in text.split(",")),
+        _join,
+        sort=_HANDLES,
     )
     need: int | Literal["all", "any"] = _token(
-        "need ", r"all|any|\d+", lambda text: text if text in ("all", "any") else int(text), default="all"
+        "need ", r"all|any|\d+", lambda text: text if text in ("all", "any") else int(text), default="all", sort=_NEED
     )
-    deadline: float | None = _token("by ", _NUMBER, float, repr, default=None)
+    deadline: float | None = _token("by ", _NUMBER, float, repr, default=None, sort=or_none(TIME))
 
 
 @_operation
 class Until(Operation):
     """Sleep until `time`, in gradient times since the start of the run."""
 
-    time: float = _token("@", _NUMBER, float, lambda time: repr(float(time)))  # numpy's repr would name its type
+    time: float = _token("@", _NUMBER, float, lambda time: repr(float(time)), sort=TIME)
 
 
 @_operation
 class Put(Operation):
     """Hand an item to another stream of this worker; waits while the queue is full (`Worker.capacity`, default 1)."""
 
-    queue: str = _token("", _NAME, str)
-    item: Any = field(default=None, compare=False)
+    queue: str = _token("", _NAME, str, sort=NAME)
+    item: Any = _unwritten()
 
 
 @_operation
 class Take(Operation):
     """Take the oldest item of a queue; waits while it is empty."""
 
-    queue: str = _token("", _NAME, str)
+    queue: str = _token("", _NAME, str, sort=NAME)
 
 
 @_operation
 class Cancel(Operation):
     """Abandon a started operation: its result never arrives, and an engine that ran it is free."""
 
-    handle: Handle = _token("", r"h\d+", lambda text: Handle(int(text[1:])))
+    handle: Handle = _token("", r"h\d+", lambda text: Handle(int(text[1:])), sort=_HANDLE)
 
 
 @_operation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from schedules.errors import MisuseError
+from schedules.misuse.values import BYTES, short
 
 Array = Any
 """A numpy array or a torch tensor, one-dimensional: the numerics are written for both alike."""
@@ -57,8 +58,10 @@ class Payload:
         read_ns: int = -1,
         what: What = CHANGE,
     ) -> None:
-        if array is not None and array.nbytes != size:
-            raise MisuseError(f"expected an array of {size} bytes, as its payload says, found {array.nbytes}")
+        if size.__class__ is not int or size < 0:
+            size = BYTES.of(size, "Payload: size")
+        if array is not None and getattr(array, "nbytes", None) != size:
+            raise MisuseError(f"expected an array of {size} bytes, as its payload says, found {_bytes_of(array)}")
         self.size = size
         self.array = array
         self.version = version
@@ -106,6 +109,11 @@ class Payload:
 
     def __repr__(self) -> str:
         return f"Payload({format_bytes(self.size)}, version={self.version})"
+
+
+def _bytes_of(array: object) -> object:
+    """How many bytes an array has, or what it is, where it is none."""
+    return array.nbytes if hasattr(array, "nbytes") else short(array)
 
 
 class Partner(NamedTuple):

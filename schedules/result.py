@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules import catalogue
+from schedules.misuse.values import short
 from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, read_trace, write_run
 from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
-from schedules.scenario import Scenario, ScenarioError, counting, load, recorded_fingerprint
+from schedules.scenario import Scenario, ScenarioError, counting, load, recorded_fingerprint, texts
 from schedules.training.readout import Numbers
 from topologies.checks import AnyGraph
 
@@ -83,6 +85,7 @@ class Result:
             "world": self.world,
             "gradient_s": self.scenario.gradient_s,
             "fingerprint": self.scenario.fingerprint(),
+            "texts": texts(self.scenario),
         }
 
     @property
@@ -246,11 +249,17 @@ def _differences(info: Info, scenario: Scenario) -> str:
             a, b = said.get(key), mine[table].get(key)
             if a != b:
                 lines.append(f"{table}.{key} = {a!r} (here {b!r})")
-    if not lines and catalogue.own_text(scenario.program) is not None:
-        return f"one of {scenario.program} with another text"
-    if not lines and scenario.workload.tensors is not None:
-        return f"one of {scenario.workload.tensors} with another text"
-    return "another: " + ", ".join(lines) if lines else "one of another version"
+    if lines:
+        return "another: " + ", ".join(lines)
+    changed = _changed_files(info, scenario)
+    return f"one of {' or '.join(changed)} with another text" if changed else "one of another version"
+
+
+def _changed_files(info: Info, scenario: Scenario) -> list[str]:
+    """The files of a scenario that have another text than a run's; of a run that does not say so, those that may."""
+    ours, theirs = texts(scenario), info.get("texts")
+    files = {"schedule.program": scenario.program, "workload.tensors": str(scenario.workload.tensors)}
+    return [files[key] for key, text in ours.items() if theirs is None or theirs.get(key) != text]
 
 
 def add_numbers(run: Result, found: Numbers) -> None:
@@ -280,7 +289,9 @@ def add_own_summary(run: Result) -> None:
     if summary is None:
         return
     try:
-        told = dict(summary(run))
+        told = summary(run)
+        if not isinstance(told, Mapping):
+            raise ValueError(f"expected a dict by name, found {short(told)}")
         for key, value in told.items():
             if not isinstance(key, str) or key in run.summary or key in QUANTITIES:
                 raise ValueError(f"expected keys that are not taken, found {key!r}")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 import networkx as nx
 from array_api_compat import array_namespace
 
 from schedules import catalogue
 from schedules.clocks import Clocks
+from schedules.errors import ProgramError
+from schedules.misuse.values import raised, short
 from schedules.operations import Program, Until
 from schedules.platform.durations import Durations
 from schedules.record.ledger import Account, Ledger
@@ -32,7 +35,7 @@ from schedules.training.parts import part
 from schedules.training.problem import Trained
 from schedules.training.problems import Problem
 from schedules.training.readout import LAST, ReadOuts
-from schedules.training.state import State
+from schedules.training.state import State, is_free
 from schedules.training.vectors import COPY, GRADIENT, ITEM_SIZE, tensors_of
 from schedules.worker import Worker
 
@@ -112,7 +115,7 @@ class Setup:
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""
-        programs, number = dict(self.schedule.streams(worker)), self.scenario.run.observations
+        programs, number = self._streams(worker), self.scenario.run.observations
         programs = programs or {"compute": _nothing()}
         read_outs = self.read_outs.get(worker.rank, [])
         if number and not self.plan.stages and read_outs and self.plan.is_read_out(worker.rank):
@@ -121,9 +124,16 @@ class Setup:
         return programs
 
     def observe_end(self, rank: int, time: float) -> None:
-        """Read out a worker's parameters at the end of the run, in gradient times."""
+        """Read out a worker's parameters at the end of the run, in gradient times.
+
+        Raises:
+            ProgramError: what the schedule's `read_out` raises, with its line.
+        """
         for each in self.read_outs.get(rank, []):
-            each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
+            try:
+                each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
+            except Exception as error:
+                raise ProgramError(f"{raised(error)} (in read_out, rank {rank})") from error
 
     def _horizon(self) -> float:
         """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
@@ -152,7 +162,7 @@ class Setup:
 
     def _fill(self, worker: Worker, trained: Trained, sizes: Sequence[int]) -> None:
         """Give a worker's models their arrays."""
-        constants = self.schedule.constants
+        constants = self._constants(worker)
         x = trained.convert(trained.initial(self.scenario.run.seed, worker.rank))
         for model in _models(worker):
             held = _held(sizes, max(model.stage, 0))
@@ -160,7 +170,7 @@ class Setup:
             model.state = State(
                 x[held],
                 self.schedule.vectors,
-                constants={} if constants is None else constants(worker),
+                constants=constants,
                 part=self._place(worker, model),
                 optimizer=self._optimizer(worker, model, trained, held),
                 rank=worker.rank,
@@ -168,6 +178,28 @@ class Setup:
                 tensors=model.tensors,
                 xp=array_namespace(x),
             )
+
+    def _constants(self, worker: Worker) -> Mapping[str, Any]:
+        """Further names that rules see."""
+        found = {} if self.schedule.constants is None else _asked("constants", self.schedule.constants, worker)
+        taken = [] if not isinstance(found, Mapping) else [each for each in found if not is_free(each)]
+        if taken or not isinstance(found, Mapping):
+            told = f"names that are not taken, found {taken[0]!r}" if taken else f"a dict by name, found {short(found)}"
+            raise ProgramError(f"{self.scenario.program}: constants: expected {told}")
+        return found
+
+    def _streams(self, worker: Worker) -> dict[str, Program]:
+        """The programs of the schedule."""
+        found = _asked("streams", self.schedule.streams, worker)
+        if not isinstance(found, Mapping):
+            raise ProgramError(
+                f"{self.scenario.program}: streams: expected a dict of programs by name, found {short(found)}"
+            )
+        for name, each in found.items():
+            if not isinstance(name, str) or not isinstance(each, Generator):
+                told = f"a generator, the call of a function that yields, by name, found {name!r}: {short(each)}"
+                raise ProgramError(f"{self.scenario.program}: streams: expected {told}")
+        return dict(found)
 
     def _optimizer(self, worker: Worker, model: Model, trained: Trained, held: slice) -> Optimizer:
         """The optimizer of a model, which works on all of it, or on the rank's part."""
@@ -194,6 +226,18 @@ class Setup:
             held["optimizer"] += optimizer_bytes(self.scenario, stepped)
             held["vectors"] += sum(each.num_bytes(length, item_size, *place) for each in self.schedule.vectors.values())
         self.ledger.memory.owns(worker.rank, held)
+
+
+def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> object:
+    """What a function of the schedule's module answers.
+
+    Raises:
+        ProgramError: if it raises, with its line.
+    """
+    try:
+        return function(worker)
+    except Exception as error:
+        raise ProgramError(f"{raised(error)} (in {name}, rank {worker.rank})") from error
 
 
 def _held(sizes: Sequence[int], stage: int) -> slice:

@@ -9,12 +9,18 @@ import numpy as np
 
 from schedules.clocks import Clocks, StreamKey, Tick, stream
 from schedules.errors import MisuseError
+from schedules.misuse.values import COUNT, LARGEST, NAME, WHOLE, Sort, an, between, short
 from schedules.record.ledger import Account
 from schedules.training.model import Model
 from schedules.training.optimizers import LearningRate
 
 if TYPE_CHECKING:
     import networkx as nx
+
+
+_KEY = Sort("a whole number from 0 to 2^32 - 1", between(0, 2**32 - 1))
+_CAPACITY = Sort("a whole number of at least 1", between(1, LARGEST - 1))
+_STREAM = Sort("a StreamKey", an(StreamKey))
 
 
 class NoModel:
@@ -77,6 +83,8 @@ class Worker:
         Raises:
             MisuseError: if it holds no such stage.
         """
+        if number.__class__ is not int:
+            number = WHOLE.of(number, "worker.stage")
         if self.stages is None:
             return self.model
         if number not in self.stages:
@@ -88,6 +96,7 @@ class Worker:
 
     def learning_rate(self, step: int) -> float:
         """The learning rate at a step of the optimizer, counted from 0."""
+        step = COUNT.of(step, "worker.learning_rate")
         return 0.0 if self._rate is None else self._rate(step)
 
     @property
@@ -97,7 +106,7 @@ class Worker:
 
     def coin(self, key: int) -> float:
         """A number in [0, 1) that is the same on all ranks, for what they decide together: drawn anew for each key."""
-        return float(stream(self._clocks.seed, StreamKey.COIN, key).random())
+        return float(stream(self._clocks.seed, StreamKey.COIN, _KEY.of(key, "worker.coin")).random())
 
     def clock(self, name: str) -> Iterator[Tick]:
         """Ticks of a clock: `edges` (all edges of this worker, in the one global order) or `gradient` (its own).
@@ -111,12 +120,14 @@ class Worker:
             return self._clocks.edges(self.rank)
         if name == "gradient":
             return self._clocks.gradient(self.rank)
-        raise ValueError(f"expected the clock 'edges' or 'gradient', found {name!r}")
+        raise MisuseError(f"worker.clock: expected the clock 'edges' or 'gradient', found {short(name)}")
 
     def random(self, key: StreamKey = StreamKey.PROGRAM, j: int = 0) -> np.random.Generator:
         """A random stream of this worker, keyed by what it is for."""
-        return stream(self._clocks.seed, key, self.rank, j)
+        key = _STREAM.of(key, "worker.random: key")
+        return stream(self._clocks.seed, key, self.rank, _KEY.of(j, "worker.random: j"))
 
     def capacity(self, name: str, capacity: int) -> None:
         """Set how many items the queue `name` holds; 1 unless this is said."""
-        self.capacities[name] = capacity
+        name = NAME.of(name, "worker.capacity: name")
+        self.capacities[name] = _CAPACITY.of(capacity, "worker.capacity: capacity")

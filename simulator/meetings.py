@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from schedules.driving.checks import check_candidates
 from schedules.driving.coordinator import Answer, Coordinator
 from schedules.driving.driver import Handler, Running
 from schedules.driving.replay import note_partner
@@ -30,9 +31,11 @@ class Meetings:
 
     def post(self, running: Running) -> bool:
         """A worker asks to be paired."""
-        rank = running.worker.rank
+        rank, candidates = running.worker.rank, running.operation.candidates
+        if candidates is not running.worker.neighbours:
+            check_candidates(running, running.worker.num_workers)
         self._waiting[rank] = running
-        self._tell(self._coordinator.arrive(rank, running.operation.candidates), running.start_ns)
+        self._tell(self._coordinator.arrive(rank, candidates), running.start_ns)
         return False
 
     def withdraw(self, running: Running, now: int) -> None:

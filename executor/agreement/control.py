@@ -31,8 +31,13 @@ GRACE_S = 3.0
 
 
 def tell(store: SharedStore, news: News) -> None:
-    """Tell the news, unless there are some already: a rank that is stopped fails in its own way, which is no news."""
-    store.compare_set("news", "", news.encode())
+    """Tell the news, unless there are some already: a rank that is stopped fails in its own way, which is no news.
+
+    That a run is over is none to a rank that fails after it, in its read-out or report: what it tells takes the place.
+    """
+    told = store.compare_set("news", "", news.encode())
+    if news.kind != FINISHED and decode(told).kind == FINISHED:
+        store.compare_set("news", told.decode(), news.encode())
 
 
 class Control:

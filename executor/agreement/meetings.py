@@ -12,6 +12,7 @@ from executor.agreement.door import enter
 from executor.agreement.questions import Answer, Question, answered, ask
 from executor.agreement.store import SharedStore
 from executor.ends import Ends, enter_transfer
+from schedules.driving.checks import check_candidates
 from schedules.driving.driver import Handler, Running
 from schedules.driving.replay import note_partner
 from schedules.operations import Join, Leave, Meet, Operation
@@ -59,6 +60,8 @@ class Meetings:
     def _meet(self, running: Running) -> bool:
         self._ends.issued(running)
         running.hook = enter_transfer
+        if running.operation.candidates is not running.worker.neighbours:
+            check_candidates(running, running.worker.num_workers)
         self._waiting.append(running)
         with suppress(OSError):  # the thread hears of it, too, and fails what waits
             ask(self._line, Question("Meet", running.operation.candidates, running.start_ns))

@@ -18,8 +18,12 @@ from executor.agreement.store import KeptStore, SharedStore, connect, keep_store
 from executor.launching.cluster import Place
 from executor.rank import run_rank
 from executor.seat import Order, Seat
+from schedules.errors import ScheduleError
 from schedules.result import read_replay
 from schedules.scenario import Scenario, ScenarioError
+
+NOTHING = "nothing"
+"""In the place of a file's number of chunks: its rank has failed, and there is none."""
 
 CHUNK = 1 << 22
 """Bytes of a file that go through the store at once."""
@@ -40,9 +44,14 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
     status = run_rank(order, seat)
     store = connect(seat.host, seat.port, seat.prefix)
     if status == 0:
-        _collect(store, scenario, seat, out, is_replay=replay is not None)
+        try:
+            _collect(store, scenario, seat, out, is_replay=replay is not None)
+        except ScheduleError as error:  # another rank has failed after the run was over
+            print(f"executor: {error}", file=sys.stderr)
+            status = 1
         shutil.rmtree(directory)  # its files are in the run directory by now, or in the store
     else:
+        store.set(f"file/{report.stem(directory, seat.rank).name}.npz", NOTHING)
         _complain(seat, _news(store, seat))
         print(f"rank {seat.rank}: what was recorded until then is in {directory}", file=sys.stderr)
     _leave(store, seat)
@@ -90,9 +99,16 @@ def hand_in(store: SharedStore, path: Path) -> None:
 
 
 def fetch(store: SharedStore, path: Path) -> None:
-    """Inverse of `hand_in`; the chunks are removed, as the store keeps them in memory."""
+    """Inverse of `hand_in`; the chunks are removed, as the store keeps them in memory.
+
+    Raises:
+        ScheduleError: what the rank has told of itself, if there is no file as it has failed.
+    """
+    told = store.get(f"file/{path.name}").decode()
+    if told == NOTHING:
+        raise decode(store.get("news")).exception()
     with path.open("wb") as file:
-        for number in range(int(store.get(f"file/{path.name}"))):
+        for number in range(int(told)):
             key = f"file/{path.name}/{number}"
             file.write(store.get(key))
             store.delete_key(key)

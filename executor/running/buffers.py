@@ -16,9 +16,6 @@ from torch.optim.swa_utils import update_bn
 if TYPE_CHECKING:
     from executor.running.modules import FlatModule
 
-NUM_BATCHES = 64
-"""How many of a rank's batches `recompute` goes through."""
-
 
 def vector(module: torch.nn.Module) -> torch.Tensor:
     """The buffers that are real numbers, one behind the other: float64 [num_numbers], on the host."""
@@ -35,12 +32,20 @@ def load(module: torch.nn.Module, values: torch.Tensor) -> None:
             begin += each.numel()
 
 
-def recompute(flat: FlatModule, x: torch.Tensor) -> None:
-    """Go through this rank's first batches at the parameters x, and have batch norms take their statistics anew."""
+def recompute(flat: FlatModule, x: torch.Tensor) -> int:
+    """Go through this rank's data once at the parameters x, and have batch norms take their statistics anew.
+
+    As `torch.optim.swa_utils.update_bn` does over a loader: all batches count alike.
+
+    Returns:
+        how many batches that were: one epoch's, where the user's object says how many these are, else as many as the
+        rank has drawn.
+    """
     flat.load(x)
-    inputs = (flat.batch(step)[0] for step in range(NUM_BATCHES))
+    num_batches = flat.num_batches
     with torch.no_grad():
-        update_bn(inputs, flat.module)
+        update_bn((flat.batch(step)[0] for step in range(num_batches)), flat.module)
+    return num_batches
 
 
 @contextmanager

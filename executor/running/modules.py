@@ -24,6 +24,8 @@ from schedules.training.vectors import tensors
 class Training(Protocol):
     """What the user's factory returns.
 
+    `num_batches` may be there, too: how many batches of this rank are one pass over its data.
+
     `evaluate(module) -> dict[str, float]` may be there, too: it is called once, after the run, with the final
     parameters.
     """
@@ -53,6 +55,7 @@ class FlatModule:
         self, training: Training, dtype: torch.dtype, device: torch.device, *, rank: int | None = None
     ) -> None:
         self._rank, self._lock = rank, threading.Lock()
+        self._num_drawn = 1
         self.training = training
         self.module = training.module.to(device=device, dtype=dtype)
         self.device = device
@@ -71,6 +74,21 @@ class FlatModule:
         """How many numbers the parameters are."""
         return sum(self._sizes)
 
+    @property
+    def num_batches(self) -> int:
+        """Batches of one pass over the rank's data: as the user's object says, else as many as were drawn.
+
+        Raises:
+            ScenarioError: if the object says what is no number of batches.
+        """
+        said = getattr(self.training, "num_batches", None)
+        if said is None:
+            return self._num_drawn
+        if said.__class__ is not int or said < 1:
+            told = f"expected num_batches, a whole number of at least 1, found {said!r}"
+            raise ScenarioError(f"scenario: workload.module: {told}")
+        return said
+
     def initial(self, seed: int, rank: int = 0) -> torch.Tensor:
         """The parameters as the user's factory made them: [num_params]."""
         return self._initial
@@ -86,6 +104,7 @@ class FlatModule:
         leaf = x.detach().requires_grad_()  # the same memory, as a leaf to take the gradient at
         # One at a time: the call puts x into the one module that all engines' threads share, and its buffers change.
         with self._lock:
+            self._num_drawn = max(self._num_drawn, step + 1)
             inputs, targets = self.batch(step)
             loss = self.training.loss(functional_call(self.module, self._parts(leaf), (inputs,)), targets)
             (gradient,) = torch.autograd.grad(loss, leaf)

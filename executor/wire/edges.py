@@ -19,6 +19,7 @@ from executor.running.waiting import Lane, Waiters
 from executor.wire import frames
 from executor.wire.frames import HEADER, BufferShelves
 from executor.wire.groups import Group, Groups, Work
+from schedules.driving.checks import check_peer
 from schedules.driving.driver import Running
 from schedules.errors import ProgramError
 
@@ -121,14 +122,11 @@ class Edges:
         """The edge with a peer.
 
         Raises:
-            ProgramError: if there is no such peer.
+            MisuseError: if there is no such peer.
         """
         edge = self._edges.get(peer)
         if edge is None:
-            if not 0 <= peer < self._num_workers or peer == self._rank:
-                raise ProgramError(
-                    f"rank {self._rank}: expected a peer among the {self._num_workers} workers, found {peer}"
-                )
+            check_peer(self._rank, peer, self._num_workers)
             edge = self._edges[peer] = Edge(self._groups, self._rank, peer)
         return edge
 

@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from executor.agreement.store import SharedStore
-from schedules.driving.checks import differ, meaning
+from schedules.driving.checks import differ, meaning, shown
 
 SLOTS = 1024
 """So many collectives of a communicator stand in the store at a time; whoever is further behind compares no more."""
@@ -42,7 +42,7 @@ class Sequence:
         slot, number = self._number % SLOTS, self._number
         self._number += 1
         mine = [number, list(meaning(operation))]
-        told = json.dumps([*mine, self._rank, str(operation)])
+        told = json.dumps([*mine, self._rank, shown(operation)])
         # A slot is used again: it is taken over only from what stood there a round before.
         found = self._store.compare_set(f"{self._name}/{slot}", self._stands[slot], told).decode()
         self._stands[slot] = found
@@ -50,4 +50,4 @@ class Sequence:
             return
         *theirs, rank, text = json.loads(found)
         if theirs[0] == number and theirs != mine:
-            raise differ(self._rank, operation, rank, text)
+            raise differ(self._rank, shown(operation), rank, text)

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 from array_api_compat import array_namespace
 
 from schedules.driving.board import Asking, not_a_kernel, where
-from schedules.errors import ProgramError
+from schedules.errors import MisuseError, ProgramError
+from schedules.misuse.values import RANKS
 from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadcast, ReduceScatter
 from schedules.training.kernels import Kernel, Kernels
 from schedules.training.model import Model
@@ -44,6 +45,28 @@ def check_send(running: Asking) -> None:
     operation = running.operation
     if operation.limit is not None and operation.payload.size > operation.limit:
         _refuse(running, f"expected at most {operation.limit} bytes, found {operation.payload.size}")
+
+
+def check_peer(rank: int, peer: int, num_workers: int) -> None:
+    """Refuse a peer that there is not.
+
+    Raises:
+        MisuseError: which the driver tells with the program's line.
+    """
+    if not 0 <= peer < num_workers or peer == rank:
+        raise MisuseError(f"expected a peer among the {num_workers} workers, found {peer}")
+
+
+def check_candidates(running: Asking, num_workers: int) -> None:
+    """Refuse candidates that are no other ranks.
+
+    Raises:
+        MisuseError: which the driver tells with the program's line.
+    """
+    candidates = RANKS.of(running.operation.candidates, "Meet: candidates")
+    for each in candidates:
+        if not 0 <= each < num_workers or each == running.worker.rank:
+            raise MisuseError(f"Meet: candidates: expected other ranks of {num_workers} workers, found {each}")
 
 
 def check_collective(running: Asking, num_workers: int) -> Sequence[int]:
@@ -107,15 +130,21 @@ def meaning(operation: Any) -> Meaning:
     reduction = operation.reduction if isinstance(operation, AllReduce | ReduceScatter) else ""
     root = operation.root if isinstance(operation, Broadcast) else -1
     array = None if isinstance(operation, Broadcast) else operation.payload.array  # only the root's counts
-    numbers = "" if array is None or has_own_size else str(array.dtype)  # a payload of no bytes may have no array
+    numbers = "" if array is None or has_own_size else str(array.dtype).removeprefix("torch.")
     is_cut = isinstance(operation, AllToAll) and operation.parts is not None
     size = -1 if has_own_size else operation.size
     return type(operation).__name__, operation.tag, reduction, root, size, numbers, is_cut
 
 
-def differ(rank: int, operation: object, other_rank: int, other: object) -> ProgramError:
-    """The error of two members of one communicator whose sequences part; operations may be texts of them."""
-    (low, one), (high, two) = sorted(((rank, str(operation)), (other_rank, str(other))))
+def shown(operation: Any) -> str:
+    """A collective as its members compare it: its text, and the numbers of its array, which no text of it has."""
+    numbers = meaning(operation)[5]
+    return f"{operation} of {numbers}" if numbers else str(operation)
+
+
+def differ(rank: int, operation: str, other_rank: int, other: str) -> ProgramError:
+    """The error of two members of one communicator whose sequences part; operations as they are `shown`."""
+    (low, one), (high, two) = sorted(((rank, operation), (other_rank, other)))
     return ProgramError(
-        f"rank {low} {one} and rank {high} {two}: expected the same collective with equal sizes, found two"
+        f"rank {low} {one} and rank {high} {two}: expected the same collective with equal sizes and numbers, found two"
     )

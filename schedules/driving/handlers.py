@@ -5,7 +5,8 @@ from __future__ import annotations
 from schedules.driving.board import not_an_operation, where
 from schedules.driving.crew import Queue
 from schedules.driving.driver import Handler, Running
-from schedules.errors import ProgramError
+from schedules.errors import MisuseError, ProgramError
+from schedules.misuse.values import short
 from schedules.operations import Await, Cancel, Operation, Put, Start, Take
 from schedules.payload import Handle
 
@@ -64,7 +65,11 @@ def _start(running: Running) -> bool:
 def _await(running: Running) -> bool:
     world, stream, operation = running.world, running.stream, running.operation
     handles, need = operation.handles, operation.need
-    if any(handle.running.is_cancelled for handle in handles):
+    try:
+        is_in_vain = any(handle.running.is_cancelled for handle in handles)
+    except AttributeError:
+        raise MisuseError(f"Await: handles: expected those that Start has answered, found {short(handles)}") from None
+    if is_in_vain:
         place = where(stream.program, running.worker.rank, stream.name)
         raise ProgramError(f"{place}: awaits an operation that it has cancelled")
     wanted = len(handles) if need == "all" else 1 if need == "any" else int(need)
@@ -77,6 +82,8 @@ def _await(running: Running) -> bool:
 
 def _cancel(running: Running) -> bool:
     target = running.operation.handle.running
+    if target is None:
+        raise MisuseError(f"Cancel: handle: expected one that Start has answered, found {running.operation.handle}")
     if not target.is_over and not target.is_cancelled:
         target.is_cancelled = True
         target.stream.free_lanes.append(target.name)

@@ -50,11 +50,13 @@ class Applied(NamedTuple):
 
 
 class Staleness:
-    """How stale contributions of one kind to one target were, in versions of it."""
+    """How stale contributions of one kind to one target were, in versions of it; of none the largest is `UNKNOWN`.
+
+    Not 0: what comes from another rank may be ahead of what it is applied to, and then all are negative."""
 
     __slots__ = ("count", "largest", "total")
 
-    def __init__(self, count: int = 0, total: int = 0, largest: int = 0) -> None:
+    def __init__(self, count: int = 0, total: int = 0, largest: int = UNKNOWN) -> None:
         self.count, self.total, self.largest = count, total, largest
 
     def add(self, count: int, total: int, largest: int) -> None:

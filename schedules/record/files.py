@@ -37,8 +37,8 @@ Tables = dict[str, Any]
 """A scenario as plain tables, as TOML and JSON hold it."""
 
 Info = dict[str, Any]
-"""The content of `run.json`: `scenario` (as `Tables`), `seed`, `world`, `gradient_s`, `fingerprint`, `versions`,
-`host`, `started`, `command`, and what a world says of its processes."""
+"""The content of `run.json`: `scenario` (as `Tables`), `seed`, `world`, `gradient_s`, `fingerprint`, `texts`,
+`versions`, `host`, `started`, `command`, and what a world says of its processes."""
 
 LINK_COLUMNS: Final = ("source", "target", "bandwidth", "latency", "carried_bytes", "busy_s", "utilisation")
 LinkRow = tuple[str, str, float, float, float, float, float]
@@ -253,8 +253,9 @@ def write_parquet(frame: pd.DataFrame, path: Path, info: Info) -> None:
 
 def _described(info: Info) -> Info:
     """What a trace says of its run: not when and how that was started, so that equal runs give equal bytes."""
-    ends = (key for key in ("cut_ns", "failed", "lost_ranks") if info.get(key))  # a replay ends as its run did
-    return {key: info[key] for key in (*_KEYS["run.json"], "versions", "host", *ends)}
+    ends = "cut_ns", "failed", "lost_ranks"  # a replay ends as its run did
+    kept = (*_KEYS["run.json"], "texts", "versions", "host", *(key for key in ends if info.get(key)))
+    return {key: info[key] for key in kept if key in info}
 
 
 def _write_json(content: Info | Summary, path: Path) -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from schedules.errors import MisuseError
+from schedules.misuse.values import WHOLE, short
 from schedules.record.contributions import UNKNOWN, Contributions, Ended
-from schedules.record.memory import KIND, LATEST, Integers, Memory
+from schedules.record.memory import KIND, KINDS, LATEST, Integers, Memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -280,8 +282,13 @@ class Account:
             since_ns: when it was made, such as the `read_ns` of the payload that it belongs to.
             until_ns: when it is let go, not before now; None: now.
         """
-        ledger = self.ledger
-        ledger.held(self.rank, kind, size, since_ns, ledger.now if until_ns is None else until_ns)
+        ledger, until_ns = self.ledger, self.ledger.now if until_ns is None else until_ns
+        if kind not in KINDS:
+            raise MisuseError(f"account.held: expected one of the kinds {', '.join(KINDS)}, found {short(kind)}")
+        for name, value in {"size": size, "since_ns": since_ns, "until_ns": until_ns}.items():
+            if value.__class__ is not int:
+                WHOLE.of(value, f"account.held: {name}")
+        ledger.held(self.rank, kind, size, since_ns, until_ns)
 
 
 def _entries(packed: bytes | bytearray, width: int) -> Integers:

@@ -9,7 +9,14 @@ from schedules.scenario.files import read, read_setting, read_value, set_key
 from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
 from schedules.scenario.recorded import recorded_fingerprint
 from schedules.scenario.resolve import Source, load, resolve
-from schedules.scenario.resolved import Scenario, build_problem, communication_graph, physical_network, stage_parameters
+from schedules.scenario.resolved import (
+    Scenario,
+    build_problem,
+    communication_graph,
+    physical_network,
+    stage_parameters,
+    texts,
+)
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -46,4 +53,5 @@ __all__ = [
     "run_settings",
     "set_key",
     "stage_parameters",
+    "texts",
 ]

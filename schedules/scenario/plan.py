@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from schedules.catalogue import Schedule
+from schedules.misuse.values import raised, short
 
 ROLES = ("worker", "server")
 
@@ -47,13 +48,21 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     Raises:
         ValueError: if it says what cannot be, naming the function.
     """
-    lengths = _counts("length", schedule.length or _gradients, settings, num_workers)
+    lengths = (
+        _counts("gradients", _gradients, settings, num_workers)
+        if schedule.length is None
+        else _counts("length", schedule.length, settings, num_workers)
+    )
     updates = _counts("updates", schedule.updates, settings, num_workers) if schedule.updates else lengths
-    roles = tuple(schedule.role(settings, rank) if schedule.role else "worker" for rank in range(num_workers))
+    roles = tuple(
+        _asked("role", schedule.role, settings, rank) if schedule.role else "worker" for rank in range(num_workers)
+    )
     for role in roles:
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             raise ValueError(f"role: expected one of {', '.join(ROLES)}, found {role!r}")
-    stages = () if schedule.place is None else _stages(schedule.place(settings, num_workers), num_workers)
+    stages = (
+        () if schedule.place is None else _stages(_asked("place", schedule.place, settings, num_workers), num_workers)
+    )
     return Plan(lengths, updates, roles, stages)
 
 
@@ -62,23 +71,39 @@ def _gradients(settings: Any, rank: int) -> int:
     found = settings.gradients
     if isinstance(found, list | tuple):
         if rank >= len(found):
-            raise ValueError(f"schedule.gradients: expected a number for every worker, found {len(found)}")
+            raise ValueError(f"gradients: expected a number for each worker, found {len(found)}")
         found = found[rank]
-    return int(found)
+    return found  # type: ignore[no-any-return]  # `_counts` looks at it
 
 
 def _counts(name: str, counted: Callable[[Any, int], int], settings: Any, num_workers: int) -> tuple[int, ...]:
-    found = tuple(counted(settings, rank) for rank in range(num_workers))
+    found = tuple(_asked(name, counted, settings, rank) for rank in range(num_workers))
     for rank, each in enumerate(found):
         if isinstance(each, bool) or not isinstance(each, int) or each < 0:
             raise ValueError(f"{name}: expected a whole number of at least 0 for rank {rank}, found {each!r}")
     return found
 
 
-def _stages(placed: Iterable[Any], num_workers: int) -> tuple[tuple[int, ...], ...]:
+def _asked(name: str, function: Callable[[Any, int], Any], settings: Any, number: int) -> Any:
+    """What a function of the schedule answers.
+
+    Raises:
+        ValueError: if it raises: naming it and its line.
+    """
+    try:
+        return function(settings, number)
+    except Exception as error:
+        if function is _gradients:
+            raise
+        raise ValueError(f"{name}: expected an answer, found an error ({raised(error)})") from None
+
+
+def _stages(placed: Any, num_workers: int) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(placed, list | tuple):
+        raise ValueError(f"place: expected a list of ranks, one entry a stage, found {short(placed)}")
     stages = tuple(tuple(each) if isinstance(each, tuple | list) else (each,) for each in placed)
     for stage, ranks in enumerate(stages):
-        is_right = all(isinstance(rank, int) and 0 <= rank < num_workers for rank in ranks)
+        is_right = all(rank.__class__ is int and 0 <= rank < num_workers for rank in ranks)
         if not ranks or not is_right or len(set(ranks)) != len(ranks):
             raise ValueError(f"place: expected ranks from 0 to {num_workers - 1} for stage {stage}, found {ranks}")
     if not stages:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -16,6 +16,9 @@ from schedules.training.optimizers import undecayed
 from schedules.training.problems import PROBLEMS
 
 Model = TypeVar("Model", bound=BaseModel)
+
+Path = tuple[int | str, ...]
+"""Of a key: names of tables and keys, numbers in lists."""
 
 
 def check_tables(tables: Mapping[str, object], where: str) -> None:
@@ -52,7 +55,9 @@ def _check_plan(scenario: Scenario, where: str) -> None:
     try:
         _ = scenario.plan
     except ValueError as error:
-        raise ScenarioError(f"{where}: schedule.program: {error}") from None
+        # It begins with the key, or with the name of a function of the program.
+        place = "schedule." if str(error).startswith("gradients: ") else "schedule.program: "
+        raise ScenarioError(f"{where}: {place}{error}") from None
     key = catalogue.find(scenario.program).length_key
     if scenario.run.until == "precision" and not isinstance(getattr(scenario.schedule, str(key), None), int):
         told = f"expected 'end' for a schedule whose length is not one number, schedule.{key}, found 'precision'"
@@ -169,40 +174,97 @@ def validated(model: type[Model], values: Mapping[str, object], where: str, pref
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]  # of several the first: one clear sentence
-        key = ".".join((*prefix, *map(str, problem["loc"])))
-        raise ScenarioError(f"{where}: {key}: {_message(problem, values, model)}") from None
+        path, told = _first(error.errors(), values, model)
+        raise ScenarioError(f"{where}: {'.'.join((*prefix, *map(str, path)))}: {told}") from None
 
 
 _EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of 64 bits",
     "float_type": "a number",
+    "float_parsing": "a number",
     "finite_number": "a finite number",
+    "multiple_of": "a multiple of {multiple_of:g}",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "none_required": "none",
     "string_type": "text",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_pattern_mismatch": "text such as the pattern {pattern}",
     "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dataclass_type": "a table",
     "dict_type": "a table",
+    "mapping_type": "a table",
     "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "iterable_type": "a list",
+    "too_short": "at least {min_length}",
+    "too_long": "at most {max_length}",
     "greater_than": "a number above {gt:g}",
     "greater_than_equal": "a number of at least {ge:g}",
     "less_than": "a number below {lt:.15g}",
     "less_than_equal": "a number of at most {le:g}",
     "literal_error": "{expected}",
+    "enum": "{expected}",
+    "string_unicode": "text",
+    "ellipsis_error": "...",
 }
 """What pydantic's kinds of errors mean in a scenario's words."""
 
 
-def _message(problem: ErrorDetails, values: Mapping[str, object], model: type[BaseModel]) -> str:
-    kind, path = problem["type"], problem["loc"]
+def _first(errors: Sequence[ErrorDetails], values: Mapping[str, object], model: type[BaseModel]) -> tuple[Path, str]:
+    """The key of the first error, and what is said of it: of several one clear sentence.
+
+    Where a key may have values of several kinds, pydantic has an error a kind, under names of its own. What has come
+    furthest into the value is what was meant; where none has, all kinds are told.
+    """
+    paths = [_path(each, values, model) for each in errors]
+    first = len(paths[0])
+    beside = [number for number, path in enumerate(paths) if path[:first] == paths[0]]
+    if len(errors[0]["loc"]) == first:  # it has one kind
+        beside = [0]
+    furthest = max(len(paths[number]) for number in beside)
+    chosen = [errors[number] for number in beside if len(paths[number]) == furthest]
+    path = next(paths[number] for number in beside if len(paths[number]) == furthest)
+    return path, _message(chosen, values, path, model)
+
+
+def _path(problem: ErrorDetails, values: Any, model: type[BaseModel]) -> Path:
+    """Where an error is, in keys of the scenario alone: without pydantic's names of kinds."""
+    path: Path = ()
+    for name in problem["loc"]:
+        is_there = _has(_written(values, path, None), name)
+        if (
+            is_there
+            or name in _known_keys(model, path)
+            or (problem["type"] == "missing" and name == problem["loc"][-1])
+        ):
+            path = (*path, name)
+    return path
+
+
+def _has(value: object, name: int | str) -> bool:
+    if isinstance(value, Mapping):
+        return name in value
+    return isinstance(value, list | tuple) and isinstance(name, int) and name < len(value)
+
+
+def _message(problems: Sequence[ErrorDetails], values: Mapping[str, object], path: Path, model: type[BaseModel]) -> str:
+    problem = problems[0]
+    kind = problem["type"]
     if kind == "extra_forbidden":
         known = _known_keys(model, path[:-1])
         return f"unknown key{nearest(path[-1], known)}; accepted: {', '.join(known)}"
     if kind == "missing":
         return "expected a value, found none"
-    expected = str(problem["msg"]).removeprefix("Value error, ")
-    if kind in _EXPECTED:
-        expected = "expected " + _EXPECTED[kind].format(**problem.get("ctx", {}))
+    first, *others = dict.fromkeys(_expected(each) for each in problems)
+    expected = " or ".join((first, *(each.removeprefix("expected ") for each in others)))
     if ", found " in expected:
         return expected
     found = _written(values, path, problem["input"])
@@ -211,7 +273,19 @@ def _message(problem: ErrorDetails, values: Mapping[str, object], model: type[Ba
     return f"{expected}, found {_short(found)}{hint}"
 
 
-def _written(values: Any, path: tuple[int | str, ...], default: object) -> object:
+def _expected(problem: ErrorDetails) -> str:
+    """What was expected; validators of ours, and of users, say it themselves."""
+    kind, said = problem["type"], str(problem["msg"])
+    if kind in _EXPECTED:
+        return "expected " + _EXPECTED[kind].format(**problem.get("ctx", {}))
+    if kind in ("value_error", "assertion_error"):
+        told = said.removeprefix("Value error, ").removeprefix("Assertion failed, ").partition("\n")[0]
+        return told if "expected " in told else f"expected what its check lets through ({told})"
+    _, has_should, rest = said.partition(" should be ")
+    return f"expected {rest}" if has_should else f"expected another value ({said[:1].lower()}{said[1:]})"
+
+
+def _written(values: Any, path: Path, default: object) -> object:
     """What stands in the scenario at that place: the user's own words, before units were read."""
     for name in path:
         try:
@@ -226,7 +300,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _known_keys(model: object, path: tuple[int | str, ...]) -> list[str]:
+def _known_keys(model: object, path: Path) -> list[str]:
     """The keys of the table at that place; a table of tables, such as [platform.kernels], has any names."""
     for name in path:
         if isinstance(name, int):  # of a list, whose tables are all alike

@@ -195,6 +195,12 @@ class Scenario(Table):
         return digest(told)
 
 
+def texts(scenario: Scenario) -> dict[str, str]:
+    """Hashes of the files that are in its fingerprint, by key: of two runs they say which of them has changed."""
+    found = {"schedule.program": catalogue.own_text(scenario.program), "workload.tensors": scenario.tensors_text}
+    return {key: digest({"text": text}) for key, text in found.items() if text is not None}
+
+
 def digest(tables: Tables) -> str:
     """Hash of plain tables, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()[:16]

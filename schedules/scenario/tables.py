@@ -44,8 +44,8 @@ class WorkloadTable(Table):
     """Bytes that the activations of one gradient take, for the accounts of memory."""
     buffers: Literal["own", "average", "recompute"] = "average"
     """What a module keeps beside its parameters (batch norms' statistics), where these are read out: each rank's own;
-    their average over the ranks; or taken anew at the final parameters, from each rank's first batches, and averaged.
-    """
+    their average over the ranks; or taken anew at the final parameters, in one pass over each rank's data, and averaged
+    over the batches: `num_batches` of the module's object, or as many as the rank has drawn."""
     options: Tables = Field(default={})
     """Of the problem."""
 

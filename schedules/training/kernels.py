@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schedules.errors import MisuseError
+from schedules.misuse.values import BYTES, NAME, Sort, function, one_of, or_none, short
 from schedules.operations import Array, Compute, Payload
-from schedules.payload import GRADIENT, Kind, What
+from schedules.payload import GRADIENT, KINDS, Kind, What
 from schedules.training.model import Model
 from schedules.training.problem import Trained
 from schedules.training.state import State, sealed
@@ -23,6 +24,14 @@ Computed = Array | tuple[Array, Any]
 
 Run = Callable[[Array, tuple[int, int], Any], Computed]
 """`run(at, data, inputs)`: the parameters to work at, the batch (rank, number), and what the program hands over."""
+
+
+_SORTS = {
+    "run": or_none(Sort("a function run(at, data, inputs)", function)),
+    "size": or_none(BYTES),
+    "activations": BYTES,
+    "kind": Sort(f"one of the kinds {', '.join(KINDS)}", one_of(*KINDS)),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,9 @@ class Kernel:
     what: What = field(init=False)
 
     def __post_init__(self) -> None:
+        NAME.of(self.name, "Kernel: name")
+        for name, sort in _SORTS.items():
+            sort.of(getattr(self, name), f"Kernel: {name}")
         object.__setattr__(self, "what", GRADIENT if self.kind == "gradient" else (self.kind, "x", 0))
 
 
@@ -71,9 +83,13 @@ def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:
         return None, gradient(at, data, inputs)
 
     def backward(_: Array, __: tuple[int, int], inputs: Any) -> Array:
-        forward, begin, size = inputs
-        width = forward.kept.itemsize
-        return forward.kept[begin // width : (begin + size) // width]
+        try:
+            forward, begin, size = inputs
+            width = forward.kept.itemsize
+            return forward.kept[begin // width : (begin + size) // width]
+        except (TypeError, ValueError, AttributeError):
+            told = "expected inputs=(answer of a forward, where its part begins, how long it is, in bytes)"
+            raise MisuseError(f"Compute('backward'): {told}, found {short(inputs)}") from None
 
     rows = (
         Kernel("gradient", gradient, activations=activations, kind="gradient"),
@@ -100,18 +116,32 @@ def prepared(kernel: Kernel, operation: Compute, model: Model, state: State, ans
         MisuseError: if the kernel has no numbers.
     """
     if operation.work is not None:
-        read, rule, inputs = copy.copy(state), operation.work, operation.inputs or ()
+        read, rule, inputs = copy.copy(state), operation.work, operation.inputs
+        if inputs is None:
+            inputs = ()
+        if not isinstance(inputs, tuple | list):
+            raise MisuseError(f"Compute: inputs: expected a tuple, the arguments of its work, found {short(inputs)}")
         return lambda: _finish(answer, read.run(rule, inputs), operation)
     run = kernel.run
     if run is None:
         raise MisuseError(f"expected a kernel with numbers, found {kernel.name!r}, which has a duration only")
-    at = state.x if operation.at is None else operation.at.array
+    at = state.x if operation.at is None else _read_at(operation.at, state)
     data = operation.data
     if data is None:
         data = state.rank, model.issued[kernel.name]
         model.issued[kernel.name] += 1
+    elif data[0] >= state.num_workers:
+        raise MisuseError(f"Compute: data: expected a batch of one of {state.num_workers} ranks, found {data}")
     inputs = operation.inputs
     return lambda: _finish(answer, run(at, data, inputs), operation)
+
+
+def _read_at(at: Payload, state: State) -> Array:
+    """The parameters to work at that a payload has."""
+    shape = getattr(at.array, "shape", None)
+    if shape != state.x.shape:
+        raise MisuseError(f"Compute: at: expected an array {tuple(state.x.shape)}, found {shape or short(at.array)}")
+    return at.array
 
 
 def _finish(answer: Payload, computed: Computed, operation: Compute) -> None:
@@ -120,6 +150,8 @@ def _finish(answer: Payload, computed: Computed, operation: Compute) -> None:
         answer.kept = sealed(kept)
     if computed is None:
         return
+    if not hasattr(computed, "nbytes"):
+        raise MisuseError(f"{operation}: expected its work to return an array, found {short(computed)}")
     if operation.size is not None and computed.nbytes != operation.size:
         raise MisuseError(f"{operation}: expected an answer of {operation.size} bytes, found {computed.nbytes}")
     answer.array, answer.size = sealed(computed), computed.nbytes

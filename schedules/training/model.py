@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from schedules.errors import MisuseError
+from schedules.misuse.values import short
 from schedules.operations import Payload
 from schedules.payload import AVERAGE, KINDS, LONGEST_TARGET, Kind, What
 from schedules.record.ledger import Account
@@ -71,6 +72,8 @@ class Model:
 
     def version_of(self, target: str) -> int:
         """How many updates have been applied to a target: "x", or a name of the program's own."""
+        if target.__class__ is not str:
+            raise MisuseError(f"expected a target by its name, found {short(target)}")
         return self.version if target == "x" else self._versions[target]
 
     # ------------------------------------------------------------------ the verbs

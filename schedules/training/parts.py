@@ -7,15 +7,22 @@ formula: there, too, the parts sum to the whole, and each differs from the numer
 
 from __future__ import annotations
 
+from schedules.misuse.values import WHOLE
+
 
 def part(num_elements: int, index: int, num_parts: int) -> slice:
     """Part `index`, counted from 0, of `num_parts` parts of so many elements.
 
     Raises:
         ValueError: if there is no such part.
+        MisuseError: if one of the three is no whole number.
     """
+    if not num_elements.__class__ is index.__class__ is num_parts.__class__ is int:
+        num_elements, index, num_parts = (WHOLE.of(each, "part") for each in (num_elements, index, num_parts))
     if not 0 <= index < num_parts:
         raise ValueError(f"expected a part from 0 to {num_parts - 1}, found {index}")
+    if num_elements < 0:
+        raise ValueError(f"expected a number of elements of at least 0, found {num_elements}")
     return slice(index * num_elements // num_parts, (index + 1) * num_elements // num_parts)
 
 

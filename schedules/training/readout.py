@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schedules.errors import MisuseError
+from schedules.misuse.values import short
 from schedules.operations import Array
 from schedules.training.problems import Problem, to_numpy
 from schedules.training.state import State
@@ -50,6 +52,9 @@ class ReadOuts:
             return
         state = copy.copy(self._state)
         x = state.x if self._read_out is None else state.run(self._read_out, (time,))
+        if x is not None and getattr(x, "shape", None) != self._state.x.shape:
+            told = f"expected the parameters, {tuple(self._state.x.shape)}, or None"
+            raise MisuseError(f"rule read_out: {told}, found {getattr(x, 'shape', None) or short(x)}")
         if index == LAST:
             self._final = x
         if x is not None and self._keeps and is_kept:

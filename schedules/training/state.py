@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 
 from schedules.errors import MisuseError, nearest
+from schedules.misuse.values import short
+from schedules.misuse.writes import CLOSELY, Guarded, Watched, enclosed
+from schedules.misuse.writes import writes as _writes
 from schedules.operations import Array, Payload
 from schedules.training.vectors import Vectors
 
@@ -23,8 +26,7 @@ Rule = Callable[..., Any]
 """An update rule: `rule(s, *arguments)`, payloads arriving as arrays."""
 
 _OWN = ("optimizer", "rank", "num_workers", "tensors", "xp")
-RESERVED = ("x", *_OWN)
-"""Names of the state that no vector and no constant may have."""
+_HIDDEN = ("_watched", "_calls")
 
 
 class State:
@@ -44,12 +46,14 @@ class State:
         self, x: Array, vectors: Vectors, *, constants: Mapping[str, Any], part: tuple[int, int] = (0, 1), **own: Any
     ) -> None:
         started = {name: each.initial(x, *part) for name, each in vectors.items()}
+        if not isinstance(constants, Mapping):
+            raise MisuseError(f"constants: expected a dict by name, found {short(constants)}")
         for name in constants:
-            if name in started or name in RESERVED:
+            if name in started or not is_free(name):
                 raise MisuseError(f"constants: expected names that are not taken, found {name!r}")
         vectors_of_all = {"x": x, **started}
         watched = {name: (sealed(array), _writes(array)) for name, array in vectors_of_all.items()}
-        self.__dict__.update(own, **vectors_of_all, **constants, _watched=watched)
+        self.__dict__.update(own, **vectors_of_all, **constants, _watched=watched, _calls={})
 
     def __setattr__(self, name: str, value: object) -> None:
         """Replace a vector, or a constant."""
@@ -71,7 +75,8 @@ class State:
 
     def _told(self, name: str) -> str:
         """What is said of a name that there is not."""
-        hidden = ("_watched", *_OWN) if name in _OWN else ("_watched",)  # those are there, but not to be replaced
+        # Those of its own are there, but not to be replaced.
+        hidden = (*_HIDDEN, *_OWN) if name in _OWN else _HIDDEN
         known = {**self._watched, **self.__dict__}  # the vectors first
         names = [each for each in known if each not in hidden]
         return f"s.{name}: expected one of {', '.join(names)}, found {name!r}{nearest(name, names)}"
@@ -84,7 +89,7 @@ class State:
 
     def view(self, name: str, of: str = "x") -> Array:
         """One tensor of a vector that is as long as x, by its name and in its shape; to be read."""
-        if name not in self.tensors:
+        if not isinstance(name, str) or name not in self.tensors:
             raise MisuseError(f"expected a tensor's name, found {name!r}{nearest(name, self.tensors)}")
         tensor = self.tensors[name]
         return self.xp.reshape(getattr(self, of)[tensor.offset : tensor.offset + tensor.size], tensor.shape)
@@ -100,23 +105,43 @@ class State:
             MisuseError: if it is handed what is not for rules, writes in place, or is a program; it is named.
         """
         plain = [_plain(each, rule) for each in arguments]
-        handed = []
-        if self.x.__class__ is not np.ndarray:
-            handed = [(name, each, _writes(each)) for name, each in _named(plain)]
-            handed += [(f"s.{name}", *watched) for name, watched in self._watched.items()]  # also what it replaces
+        watch = None if self.x.__class__ is np.ndarray else self._watch(rule, plain)
         try:
             result = rule(self, *plain)
         except ValueError as error:
             if "read-only" not in str(error):  # numpy's words for a write in place
                 raise
             raise MisuseError(_written(rule, _culprit(self, rule, plain))) from error
+        except TypeError:
+            if not callable(rule):
+                raise MisuseError(f"expected a rule, a function of the state, found {short(rule)}") from None
+            raise
         if isinstance(result, GeneratorType):
             raise MisuseError(f"rule {_name(rule)}: expected a plain function, found one that yields")
-        held = ((f"s.{name}", *watched) for name, watched in self._watched.items())
-        written = [name for name, array, count in (*held, *handed) if _writes(array) != count]
-        if written:  # several names, where they are of one array
-            raise MisuseError(_written(rule, " or ".join(dict.fromkeys(written))))
+        if watch is not None and (written := watch.written(self._held())):
+            raise MisuseError(_written(rule, written))
         return result
+
+    def _watch(self, rule: Rule, arguments: list[Any]) -> Guarded:
+        """What a rule is not to write to, before it is called: what it replaces, too."""
+        found = [*((name, each, _writes(each)) for name, each in _named(arguments)), *self._held()]
+        found += ((name, each, _writes(each)) for name, each in enclosed(rule))
+        code = getattr(rule, "__code__", rule)
+        self._calls[code] = self._calls.get(code, 0) + 1
+        return Guarded(found, is_close=self._calls[code] <= CLOSELY)
+
+    def _held(self) -> list[Watched]:
+        """The vectors as they are now."""
+        return [(f"s.{name}", *watched) for name, watched in self._watched.items()]
+
+
+RESERVED = frozenset({"x", *_OWN, *(name for name in vars(State) if not name.startswith("_"))})
+"""Names of the state that no vector and no constant may have; those that begin with an underscore are taken, too."""
+
+
+def is_free(name: object) -> bool:
+    """Whether a vector or a constant may have the name."""
+    return isinstance(name, str) and name.isidentifier() and name not in RESERVED and not name.startswith("_")
 
 
 def sealed(array: Array) -> Array:
@@ -150,11 +175,6 @@ def _arrays(value: object) -> Iterator[Array]:
             yield from _arrays(each)
     elif hasattr(value, "dtype"):
         yield value
-
-
-def _writes(array: Array) -> int:
-    """How often torch has written to a tensor, or to another that shares its memory; 0 of any other array."""
-    return getattr(array, "_version", 0)
 
 
 def _check_like(name: str, old: Array, new: Any) -> None:

@@ -9,11 +9,23 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
+from schedules.errors import MisuseError
+from schedules.misuse.values import Sort, an, one_of, or_none
 from schedules.operations import Array
 from schedules.training.parts import part, size_of_part
 
+ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""Bytes of one number."""
+
 GRADIENT = "gradient"
 """The vector that gradients are added up in: with it, no computed gradient takes room of its own."""
+
+
+_SORTS = {
+    "start": Sort("'copy' or 'zero'", one_of("copy", "zero")),
+    "is_shard": Sort("True or False", an(bool)),
+    "dtype": or_none(Sort(f"one of {', '.join(ITEM_SIZE)}", one_of(*ITEM_SIZE))),
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +42,17 @@ class Vector:
     is_shard: bool = False
     dtype: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, sort in _SORTS.items():
+            sort.of(getattr(self, name), f"Vector: {name}")
+
     def initial(self, x: Array, index: int, count: int) -> Array:
         """Its array at the start on the `index`-th of `count` ranks: [length of x, or of the rank's part of it]."""
         array = x[part(len(x), index, count)] if self.is_shard else x
         namespace: Any = array_namespace(x)
         if self.dtype is not None:
+            if not hasattr(namespace, self.dtype):
+                raise MisuseError(f"STATE: expected numbers that {namespace.__name__} has, found {self.dtype!r}")
             array = namespace.astype(array, getattr(namespace, self.dtype))
         return namespace.zeros_like(array) if self.start == "zero" else array
 
@@ -48,9 +66,6 @@ COPY = Vector("copy")
 ZERO = Vector("zero")
 SHARD = Vector("copy", is_shard=True)
 ZERO_SHARD = Vector("zero", is_shard=True)
-
-ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
-"""Bytes of one number."""
 
 Vectors = Mapping[str, Vector]
 """Those of a schedule, by name."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from schedules.driving.answers import bytes_sent_by
-from schedules.driving.checks import Meaning, differ, meaning
+from schedules.driving.checks import Meaning, differ, meaning, shown
 from schedules.driving.driver import Running
 from schedules.errors import DeadRankError
 from schedules.operations import AllGather, AllToAll, Broadcast, Group
@@ -77,7 +77,7 @@ class Gathering:
             self._meaning = told
         elif told != self._meaning:
             other, first = next(iter(self.operations.items()))
-            raise differ(rank, running.operation, other, first)
+            raise differ(rank, shown(running.operation), other, shown(first))
 
     def lose(self, rank: int) -> None:
         """A member has failed for good; it may have come, but nothing has left it yet."""

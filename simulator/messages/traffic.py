@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from schedules.driving.checks import check_peer
 from schedules.driving.driver import Running
-from schedules.errors import ProgramError
 from schedules.operations import Receive
 from schedules.record.files import LinkRow
 from schedules.record.ledger import Ledger
@@ -48,8 +48,7 @@ class Traffic:
         """What two workers have between them, where each pair has a link of its own."""
         pair = self.pairs[rank].get(peer)
         if pair is None:
-            if not 0 <= peer < len(self.pairs) or peer == rank:
-                raise ProgramError(f"rank {rank}: expected a peer among the {len(self.pairs)} workers, found {peer}")
+            check_peer(rank, peer, len(self.pairs))
             # Under both names, so that no end has to sort the two for every message.
             pair = self.pairs[rank][peer] = self.pairs[peer][rank] = Pair()
         return pair

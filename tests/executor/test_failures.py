@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from executor import Ranks
 from schedules.errors import DeadRankError, ProgramError, TimeoutError
@@ -141,3 +143,56 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except FileNotFoundError:
         return False
+
+
+class Judged:
+    """A module whose evaluation fails on rank 1 alone, when the run is over."""
+
+    def __init__(self, rank: int, how: str) -> None:
+        self.rank, self.how = rank, how
+        self.module = nn.Linear(2, 1)
+        with torch.no_grad():
+            for each in self.module.parameters():
+                each.zero_()
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.ones(3, 2), torch.ones(3, 1)
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (outputs - targets).square().mean()
+
+    def evaluate(self, module: nn.Module) -> dict[str, float]:
+        if self.rank == 1 and self.how == "raises":
+            raise KeyError("no such metric")
+        if self.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+
+def raises(rank: int, num_workers: int, seed: int) -> Judged:
+    return Judged(rank, "raises")
+
+
+def is_killed(rank: int, num_workers: int, seed: int) -> Judged:
+    return Judged(rank, "is killed")
+
+
+@pytest.mark.parametrize(
+    ("factory", "kind", "told"),
+    [
+        ("raises", ProgramError, r"rank 1: .*test_failures\.py:\d+: raise KeyError.*\n  KeyError: 'no such metric'"),
+        ("is_killed", DeadRankError, r"rank 1 has died \(killed by SIGKILL\)"),
+    ],
+)
+def test_what_fails_when_the_run_is_over_is_told_too(
+    ranks: Ranks, factory: str, kind: type[Exception], told: str
+) -> None:
+    """Not that a file of its is missing."""
+    tables = {
+        "schedule": {"program": "all-reduce", "gradients": 2},
+        "topology": {"graph": "complete", "workers": 2},
+        "platform": {"gradient": {"mean": "1 ms"}},
+        "workload": {"module": f"tests.executor.test_failures:{factory}"},
+    }
+    with pytest.raises(kind, match=told):
+        ranks.execute(tables)

@@ -99,16 +99,16 @@ def test_what_cannot_be_meant_is_refused_with_the_programs_line(case: str, told:
 @pytest.mark.parametrize(
     ("case", "one", "other"),
     [
-        ("kinds differ", r"Barrier\(via c\)", r"AllReduce\(32 B via c\)"),
-        ("sizes differ", r"AllReduce\(16 B via c\)", r"AllReduce\(32 B via c\)"),
+        ("kinds differ", r"Barrier\(via c\)", r"AllReduce\(32 B via c\) of float64"),
+        ("sizes differ", r"AllReduce\(16 B via c\) of float64", r"AllReduce\(32 B via c\) of float64"),
         ("roots differ", r"Broadcast\(32 B from 3 via c\)", r"Broadcast\(32 B via c\)"),
-        ("reductions differ", r"AllReduce\(32 B sum via c\)", r"AllReduce\(32 B via c\)"),
-        ("tags differ", r"AllReduce\(#1 32 B via c\)", r"AllReduce\(32 B via c\)"),
-        ("numbers differ", r"AllReduce\(32 B via c\)", r"AllReduce\(32 B via c\)"),
+        ("reductions differ", r"AllReduce\(32 B sum via c\) of float64", r"AllReduce\(32 B via c\) of float64"),
+        ("tags differ", r"AllReduce\(#1 32 B via c\) of float64", r"AllReduce\(32 B via c\) of float64"),
+        ("numbers differ", r"AllReduce\(32 B via c\) of float32", r"AllReduce\(32 B via c\) of float64"),
     ],
 )
 def test_members_that_part_are_told_with_both_their_operations(case: str, one: str, other: str, world: World) -> None:
     """Rank 3 is the one; whom it is compared with is the first to come."""
-    told = rf"rank [012] {other} and rank 3 {one}: expected the same collective with equal sizes, found two"
+    told = rf"rank [012] {other} and rank 3 {one}: expected the same collective with equal sizes and numbers, found two"
     with pytest.raises(ProgramError, match=told):
         world({**MISTAKES, "schedule.case": case})

@@ -6,6 +6,8 @@ import math
 
 from array_api_compat import array_namespace
 
+from schedules.errors import MisuseError
+from schedules.misuse.values import short
 from schedules.operations import Array
 
 MARGIN = 1e-6
@@ -20,7 +22,10 @@ def squared_norm(gradient: Array) -> Array:
     Returns:
         float64 [1], of the same library and on the same device.
     """
-    xp = array_namespace(gradient)
+    try:
+        xp = array_namespace(gradient)
+    except TypeError:
+        raise MisuseError(f"squared_norm: expected an array, found {short(gradient)}") from None
     if gradient.dtype.itemsize < 4:  # a half-precision square has three digits, and the largest overflow
         gradient = xp.astype(gradient, xp.float32)
     return xp.reshape(xp.sum(gradient * gradient, dtype=xp.float64), (1,))

@@ -12,6 +12,7 @@ from torch import nn
 from executor import Ranks
 from executor.running import buffers
 from executor.running.modules import FlatModule
+from schedules.scenario import ScenarioError
 
 EXAMPLE: dict[str, Any] = {
     "schedule": {"program": "all-reduce", "gradients": 6},
@@ -56,9 +57,10 @@ def mean_of(module: nn.Module) -> float:
     return float(dict(module.named_buffers())["running_mean"].mean())
 
 
-def recomputed(rank: int) -> float:
-    """The plain average over the first batches."""
-    return float(torch.stack([Normed(rank).batch(step)[0].mean() for step in range(buffers.NUM_BATCHES)]).mean())
+def recomputed(*num_batches: int) -> float:
+    """The plain average over so many batches of each rank, all of them alike."""
+    batches = [Normed(rank).batch(step)[0] for rank, number in enumerate(num_batches) for step in range(number)]
+    return float(torch.stack([each.mean() for each in batches]).mean())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def recomputed(rank: int) -> float:
     [
         ("own", lambda: mean_of(trained(0))),
         ("average", lambda: np.mean([mean_of(trained(rank)) for rank in range(2)])),
-        ("recompute", lambda: np.mean([recomputed(rank) for rank in range(2)])),
+        ("recompute", lambda: recomputed(6, 6)),
     ],
 )
 @pytest.mark.parametrize("program", ["all-reduce", "d-psgd"])
@@ -76,6 +78,40 @@ def test_buffers_where_the_parameters_are_read_out(choice: str, expected: Any, p
     assert found.summary["module_mean"] == pytest.approx(expected(), rel=1e-9)
     again = ranks.execute(EXAMPLE, overrides=changes, replay=found)
     assert again.summary["module_mean"] == found.summary["module_mean"]
+
+
+class Epochs(Normed):
+    """One that says how many batches are all of its data: more of rank 1, and more than sixty-four."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(rank)
+        self.num_batches = 70 + 5 * rank
+
+
+def epochs(rank: int, num_workers: int, seed: int) -> Epochs:
+    return Epochs(rank)
+
+
+def test_statistics_taken_anew_are_of_one_pass_over_all_data(ranks: Ranks) -> None:
+    changes = {"workload.buffers": "recompute", "workload.module": "tests.executor.running.test_buffers:epochs"}
+    found = ranks.execute(EXAMPLE, overrides=changes)
+    assert found.summary["module_mean"] == pytest.approx(recomputed(70, 75), rel=1e-9)
+
+
+@pytest.mark.parametrize("said", [0, 1.5, "all", True])
+def test_what_is_no_number_of_batches_is_refused(said: Any) -> None:
+    training = Normed(0)
+    training.num_batches = said  # type: ignore[attr-defined]
+    flat = FlatModule(training, torch.float64, torch.device("cpu"))
+    with pytest.raises(ScenarioError, match=r"expected num_batches, a whole number of at least 1, found"):
+        buffers.recompute(flat, flat.initial(0))
+
+
+def test_as_many_batches_as_were_drawn_where_nobody_says_how_many_there_are() -> None:
+    flat = FlatModule(Normed(0), torch.float64, torch.device("cpu"))
+    for step in range(100):
+        flat.gradient(flat.initial(0), 0, step)
+    assert buffers.recompute(flat, flat.initial(0)) == 100
 
 
 def test_what_is_kept_comes_back_and_counts_are_not_averaged() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schedules.result import _differences
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import Setup
 from schedules.training.model import Model
@@ -102,6 +104,24 @@ def test_a_run_of_another_text_is_not_followed(file: Path, tmp_path: Path) -> No
     file.write_text(SMALL.replace("head", "tail"))
     with pytest.raises(ScenarioError, match=r"expected a trace of .*, found one of .*small\.csv with another text"):
         simulate(scenario(file), replay=run)
+
+
+@pytest.mark.parametrize("changed", [["small.csv"], ["own.py"], ["own.py", "small.csv"]])
+def test_the_file_that_has_changed_is_named(file: Path, tmp_path: Path, changed: list[str]) -> None:
+    """On disk, in memory, and of a run that an older version has left, which says less."""
+    own = tmp_path / "own.py"
+    own.write_text((ROOT / "schedules/programs/synchronous/all_reduce.py").read_text())
+    original = simulate(scenario(file, schedule__program=str(own)))
+    run = original.save(tmp_path / "run")
+    for name in changed:
+        (tmp_path / name).write_text((tmp_path / name).read_text().replace("head", "tail") + "\n")
+    followed = scenario(file, schedule__program=str(own))
+    told = " or ".join(rf"\S*{re.escape(each)}" for each in changed)
+    for source in (run, original):
+        with pytest.raises(ScenarioError, match=rf"expected a .*, found one of {told} with another text$"):
+            simulate(followed, replay=source)
+    info = {key: value for key, value in original.info.items() if key != "texts"}
+    assert _differences(info, followed) == f"one of {own} or {file} with another text"
 
 
 def test_a_resolved_scenario_can_be_read_again(file: Path) -> None:

@@ -1,0 +1,1 @@
+"""What programs hand over and should not: told in one line, by what was expected and what was found."""
