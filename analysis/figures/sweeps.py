@@ -23,6 +23,9 @@ TOPOLOGY: Final = "topology.graph"
 PROGRAM: Final = "schedule.program"
 RATE: Final = "schedule.rate"
 
+TABLES: Final = ("schedule", "topology", "platform", "workload", "optimizer", "execution")
+"""Columns of the keys of these are settings. Of [run] the seed varies, over which a line is averaged."""
+
 Style = dict[str, Any]
 """Colour, marker and dashes of a line, as matplotlib takes them."""
 
@@ -106,9 +109,8 @@ def _named(table: pd.DataFrame, x: str) -> pd.DataFrame:
     named = table.copy()
     line = table[TOPOLOGY].astype(str) if TOPOLOGY in table else table[x].map(lambda _: "")
     for setting in table.columns:
-        # Columns with a dot are settings, the others results. Of [run] the seed varies, over which a line is averaged.
-        is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.") or "." not in setting
-        if not is_shown and _varies(table, setting):
+        is_own = setting.partition(".")[0] in TABLES and setting not in (TOPOLOGY, PROGRAM, x)
+        if is_own and _varies(table, setting):
             name = setting.rpartition(".")[2]
             line = line + [
                 f" {name}={value}" if value == value and value is not None else "" for value in table[setting]
@@ -186,9 +188,11 @@ def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:
         plain: Style = {"color": INK, "marker": ""}
         handles += [Line2D([], [], label=name, **_style(0, i) | plain) for name, i in programs.items()]
     if handles:
+        longest = max(len(str(each.get_label())) for each in handles)
+        inches = max(1.3, 0.65 + 0.09 * longest)  # of an entry: its line and gap, and a letter's mean width
         figure.legend(
             handles=handles,
             loc="outside lower center",
-            ncols=min(len(handles), int(figure.get_figwidth() / 1.3)),
+            ncols=max(1, min(len(handles), int(figure.get_figwidth() / inches))),
             handlelength=3,
         )
