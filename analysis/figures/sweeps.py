@@ -25,6 +25,9 @@ RATE: Final = "schedule.rate"
 MAX_COLUMNS: Final = 4
 """So many panels stand in a row."""
 
+TABLES: Final = ("schedule", "topology", "platform", "workload", "optimizer", "execution")
+"""Columns of the keys of these are settings. Of [run] the seed varies, over which a line is averaged."""
+
 Style = dict[str, Any]
 """Colour, marker and dashes of a line, as matplotlib takes them."""
 
@@ -114,10 +117,8 @@ def _named(table: pd.DataFrame, x: str) -> pd.DataFrame:
     named = table.copy()
     line = table[TOPOLOGY].astype(str) if TOPOLOGY in table else table[x].map(lambda _: "")
     for setting in table.columns:
-        # Columns with a dot are settings, but for results by kind. Of [run] the seed varies, and a line is its average.
-        is_result = "." not in setting or setting in QUANTITIES
-        is_shown = setting in (TOPOLOGY, PROGRAM, x) or setting.startswith("run.")
-        if not (is_result or is_shown) and _varies(table, setting):
+        is_own = setting.partition(".")[0] in TABLES and setting not in (TOPOLOGY, PROGRAM, x)
+        if is_own and _varies(table, setting):
             name = setting.rpartition(".")[2]
             line = line + [
                 f" {name}={value}" if value == value and value is not None else "" for value in table[setting]
@@ -195,10 +196,11 @@ def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:
         plain: Style = {"color": INK, "marker": ""}
         handles += [Line2D([], [], label=name, **_style(0, i) | plain) for name, i in programs.items()]
     if handles:
-        width = 0.85 + 0.07 * max(len(str(each.get_label())) for each in handles)  # inches, about
+        longest = max(len(str(each.get_label())) for each in handles)
+        inches = max(1.3, 0.65 + 0.09 * longest)  # of an entry: its line and gap, and a letter's mean width
         figure.legend(
             handles=handles,
             loc="outside lower center",
-            ncols=max(1, min(len(handles), int(figure.get_figwidth() / width))),
+            ncols=max(1, min(len(handles), int(figure.get_figwidth() / inches))),
             handlelength=3,
         )

@@ -75,7 +75,7 @@ def _begin(sweep: Sweep) -> str:
 
 def _impossible(sweep: Sweep) -> list[str]:
     found = [f"  {case}: {case.reason}" for case in sweep.cases if case.reason is not None]
-    return [f"{len(found)} of {len(sweep.cases)} cases are impossible and were not run:", *found] if found else []
+    return [f"not run, as impossible: {len(found)} of {len(sweep.cases)} cases", *found] if found else []
 
 
 def _run(sweep: Sweep, jobs: int, dask: str | None) -> pd.DataFrame:

@@ -150,10 +150,19 @@ def test_other_settings_that_vary_make_lines_of_their_own():
     ]  # fmt: skip
 
 
-def test_results_by_kind_make_no_lines_of_their_own():
-    table = sweep_table().assign(**{"staleness_mean.average": lambda table: range(len(table))})
-    found, expected = (figures.throughput_against_rate(each).legends[0] for each in (table, sweep_table()))
-    assert [text.get_text() for text in found.get_texts()] == [text.get_text() for text in expected.get_texts()]
+def test_results_with_a_dot_in_their_name_are_no_settings():
+    table = sweep_table().assign(**{"staleness_mean.gradient": range(len(sweep_table()))})
+    figure = figures.staleness_against_rate(table)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ring", "complete", "gossip", "a2cid2"]
+
+
+def test_a_legend_of_long_names_stays_within_the_figure():
+    table = pd.concat([sweep_table().assign(**{"optimizer.learning_rate": rate}) for rate in (0.0125, 0.025)])
+    figure = figures.throughput_against_rate(table)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
 
 
 def test_settings_of_some_cases_name_these_alone():
