@@ -69,7 +69,7 @@ class SpellCase:
 
 
 CASES = {
-    "gossip": SpellCase(False, 4, 2.0, 1.0, 80_000),
+    "gossip": SpellCase(False, 4, 2.0, 1.0, 200_000),
     "gossip, deep": SpellCase(False, 4, 5.0, 1.0, 300_000),
     "gossip, 100 ms": SpellCase(False, 8, 5.0, 0.1, 20_000),
     "gossip, one rank": SpellCase(False, 8, 5.0, 1.0, 60_000, (0,)),

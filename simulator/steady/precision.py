@@ -25,6 +25,10 @@ Samples = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 
+LOOKED_AT = 0.97
+"""What is asked of one look where slow spells are known, so that 95 % are left to the look at which a run is stopped:
+that is one at which the spread looks small."""
+
 MSER_BATCH = 5
 
 NUM_BATCHES = 40
@@ -80,7 +84,7 @@ class Estimate:
 
 
 def estimate(samples: Samples, correlation: float = 0.0) -> Estimate:
-    """The mean of the steady state and its 95 % confidence interval.
+    """The mean of the steady state and its 95 % confidence interval (97 %, see `LOOKED_AT`, with a known correlation).
 
     Args:
         samples: one or more, float64 [num_samples], in their order.
@@ -96,7 +100,8 @@ def estimate(samples: Samples, correlation: float = 0.0) -> Estimate:
     means = batch_means(kept, size)
     # In a process that forgets as exp(-t / c) the mean of a batch of b has the variance 2 s^2 c / b (1 - c / b); the
     # last factor is that of batches, and not of a whole run.
-    half_width = half_interval(means) / math.sqrt(1 - min(MAX_SHARE, correlation / size))
+    confidence = LOOKED_AT if correlation else CONFIDENCE
+    half_width = half_interval(means, confidence) / math.sqrt(1 - min(MAX_SHARE, correlation / size))
     mean = float(kept.mean())
     is_enough = len(samples) >= MIN_SAMPLES and (correlation == 0 or len(means) >= MIN_BATCHES)
     is_settled = is_enough and is_over and von_neumann(means) <= REJECTED
@@ -174,8 +179,8 @@ def von_neumann(means: Samples) -> float:
     return (1 - ratio) / math.sqrt((count - 2) / (count * count - 1))
 
 
-def half_interval(means: Samples) -> float:
-    """Half the width of the 95 % confidence interval of the mean of batches.
+def half_interval(means: Samples, confidence: float = CONFIDENCE) -> float:
+    """Half the width of the confidence interval of the mean of batches, 95 % unless said.
 
     t(k / a - 1) sqrt(a s^2 / k),  a = (1 + r) / (1 - r), r their lag-one correlation where it is positive, else 0.
     """
@@ -193,5 +198,5 @@ def half_interval(means: Samples) -> float:
     widened = (1 + correlation) / (1 - correlation)
     # Of a few correlated batches less than none would be left.
     freedom = max(1.0, count / widened - 1)
-    quantile = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+    quantile = float(stdtrit(freedom, (1 + confidence) / 2))
     return quantile * math.sqrt(widened * spread / (count - 1) / count)
