@@ -232,7 +232,9 @@ def _first(errors: Sequence[ErrorDetails], values: Mapping[str, object], model: 
     furthest = max(len(paths[number]) for number in beside)
     chosen = [errors[number] for number in beside if len(paths[number]) == furthest]
     path = next(paths[number] for number in beside if len(paths[number]) == furthest)
-    return path, _message(chosen, values, path, model)
+    # Of the kinds that are left, one that the value is of, and only not as it should be, says more than the others.
+    right = [each for each in chosen if not each["type"].endswith("_type")]
+    return path, _message(right or chosen, values, path, model)
 
 
 def _path(problem: ErrorDetails, values: Any, model: type[BaseModel]) -> Path:

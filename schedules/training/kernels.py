@@ -27,6 +27,7 @@ Run = Callable[[Array, tuple[int, int], Any], Computed]
 
 
 _SORTS = {
+    "name": NAME,
     "run": or_none(Sort("a function run(at, data, inputs)", function)),
     "size": or_none(BYTES),
     "activations": BYTES,
@@ -55,9 +56,11 @@ class Kernel:
     what: What = field(init=False)
 
     def __post_init__(self) -> None:
-        NAME.of(self.name, "Kernel: name")
-        for name, sort in _SORTS.items():
-            sort.of(getattr(self, name), f"Kernel: {name}")
+        # Compared first: every worker of a run makes some.
+        is_usual = self.name.__class__ is str and self.activations.__class__ is int and self.kind in KINDS
+        if not is_usual or not (self.run is None or callable(self.run)) or self.size.__class__ not in (type(None), int):
+            for name, sort in _SORTS.items():
+                sort.of(getattr(self, name), f"Kernel: {name}")
         object.__setattr__(self, "what", GRADIENT if self.kind == "gradient" else (self.kind, "x", 0))
 
 

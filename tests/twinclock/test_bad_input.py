@@ -180,7 +180,7 @@ KEYS = [
     # [workload]
     ("workload.parameters", None, "workload", "expected a table [workload], found none"),
     ("workload.parameters", "0", "expected a number of at least 1, found 0"),
-    ("workload.parameters", "25e6", "expected a whole number, found 25000000.0"),
+    ("workload.parameters", "25e6", "expected a whole number or a list, found 25000000.0"),
     ("workload.problem", '"digits"', "expected one of quadratic,", "found 'digits'", {"workload.parameters": None}),
     ("workload.problem", "3", "expected text, found 3", {"workload.parameters": None}),
     ("workload.parameters", "10", "none beside workload.problem, found 10", {"workload.problem": '"quadratic"'}),

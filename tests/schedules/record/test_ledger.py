@@ -8,6 +8,7 @@ from schedules import payload
 from schedules.operations import Compute, Payload
 from schedules.record.ledger import UNKNOWN, Account, Ledger, merged
 from schedules.record.memory import KIND
+from schedules.record.summary import _by_target
 
 GRADIENT = Compute("gradient")
 INTERVALS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50), st.integers(0, 20)), max_size=30)
@@ -137,3 +138,17 @@ def test_a_gradient_whose_reading_is_unknown_has_no_staleness_and_no_past() -> N
     made.enter(place, version=7, step=3, now=9, given=Payload(8, version=5, what=payload.GRADIENT))
     assert [column.tolist() for column in made.applied()[:6]] == [[0], [0], [2], [UNKNOWN], [UNKNOWN], [9]]
     assert "gradients" not in set(ledger.memory_table().query("bytes > 0")["kind"])
+
+
+def test_staleness_may_be_negative_throughout() -> None:
+    """What comes from another rank may be ahead: the largest of -3 and -2 is -2, with entries, tallies, and both."""
+    average, account = ("average", "x", 0), Account(0)
+    found = account.ledger.contributions
+    for behind in (-3, -2):
+        found.tally(behind, average)
+    assert found.tallies[average].largest == -2
+    merged_from = Ledger(1).contributions
+    merged_from.extend(found.packed, found.told())
+    assert merged_from.all_tallies()[average].largest == -2
+    (row,) = _by_target(merged_from.all_tallies())
+    assert (row["staleness_max"], row["staleness_mean"]) == (-2, -2.5)

@@ -82,9 +82,9 @@ def test_so_is_every_key_of_a_schedule(program: str, key: str) -> None:
         ("workload.parameters", [0, 12], r"workload\.parameters\.0: expected a number of at least 1, found 0"),
         ("workload.parameters", [1.5], r"workload\.parameters\.0: expected a whole number, found 1\.5"),
         ("workload.parameters", "a", r"workload\.parameters: expected a whole number or a list, found 'a'"),
-        ("workload.parameters", 0, r"workload\.parameters: expected a number of at least 1 or a list, found 0"),
-        ("platform.network", {"kind": "star", "placement": [1.5]}, r"platform\.network\.placement\.0: expected a whole "
-         r"number or text, found 1\.5"),
+        ("workload.parameters", 0, r"workload\.parameters: expected a number of at least 1, found 0"),
+        ("platform.network", {"kind": "star", "placement": [[]]}, r"platform\.network\.placement\.0: expected a whole "
+         r"number or text, found \[\]"),
         ("platform.network", {"kind": "star", "routes": {"0-1": [{}]}}, r"platform\.network\.routes\.0-1\.0: expected "
          r"a whole number or text, found \{\}"),
     ],

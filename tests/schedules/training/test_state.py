@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from schedules.catalogue import find
 from schedules.errors import MisuseError
+from schedules.misuse.writes import CLOSELY
 from schedules.operations import Payload
 from schedules.payload import GRADIENT
 from schedules.training.model import Tensor
@@ -93,6 +94,80 @@ def test_a_write_in_place_is_named_with_its_rule(rule: Any, name: str, convert: 
     expected = f"rule {rule.__name__}: expected {name} to be replaced, found it written in place"
     with pytest.raises(MisuseError, match=f"^{expected}$"):
         found.change(rule, given)
+
+
+def holding(held: Any) -> Any:
+    """A rule that writes to what it holds; it has been handed nothing."""
+
+    def rule(s: State) -> None:
+        array = held.array if isinstance(held, Payload) else held
+        array[:] = array + 1
+
+    return rule
+
+
+@pytest.mark.parametrize("is_payload", [False, True])
+def test_a_tensor_that_a_rule_holds_is_watched(is_payload: bool) -> None:
+    """An array of numpy's is read-only from when it was handed out."""
+    tensor = torch.ones(2, dtype=torch.float64)
+    told = "^rule rule: expected its variable held to be replaced, found it written in place$"
+    found = made(torch.tensor)
+    for _ in range(CLOSELY + 2):
+        with pytest.raises(MisuseError, match=told):
+            found.change(holding(Payload(16, tensor) if is_payload else tensor))
+
+
+def test_a_default_is_watched_too() -> None:
+    tensor = torch.ones(2)
+
+    def rule(s: State, held: Any = tensor) -> None:
+        held += 1
+
+    with pytest.raises(MisuseError, match="rule rule: expected its default to be replaced"):
+        made(torch.tensor).change(rule)
+
+
+def through_numpy(s: State, g: Any) -> None:
+    np.asarray(s.other)[0] += 1
+
+
+def through_numpy_of_the_argument(s: State, g: Any) -> None:
+    g.numpy()[-1] = 7
+
+
+@pytest.mark.parametrize(("rule", "name"), [(through_numpy, "s.other"), (through_numpy_of_the_argument, "argument 1")])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_writes_through_numpy_are_seen_at_the_first_calls(rule: Any, name: str, dtype: torch.dtype) -> None:
+    def convert(numbers: list[float]) -> Any:
+        return torch.tensor(numbers, dtype=dtype)
+
+    given = Payload(2 * dtype.itemsize, convert([5.0, 6.0]), 0)
+    with pytest.raises(MisuseError, match=f"expected {name} to be replaced, found it written in place"):
+        made(convert).change(rule, given)
+
+
+def test_later_calls_look_at_the_counts_alone() -> None:
+    """As docs/vocabulary.md says: else every rule would read all of its arrays."""
+    found, given = made(torch.tensor), Payload(16, torch.tensor([5.0, 6.0], dtype=torch.float64), 0)
+
+    def rule(s: State, g: Any, is_to_write: bool) -> None:
+        if is_to_write:
+            np.asarray(s.other)[0] += 1
+
+    for _ in range(CLOSELY):
+        found.change(rule, given, False)
+    found.change(rule, given, True)
+
+
+def test_large_tensors_are_compared_at_both_ends() -> None:
+    found = model(torch.zeros(100_000, dtype=torch.float64))
+
+    def rule(s: State, index: int) -> None:
+        np.asarray(s.x)[index] += 1
+
+    for index in (0, -1):
+        with pytest.raises(MisuseError, match=r"expected s\.x to be replaced"):
+            found.change(rule, index)
 
 
 @ARRAYS
@@ -270,7 +345,9 @@ def test_constants_have_values_of_their_own_that_rules_may_replace() -> None:
     assert state(found).time == 3.5
 
 
-@pytest.mark.parametrize("name", ["x", "other", "optimizer", "rank", "num_workers", "tensors", "xp"])
+@pytest.mark.parametrize(
+    "name", ["x", "other", "optimizer", "rank", "num_workers", "tensors", "xp", "run", "view", "vectors", "_watched"]
+)
 def test_constants_have_names_that_are_not_taken(name: str) -> None:
     with pytest.raises(MisuseError, match=f"constants: expected names that are not taken, found '{name}'"):
         model(np.ones(1), vectors={"other": ZERO}, constants={name: 1})
