@@ -29,6 +29,8 @@ class Coordinator:
     def __init__(self, num_workers: int, seed: int) -> None:
         self.num_workers = num_workers
         self._parked: dict[int, Sequence[int]] = {}  # dictionaries keep their order: who came first is first
+        self._needing: dict[int, Sequence[int]] = {}  # those of them that have not left
+        self._counting_on: dict[int, dict[int, None]] = {}  # by rank: the parked that were not told for its sake
         self._left: set[int] = set()
         self._gone: set[int] = set()
         self._absent: set[int] = set()  # those that are gone, too
@@ -39,24 +41,28 @@ class Coordinator:
         """A worker is free: whom that pairs, or nobody yet, or (it alone) the news that nobody comes or needs it."""
         peer = self._free_peer(rank, candidates)
         if peer is not None:
-            del self._parked[peer]
+            self.withdraw(peer)
             edge = (min(rank, peer), max(rank, peer))
             index = self._meetings[edge] = self._meetings.get(edge, -1) + 1
             return [(peer, Partner(rank, index)), (rank, Partner(peer, index))]
         if self._is_alone(rank, candidates):
             return [(rank, None)]
         self._parked[rank] = candidates
+        if rank not in self._left:
+            self._needing[rank] = candidates
         return []
 
     def leave(self, rank: int) -> list[Answer]:
         """A worker needs no more: those that have left, too, and could only have been of use to it, are told."""
         self._left.add(rank)
-        return self._tell_lonely()
+        self._needing.pop(rank, None)
+        return self._tell_lonely(rank)
 
     def join(self, rank: int) -> list[Answer]:
         """A worker needs meetings again: whom that pairs, where it is parked."""
         self._left.discard(rank)
-        candidates = self._parked.pop(rank, None)
+        candidates = self._parked.get(rank)
+        self.withdraw(rank)
         return [] if candidates is None else self.arrive(rank, candidates)
 
     def end(self, rank: int) -> list[Answer]:
@@ -69,7 +75,7 @@ class Coordinator:
         """A worker is away: nobody waits for it alone, but those that have left wait until it needs no more, too."""
         self._absent.add(rank)
         self.withdraw(rank)
-        return self._tell_lonely()
+        return self._tell_lonely(rank)
 
     def come_back(self, rank: int) -> None:
         """A worker that was away can be met again."""
@@ -79,26 +85,35 @@ class Coordinator:
     def withdraw(self, rank: int) -> None:
         """A worker waits to be paired no longer."""
         self._parked.pop(rank, None)
+        self._needing.pop(rank, None)
 
     def _is_alone(self, rank: int, candidates: Sequence[int]) -> bool:
-        """Whether nobody whom it may meet comes any more; of one that has left, whether nobody there needs it."""
-        return (self._left if rank in self._left else self._absent).issuperset(candidates)
+        """Whether nobody whom it may meet comes any more; of one that has left, whether nobody there needs it.
 
-    def _tell_lonely(self) -> list[Answer]:
-        lonely = [each for each, candidates in self._parked.items() if self._is_alone(each, candidates)]
+        If not, it counts on the first that does: until that one leaves or goes, it need not be looked at again, and an
+        end at which all leave is no matter of all pairs.
+        """
+        closed = self._left if rank in self._left else self._absent
+        for each in candidates:
+            if each not in closed:
+                self._counting_on.setdefault(each, {})[rank] = None
+                return False
+        return True
+
+    def _tell_lonely(self, rank: int) -> list[Answer]:
+        """A worker has left or gone: tell those that counted on it and have nobody else."""
+        asked = {**self._counting_on.pop(rank, {}), rank: None}
+        lonely = [each for each in asked if each in self._parked and self._is_alone(each, self._parked[each])]
         for each in lonely:
-            del self._parked[each]
+            self.withdraw(each)
         return [(each, None) for each in lonely]
 
     def _free_peer(self, rank: int, candidates: Sequence[int]) -> int | None:
+        parked = self._needing if rank in self._left else self._parked  # one of the two needs it
         if len(candidates) == self.num_workers - 1:  # the official code draws no order on a complete graph
-            return next((peer for peer in self._parked if self._pairs(rank, peer)), None)
+            return next((peer for peer, theirs in parked.items() if rank in theirs), None)
         for position in self._orders[rank].permutation(len(candidates)).tolist():
             peer = candidates[int(position)]
-            if peer in self._parked and self._pairs(rank, peer):
+            if peer in parked and rank in parked[peer]:  # both must want it
                 return peer
         return None
-
-    def _pairs(self, rank: int, peer: int) -> bool:
-        """Whether a parked worker wants to meet this one, and one of the two needs it."""
-        return rank in self._parked[peer] and not (rank in self._left and peer in self._left)

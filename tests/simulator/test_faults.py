@@ -212,3 +212,34 @@ def test_numbers_of_a_run_that_lost_a_rank_are_those_of_the_others() -> None:
     assert result.series is not None
     assert result.series["time"].max() == pytest.approx(20.0, rel=0.01)
     assert result.summary["per_rank"]["gradients"][2] == 5
+
+
+@pytest.mark.parametrize("graph", ["star", "ring", "complete"])
+@pytest.mark.parametrize("lost", [(0, 5.5, None), (1, 2.5, None), (1, 2.5, 30.0), (0, 9.5, 40.0), (2, 12.0, 13.0)])
+def test_who_goes_on_averaging_for_others_waits_for_none_that_is_lost(
+    graph: str, lost: tuple[int, float, float | None]
+) -> None:
+    """Rank 3 is slow: the others have left, and go on for its sake, and for one that comes back late."""
+    rank, at, back = lost
+    outage = {"rank": rank, "at": at} | ({} if back is None else {"back": back})
+    result = simulate(
+        {
+            "schedule": {"program": "gossip", "gradients": 12, "pairing": "first-come"},
+            "topology": {"graph": graph, "workers": 5},
+            "platform": {
+                "gradient": {"mean": 1.0, "distribution": "exponential"},
+                "link": {"bandwidth": 1e6, "latency": 1e-3},
+                "speed": {"3": 0.3},
+                "faults": {"outages": [outage]},
+            },
+            "workload": {"parameters": 1000},
+        }
+    )
+    made = result.summary["per_rank"]["gradients"]
+    assert [number for each, number in enumerate(made) if each != rank] == [12] * 4
+    assert (made[rank] == 12) == (back is not None)
+    assert result.trace is not None
+    left = result.trace[result.trace["op"] == "Leave"].groupby("rank")["end_ns"].max()
+    told = result.trace[result.trace["answer"] == "nobody"]
+    told_at_the_end = told[told["end_ns"] >= told["rank"].map(left)]
+    assert set(told_at_the_end["rank"]) >= set(range(5)) - {rank}

@@ -206,9 +206,9 @@ def test_below_one_gradients_follow_the_same_recursion(rate: float) -> None:
 
 @pytest.mark.slow
 def test_below_one_the_mean_is_the_rate() -> None:
-    """The excess over the asked-for count vanishes: half the gradients see an exchange, nearly."""
-    summary = run(rate=0.5, workers=6, gradients=400).summary
-    assert summary["exchanges"] * 2 / summary["gradients"] == pytest.approx(0.5, rel=0.05)
+    """The excess over the asked-for count vanishes: half the gradients see an exchange, nearly. (At the end those that
+    are done average for the others' sake, and have more: so it is counted in the window.)"""
+    assert run(rate=0.5, workers=6, gradients=400).summary["exchange_rate"] == pytest.approx(0.5, rel=0.05)
 
 
 def test_who_has_withdrawn_while_parked_is_paired_no_more() -> None:

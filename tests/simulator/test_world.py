@@ -248,6 +248,23 @@ def test_a_stuck_run_shows_the_whole_board() -> None:
     assert "rank 1  gossip  #1  Exchange(<->0 #10 1 kB)" in lines[2]
 
 
+def test_a_board_tells_who_waits_for_others_sake_alone() -> None:
+    def program(worker: Worker) -> Program:
+        if worker.rank == 0:
+            yield Leave()
+            yield Meet(worker.neighbours)
+        yield Receive(0, 8)
+
+    with pytest.raises(DeadlockError) as caught:
+        run(lambda worker: {"gossip": program(worker)})
+    lines = str(caught.value).splitlines()
+    assert lines[1] == (
+        "  rank 0  gossip  #1  Meet(1)  waiting 0.000 ms"
+        "   <- it has left: it needs nobody, and meets those that have not left"
+    )
+    assert lines[2].endswith("waiting 0.000 ms")
+
+
 def test_another_thing_than_an_operation_is_quoted() -> None:
     def program() -> Program:
         yield 3.14  # type: ignore[misc]

@@ -1,5 +1,7 @@
 """First come, first paired: the coordinator's rule (gossip.md, 4.1)."""
 
+import random
+
 import pytest
 
 from schedules.driving.coordinator import Coordinator
@@ -116,3 +118,52 @@ def test_equal_seeds_pair_alike(seed: int) -> None:
         return [coordinator.arrive(rank, RING[rank]) for rank in (0, 2, 1, 1, 3, 0, 3)]
 
     assert run() == run()
+
+
+class Seen:
+    """What a test knows of workers: who is parked, has left, or is absent."""
+
+    def __init__(self) -> None:
+        self.candidates: dict[int, tuple[int, ...]] = {}
+        self.parked: set[int] = set()
+        self.left: set[int] = set()
+        self.absent: set[int] = set()
+
+    def is_alone(self, rank: int) -> bool:
+        return set(self.candidates[rank]) <= (self.left if rank in self.left else self.absent)
+
+    def can_pair(self, one: int, other: int) -> bool:
+        is_wanted = one in self.candidates[other] and other in self.candidates[one]
+        return is_wanted and not {one, other} <= self.left
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_nobody_is_parked_who_could_be_paired_or_should_be_told(seed: int) -> None:
+    """Against the definition, after every step of a random history."""
+    drawn, seen = random.Random(seed), Seen()
+    num_workers = drawn.choice((3, 4, 5))
+    coordinator = Coordinator(num_workers, seed)
+    for rank in range(num_workers):
+        others = [each for each in range(num_workers) if each != rank]
+        seen.candidates[rank] = tuple(sorted(drawn.sample(others, drawn.randint(1, len(others)))))
+    for _ in range(40):
+        rank, what = drawn.randrange(num_workers), drawn.choice(("arrive",) * 4 + ("leave", "join", "part", "back"))
+        if what == "arrive" and (rank in seen.parked or rank in seen.absent):
+            continue
+        if what == "arrive":
+            seen.parked.add(rank)
+            told = coordinator.arrive(rank, seen.candidates[rank])
+        elif what == "back":
+            seen.absent.discard(rank)
+            coordinator.come_back(rank)
+            told = []
+        else:
+            told = getattr(coordinator, what)(rank)
+            {"leave": seen.left.add, "join": seen.left.discard, "part": seen.absent.add}[what](rank)
+            if what == "part":
+                seen.parked.discard(rank)
+        for each, partner in told:
+            assert seen.is_alone(each) if partner is None else seen.can_pair(each, partner.peer)
+            seen.parked.remove(each)
+        assert not any(seen.is_alone(each) for each in seen.parked)
+        assert not any(seen.can_pair(one, other) for one in seen.parked for other in seen.parked if one < other)
