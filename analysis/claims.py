@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from analysis.measures.intervals import Difference, Interval
-from schedules.record.quantities import number, percent, relative_error, with_unit
+from schedules.record.quantities import number, percent, relative_error, resolved, with_unit
 
 THROUGHPUT: Final = "gradients_per_s"
 EXCHANGE_RATE: Final = "exchange_rate"
@@ -77,7 +77,10 @@ class Claim:
                 f"Simulated makespan {with_unit(ours, 's')}, measured {with_unit(theirs, 's')} "
                 f"(error {percent(self.error)}{self._without(self.key)})."
             )
-        told = f"Simulated {_WORDS[self.key]} {number(ours)} {_UNITS[self.key]}, measured {number(theirs)}"
+        # Further digits than half the interval has say nothing.
+        half = self.difference.half_width if self.difference is not None else 0.0
+        one, other = resolved((ours, theirs), half) if half > 0 else (number(ours), number(theirs))
+        told = f"Simulated {_WORDS[self.key]} {one} {_UNITS[self.key]}, measured {other}"
         rest = f"error {percent(self.error)}{self._interval(theirs)}{self._without(self.key)}"
         return f"{told} ({rest}).{self._lag()}"
 
@@ -157,8 +160,9 @@ class Claim:
 
 
 def _verdict_of_pairs(found: Difference) -> str:
-    one_sided = f"All {found.num_batches} paired differences have one sign, {'+-'[found.num_below > 0]}"
     if found.is_one_sided:
+        sign = "lower" if found.num_below else "higher"
+        one_sided = f"All {found.num_batches} paired differences have one sign (simulated {sign})"
         return f"{one_sided}: the error is no chance, however small it is."
     if found.low <= 0 <= found.high:
         return "The interval of paired differences holds 0: this measurement cannot tell the prediction from the truth."

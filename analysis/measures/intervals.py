@@ -5,8 +5,8 @@ itself. Its error is then that of a mean: t_{k-1} s / sqrt(k), with Student's t 
 values. Where a number R is no mean, the value is R and the batch's share of R's first-order change.
 
 Where two runs drew the same durations and clocks, a batch is the same gradients in both (of an exchange rate: the same
-time, as the clocks tick then), and what is looked at is the difference of the two values: what both runs owe to the
-same draws cancels.
+share of the window, in which the same ticks come), and what is looked at is the difference of the two values: what both
+runs owe to the same draws cancels.
 
 Sources: Law & Kelton, Simulation Modeling and Analysis, sections 9.5.3 (batch means) and 11.2 (common random numbers);
 Cochran, Sampling Techniques, section 6.4 (ratios).
@@ -132,17 +132,16 @@ def throughput_difference(first: Progress, second: Progress, *, is_paired: bool)
 def exchange_rate_difference(first: Progress, second: Progress, *, is_paired: bool) -> Difference | None:
     """Exchanges a gradient of the first run less those of the second, as `throughput_difference`.
 
-    Paired: up to the end of the shorter window, since clocks tick at the same times in both.
+    Paired: of equal shares of either window, since clocks tick at the same times in both. (Not of one window for both:
+    where one run is slower, its clocks may have stopped before its gradients are done.)
     """
     if not is_paired:
         return _unpaired(exchange_rate_interval(first), exchange_rate_interval(second))
-    window_ns = min(first.window_ns, second.window_ns)
-    runs = first.until(window_ns), second.until(window_ns)
-    found = [_num_batches(_counts(run), MAX_PAIRS, _ROUNDS_OF_A_PAIR) for run in runs]
+    found = [_num_batches(_counts(run), MAX_PAIRS, _ROUNDS_OF_A_PAIR) for run in (first, second)]
     if found[0] is None or found[1] is None:
         return None
     num_batches = min(found[0], found[1])
-    return _paired(*(_exchange_rate_values(run, num_batches) for run in runs))
+    return _paired(*(_exchange_rate_values(run, num_batches) for run in (first, second)))
 
 
 def spread(values: Sequence[float]) -> Interval | None:

@@ -115,7 +115,7 @@ SECTIONS: Final = (
         (
             Drawing(
                 "breakdown",
-                lambda comparison: breakdown_bars(comparison.breakdowns),
+                lambda comparison: breakdown_bars({run: comparison.breakdowns[run] for run in comparison.runs}),
                 "A moment counts as compute while the rank computes, else as transfer while data moves to or from it, "
                 "else as waiting while it is blocked in a communication, else as idle. The parts add up to the "
                 "makespan exactly; transfers hidden behind computation do not show.",

@@ -36,7 +36,7 @@ def test_the_number_that_is_claimed():
 def test_what_a_prediction_adds():
     found = claim(101.0, 100.0, 110.0, paired(1.0, 0.5, above=10, below=0))
     assert found.sentence() == (
-        "Simulated throughput 101 gradients/s, measured 100 (error +1.0 %, 95 % interval of the error +0.50 % to "
+        "Simulated throughput 101.00 gradients/s, measured 100.00 (error +1.0 %, 95 % interval of the error +0.50 % to "
         "+1.5 % from 10 paired differences; error without a network +10.0 %)."
     )
     assert (found.error, found.null_error) == pytest.approx((0.01, 0.1))
@@ -69,8 +69,8 @@ def test_a_difference_of_exactly_zero_is_said_as_such():
         (unpaired(6.0, 5.0), "The prediction lies outside the interval"),
         (paired(1.0, 5.0), "The interval of paired differences holds 0: this measurement cannot tell the prediction"),
         (paired(6.0, 5.0), "The interval of paired differences does not hold 0"),
-        (paired(6.0, 5.0, above=10, below=0), "All 10 paired differences have one sign, +"),
-        (paired(-1.0, 5.0, above=0, below=10), "All 10 paired differences have one sign, -"),
+        (paired(6.0, 5.0, above=10, below=0), "All 10 paired differences have one sign (simulated higher)"),
+        (paired(-1.0, 5.0, above=0, below=10), "All 10 paired differences have one sign (simulated lower)"),
         (None, "Without an interval nobody can say"),
     ],
 )
@@ -85,7 +85,7 @@ def test_with_edge_clocks_the_exchange_rate_is_claimed_with_its_lag():
     null = EDGE_CLOCKS | {"exchange_rate": 1.0, "lag_mean_s": 0.001}
     told = Claim("exchange_rate", EDGE_CLOCKS, measured, null, paired(0.1, 0.02, above=10, below=0)).sentence()
     assert told == (
-        "Simulated exchange rate 0.9 exchanges a gradient, measured 0.8 (error +12.5 %, 95 % interval of the error "
+        "Simulated exchange rate 0.900 exchanges a gradient, measured 0.800 (error +12.5 %, 95 % interval of the error "
         "+10.0 % to +15.0 % from 10 paired differences; error without a network +25.0 %). Their lag behind the clocks: "
         "simulated 4 ms, measured 5 ms (error -20.0 %; error without a network -80.0 %)."
     )

@@ -148,18 +148,20 @@ def test_a_difference_of_nothing_is_exactly_zero():
     assert not found.is_one_sided
 
 
-def test_exchange_rates_are_paired_up_to_the_end_of_the_shorter_window():
+def test_exchange_rates_are_paired_by_shares_of_the_window():
+    """Ticks at random, of which the second run answers three of four, and one gradient a millisecond."""
     gradients = np.arange(0.5, 200)
-    ends = [each * MS for each in range(1, 200)]
-    late = [each for number, each in enumerate(ends) if number % 4]  # a quarter is not answered
-    found = exchange_rate_difference(
-        run(gradients, exchanges=ends, window_ns=200 * MS),
-        run(gradients[:100], exchanges=late, window_ns=100 * MS),
-        is_paired=True,
-    )
-    assert found.num_batches == 10
-    assert found.value == pytest.approx(0.25, abs=0.01)
+    ticks = np.sort(np.random.default_rng(5).uniform(0, 200 * MS, 200))
+    late = [each for number, each in enumerate(ticks) if number % 4]
+    runs = [run(gradients, exchanges=ends, window_ns=200 * MS) for ends in (ticks, late)]
+    found = exchange_rate_difference(*runs, is_paired=True)
+    counts = [np.searchsorted(ends, np.arange(0, 201, 20) * MS) for ends in (ticks, late)]
+    values = ((np.diff(counts[0]) - np.diff(counts[1])) / 20).tolist()
+    assert found.num_batches == len(values) == 10
+    assert found.value == pytest.approx(0.25) == pytest.approx(runs[0].exchange_rate - runs[1].exchange_rate)
+    assert found.half_width == pytest.approx(half_width(values))
     assert found.is_one_sided
+    assert found.half_width < exchange_rate_difference(*runs, is_paired=False).half_width / 2
 
 
 def test_the_spread_between_runs_is_students_t_on_their_means():

@@ -44,6 +44,7 @@ def test_quickstart(here, run, monkeypatch):
     out = here / "quickstart"
     names = sorted(path.name for path in out.iterdir())
     assert names == ["measured", "platform.toml", "report", "scenario.toml", "simulated", "sweep"]
+    assert json.loads((out / "report/null/run.json").read_text())["scenario"]["platform"]["transport"] == "none"
     for world in ("simulated", "measured"):
         assert json.loads((out / world / "summary.json").read_text())["gradients"] == 20 * WORKERS
     assert_can_be_run_again(run)
