@@ -62,11 +62,12 @@ class Agenda:
 
     Attributes:
         num_expected: timers that are set and expected.
+        under_way: the operations that were issued, and are neither over nor cancelled.
     """
 
     def __init__(self, clock: RunClock) -> None:
         self.num_expected = 0
-        self._under_way: set[Running] = set()
+        self.under_way: set[Running] = set()
         self._clock = clock
         self._handed_in: SimpleQueue[Event] = SimpleQueue()
         self._woken: deque[Running] = deque()
@@ -98,17 +99,17 @@ class Agenda:
         """An operation is under way. It begins now: the driver says when its stream was resumed, but the segment that
         asked for it took real time, in which nothing waited for anybody."""
         running.start_ns = running.ready_ns = self.now
-        self._under_way.add(running)
+        self.under_way.add(running)
 
     def left(self, running: Running) -> None:
         """An operation is under way no longer: it is over, has failed or was cancelled."""
         # Not a number: whoever ends an operation need not know whether it was issued. Sleeps, say, never are.
-        self._under_way.discard(running)
+        self.under_way.discard(running)
 
     @property
     def num_under_way(self) -> int:
         """How many operations were issued, and are neither over nor cancelled."""
-        return len(self._under_way)
+        return len(self.under_way)
 
     def wake(self, running: Running) -> None:
         """Have an operation ended at the next turn."""

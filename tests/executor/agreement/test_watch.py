@@ -9,6 +9,7 @@ class FakeControl:
     """Keeps what is told."""
 
     timeout_s = 2.0
+    patience_s: float | None = None
 
     def __init__(self) -> None:
         self.log: list[Any] = []
