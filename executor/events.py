@@ -62,7 +62,7 @@ class Agenda:
 
     Attributes:
         num_expected: timers that are set and expected.
-        under_way: operations that were issued, and are neither over nor cancelled.
+        under_way: the operations that were issued, and are neither over nor cancelled.
     """
 
     def __init__(self, clock: RunClock) -> None:

@@ -7,17 +7,15 @@ import socket
 import sys
 import time
 import traceback
-import zlib
 from contextlib import nullcontext
 from types import TracebackType
-from typing import TypedDict
 
 import pandas as pd
 import torch
 from torch.distributed import AllreduceOptions, BroadcastOptions
 
 from executor import rank_report as report
-from executor.agreement.clock import EXACT, Offset, RunClock, machine, measure_offset
+from executor.agreement.clock import EXACT, Offset, RunClock, measure_offset
 from executor.agreement.control import Control, tell
 from executor.agreement.desk import Desk
 from executor.agreement.meetings import Meetings
@@ -25,6 +23,7 @@ from executor.agreement.news import FAILED, News, Stopped
 from executor.agreement.store import connect
 from executor.cutting import Count
 from executor.events import Agenda
+from executor.introduction import check_equal, introduce
 from executor.running import buffers
 from executor.running.computing import Computing
 from executor.running.modules import FlatModule, flat_module
@@ -36,12 +35,14 @@ from executor.wire.collectives import Collectives
 from executor.wire.edges import Edges
 from executor.wire.exchanges import Exchanges
 from executor.wire.groups import Groups, Placement, place
+from executor.wire.named import named
 from executor.wire.sends import Sends
 from executor.world import World
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.crew import Crew
 from schedules.driving.replay import Replay
 from schedules.errors import ScheduleError
+from schedules.operations import Exchange, Receive, Send
 from schedules.platform.durations import Durations
 from schedules.platform.stragglers import pace
 from schedules.record.trace import FileRecorder
@@ -63,7 +64,11 @@ def run_rank(order: Order, seat: Seat) -> int:
     try:
         scenario = load(order.scenario)
         control = Control(
-            lambda: connect(seat.host, seat.port, seat.prefix), seat.rank, seat.num_workers, scenario.execution.timeout
+            lambda: connect(seat.host, seat.port, seat.prefix),
+            seat.rank,
+            seat.num_workers,
+            scenario.execution.timeout,
+            scenario.execution.patience,
         )
         RankRun(order, scenario, seat, control).run()
     except Stopped:  # the news is known: somebody has told it
@@ -91,13 +96,6 @@ def _place(trace: TracebackType | None) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}\n  " if frames else ""
 
 
-class Introduction(TypedDict):
-    """What a rank tells the others of itself at the set-up."""
-
-    machine: str
-    initial: int
-
-
 class RankRun:
     """The parts of one rank, put together."""
 
@@ -106,7 +104,7 @@ class RankRun:
         self.clock = RunClock()
         self.agenda = Agenda(self.clock)
         # Before anything waits for another rank: if that one has failed, this one hears of it, and its process ends.
-        control.listen(self.agenda.hear, lambda: os._exit(1))
+        control.listen(self.agenda.hear, lambda: os._exit(1), lambda: self.agenda.now)
         self.placement = place(scenario, seat.local_rank, seat.local_size)
         self.recorder = FileRecorder(report.stem(seat.directory, seat.rank)) if scenario.run.trace else None
         self.replay = _replay(order, seat.rank)
@@ -140,11 +138,12 @@ class RankRun:
         cpu = time.process_time()
         self.world.run()
         cpu = time.process_time() - cpu
-        self.cut_ns = self.control.cut_ns() if self.setup.cut is not None else None
+        self.cut_ns = self.control.during(self.control.cut_ns) if self.setup.cut is not None else None
         self.setup.observe_end(self.seat.rank, self._ended_at())
-        self._share_buffers()
-        after = measure_offset(self.services.meetings.ask_time) if not self._is_clock_shared else EXACT
+        self.control.during(self._share_buffers)
+        after = self.control.during(self._measure_offset)
         self._report(before, after, cpu)
+        self.control.part()
 
     def _expect(self, cut: Cut) -> None:
         """Have the run cut."""
@@ -181,7 +180,10 @@ class RankRun:
             device=self.placement.device,
             pace=pace(self.scenario.platform.stragglers, self.scenario.run.seed, seat.rank),
         )
-        self.groups = groups = Groups(store, self.placement, is_local=seat.is_local, connect=self.control.connect)
+        limit_s = self.scenario.execution.timeout
+        self.groups = groups = Groups(
+            self.placement, is_local=seat.is_local, connect=self.control.connect, limit_s=limit_s
+        )
         self.edges = Edges(groups, seat.rank, seat.num_workers, ends)
         if seat.rank == 0:
             # Before this rank's own meetings are made, which wait for the desk's address.
@@ -192,7 +194,7 @@ class RankRun:
             Exchanges(self.edges, ends),
             Sends(self.edges, ends),
             Collectives(groups, seat.rank, seat.num_workers, ends),
-            Meetings(store, seat.rank, ends),
+            self.control.during(lambda: Meetings(store, seat.rank, ends)),
         )
 
     def _durations(self) -> Durations | None:
@@ -207,44 +209,35 @@ class RankRun:
 
     def _warm_up(self) -> Offset:
         """Connect everything that will be used, so that nothing of it is measured. Returns the clock's offset."""
-        mine = Introduction(machine=machine(), initial=self._fingerprint())
-        told = self.control.gather("set-up", mine)
-        self._check_equal([each["initial"] for each in told])
-        self._is_clock_shared = told[0]["machine"] == mine["machine"]
-        self.edges.warm_up(self.worker.neighbours)
-        self.services.collectives.warm_up()
+        # While others are waited for the main thread is not: it hears of bad news.
+        self.control.during(self._connect)
         trained = self.module or self.setup.problem
         with buffers.kept(self.module.module) if self.module is not None else nullcontext():
             warm_up(trained, seed=self.scenario.run.seed, rank=self.seat.rank, device=self.placement.device)
+        return self.control.during(self._measure_offset)
+
+    def _connect(self) -> None:
+        mine = introduce(self.worker, self.module, self.scenario.run.seed)
+        told = self.control.gather("set-up", mine)
+        check_equal(told, self.scenario)
+        self._is_clock_shared = told[0]["machine"] == mine["machine"]
+        largest, kinds = max(each["largest"] for each in told), named(self.setup.schedule.streams)
+        self.edges.warm_up(self.worker.graph.edges, largest if kinds & {Exchange, Send, Receive} else 0)
+        self.services.collectives.warm_up(kinds, largest)
+
+    def _measure_offset(self) -> Offset:
         return EXACT if self._is_clock_shared else measure_offset(self.services.meetings.ask_time)
-
-    def _fingerprint(self) -> int:
-        """Of the initial parameters of the user's module."""
-        # As bytes, since numpy has no bfloat16.
-        return (
-            0
-            if self.module is None
-            else zlib.crc32(self.module.initial(self.scenario.run.seed).cpu().view(torch.uint8).numpy().tobytes())
-        )
-
-    def _check_equal(self, fingerprints: list[int]) -> None:
-        other = next((rank for rank, each in enumerate(fingerprints) if each != fingerprints[0]), None)
-        if other is not None:
-            raise ScenarioError(
-                f"scenario: workload.module = {self.scenario.workload.module!r}: expected equal initial parameters "
-                f"on all ranks (draw them from seed, not from rank), found others on rank {other} than on rank 0"
-            )
 
     def _start(self, offset: Offset) -> None:
         """Agree on the start: an instant of rank 0's clock, a little ahead.
 
         Not the end of a barrier: its news reaches the ranks at times that differ by a round trip or more.
         """
-        self.control.gather("ready", None)
         store = self.control.store
+        self.control.during(lambda: self.control.gather("ready", None))
         if self.seat.rank == 0:
             store.set("t0", str(time.perf_counter_ns() + LEAD_NS))
-        self.clock.start(int(store.get("t0")), offset)
+        self.clock.start(int(self.control.during(lambda: store.get("t0"))), offset)
 
     # ------------------------------------------------------------------ afterwards
 
@@ -257,7 +250,7 @@ class RankRun:
         if flat is None or choice == "own":
             return
         roles, num_workers = self.setup.plan.roles, self.seat.num_workers
-        group = self.groups.gloo("buffers", rank, num_workers) if num_workers > 1 else None
+        group = self.groups.gloo("buffers", rank, num_workers, self.control.store) if num_workers > 1 else None
         weight = 1  # of this rank's in the average
         if choice == "recompute":
             (read_outs,) = self.setup.read_outs[rank]

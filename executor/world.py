@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from executor.agreement import boards
 from executor.agreement.control import Control, tell
 from executor.agreement.news import CUT, DEAD, FINISHED, News, Stopped
 from executor.agreement.watch import Watch
@@ -155,9 +154,9 @@ class World:
     def _look_around(self, now: int) -> None:
         """Show a sign of life; if nothing has happened here for the time limit, say so."""
         self._watch.beat(now)
-        is_late = self._watch.is_late(now, self._computing.busy_until_ns())
-        if is_late and not self._agenda.num_expected and not self._is_done:
-            self._watch.say_idle(boards.waiting(self.streams), now)
+        self._watch.look_at(self._agenda.under_way, now, self.streams)
+        if not self._agenda.num_expected and not self._is_done:
+            self._watch.look(now, self._computing.busy_until_ns(), self.streams)
 
     def _do(self, event: Event) -> None:
         """What a thread has handed in."""

@@ -8,10 +8,11 @@ from typing import Final
 
 from analysis.claims import THROUGHPUT
 from analysis.comparison import Comparison
+from analysis.measures.first_operations import first_operations
 from analysis.measures.metrics import span_ns
 from analysis.report.rows import Record
 from schedules.record.quantities import QUANTITIES, number, percent, quantity, relative_error, with_unit
-from schedules.record.rows import COMPUTE, TRANSFERS
+from schedules.record.rows import COMPUTE, POINT_TO_POINT, TRANSFERS
 
 TRANSFER_TOLERANCE: Final = 0.10
 COMPUTE_TOLERANCE: Final = 0.05
@@ -143,6 +144,18 @@ def _staleness(comparison: Comparison) -> Iterator[str]:
             )
 
 
+def _first_operations(comparison: Comparison) -> Iterator[str]:
+    for each in first_operations(comparison.measured.kept_trace):
+        if each.longest_s - each.median_s > _FLOOR_S:
+            places = "edges" if each.kind in POINT_TO_POINT else "groups"
+            yield (
+                f"{each.kind}: the first operation stands out ({places}: {each.number}), by up to "
+                f"{number(each.longest_s / each.median_s, 2)} times the median of its kind and size "
+                f"({with_unit(each.longest_s, 's')} for {with_unit(each.median_s, 's')}): what it needed was not warm, "
+                f"and a short run is slower for it."
+            )
+
+
 def _losses(comparison: Comparison) -> Iterator[str]:
     for row in comparison.summary.to_dict("records"):
         if row["key"] in ("loss", "accuracy") and isfinite(row["error"]) and abs(row["error"]) > LOSS_TOLERANCE:
@@ -162,6 +175,7 @@ _RULES: Final[tuple[Callable[[Comparison], Iterator[str]], ...]] = (
     _trace_lengths,
     _counts,
     _transfers,
+    _first_operations,
     _scatter,
     _staleness,
     _losses,

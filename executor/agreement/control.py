@@ -2,32 +2,39 @@
 
 A run ends once: the first news is the news. It is that all are done, or that one rank has failed, died, or found that
 nobody moves. Every rank waits for it on a thread of its own, so that a failure anywhere stops all within
-milliseconds.
+milliseconds. (One thing comes after good news: a rank that fails or falls silent before all have told what they did.)
 
 Nobody can say alone that the run is stuck: a fast rank may well wait for minutes at the last barrier. A rank in which
 nothing has happened for the time limit says so and shows its board; when all ranks that are not done say so, the run is
-stuck. A rank that neither says so nor shows signs of life any more is dead.
+stuck. A rank that shows no sign of life (`executor.agreement.life.signs`) is told whatever the others do.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import NoReturn, TypeVar
 
 from torch.distributed import DistError
 
 from executor.agreement import boards
 from executor.agreement.boards import Waiting
-from executor.agreement.news import DEAD, FINISHED, STUCK, News, decode
+from executor.agreement.life.signs import Signs
+from executor.agreement.news import DEAD, FINISHED, STUCK, News, Stopped, decode
 from executor.agreement.store import A_DAY, SharedStore
 
 T = TypeVar("T")
 
 GRACE_S = 3.0
 """How long a rank may take to end after bad news; then its process is ended."""
+
+LOST = "lost"
+"""The key that is set when a rank has failed or fallen silent after the good news: `news` says which."""
 
 
 def tell(store: SharedStore, news: News) -> None:
@@ -38,6 +45,7 @@ def tell(store: SharedStore, news: News) -> None:
     told = store.compare_set("news", "", news.encode())
     if news.kind != FINISHED and decode(told).kind == FINISHED:
         store.compare_set("news", told.decode(), news.encode())
+        store.set(LOST, "")
 
 
 class Control:
@@ -45,35 +53,68 @@ class Control:
 
     Args:
         connect: makes a client of the store; kept, for those who need one of their own.
+        patience_s: how long a single operation may wait, or None.
     """
 
-    def __init__(self, connect: Callable[[], SharedStore], rank: int, num_workers: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], SharedStore],
+        rank: int,
+        num_workers: int,
+        timeout_s: float,
+        patience_s: float | None = None,
+    ) -> None:
         self.store = connect()
         self.rank, self.num_workers = rank, num_workers
-        self.timeout_s = timeout_s
+        self.timeout_s, self.patience_s = timeout_s, patience_s
         self.connect = connect
-        self._beats = 0
-        self._seen: dict[int, tuple[bytes, float]] = {}
+        self._signs = Signs(connect, rank, num_workers, timeout_s, self._found_silent)
+        self._end: Callable[[], None] = lambda: None
+        self._clock: Callable[[], int] = lambda: 0
+        self._ended: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
-    def listen(self, hear: Callable[[News], None], end: Callable[[], None]) -> None:
-        """Call `hear(news)` on another thread; after bad news, `end()` once the time of grace is over."""
+    def listen(self, hear: Callable[[News], None], end: Callable[[], None], now: Callable[[], int]) -> None:
+        """Show signs of life, and call `hear(news)` on another thread; after bad news, `end()` once the time of grace
+        is over. `now()` is the run's clock."""
 
         def wait() -> None:
             store = self.connect()  # of its own: while it waits, a client answers nobody else
-            while True:
-                try:
-                    store.wait(["news"], A_DAY)
-                    break
-                except DistError:  # a day without news
-                    continue
-            news = decode(store.get("news"))
+            news = _wait_for("news", store)
             hear(news)
-            if news.kind != FINISHED:
-                # The loop ends by itself, unless it is in a call that never returns: a gloo wait, a kernel, a connect.
-                time.sleep(GRACE_S)
-                end()
+            if news.kind == FINISHED:
+                self._signs.rest()
+                news = _wait_for(LOST, store)
+            self._ended.put(partial(_stop, news))
+            # The loop ends by itself, unless it is in a call that never returns: a gloo wait, a kernel, a connect.
+            time.sleep(GRACE_S)
+            end()
 
+        self._end, self._clock = end, now
         threading.Thread(target=wait, name="news", daemon=True).start()
+        self._signs.start()
+
+    def during(self, call: Callable[[], T]) -> T:
+        """What a call returns that waits for other ranks. It is made on another thread, so that news end the wait.
+
+        Raises:
+            Stopped: if there is bad news meanwhile.
+        """
+        answers: SimpleQueue[T] = SimpleQueue()
+
+        def made() -> None:
+            try:
+                answers.put(call())
+                self._ended.put(_nothing)
+            except BaseException as error:  # raised again where it is waited for
+                self._ended.put(partial(_throw, error))
+
+        threading.Thread(target=made, name="waits for others", daemon=True).start()
+        while True:
+            try:
+                self._ended.get(timeout=self._signs.limit_s / 4)()
+                return answers.get_nowait()
+            except Empty:
+                self._check_store()
 
     def gather(self, name: str, value: T) -> list[T]:
         """Everybody's value, in the order of the ranks; a barrier, too. It goes through JSON."""
@@ -82,59 +123,99 @@ class Control:
         self.store.wait(keys, A_DAY)
         return [json.loads(each) for each in self.store.multi_get(keys)]
 
-    def cut(self, now_ns: int) -> None:
-        """The run was cut here, at that time; to be said before `finish`."""
-        self.store.set(f"cut/{self.rank}", str(now_ns))
+    def part(self) -> None:
+        """This rank has said all; waits until all others have, too. From then on each may end when it likes."""
+        self.during(lambda: self.gather("reported", None))
+        self._signs.close()
 
     def cut_ns(self) -> int | None:
         """When the run was cut on the last rank, in nanoseconds since its start; once it is finished. None: nowhere."""
-        told = [self._told(f"cut/{rank}") for rank in range(self.num_workers)]
+        told = [_told(self.store, f"cut/{rank}") for rank in range(self.num_workers)]
         return max((int(each) for each in told if each), default=None)
+
+    # ------------------------------------------------------------------ from the loop: none of these waits
+
+    def cut(self, now_ns: int) -> None:
+        """The run was cut here, at that time; to be said before `finish`."""
+        self._signs.post(lambda store: store.set(f"cut/{self.rank}", str(now_ns)))
 
     def finish(self) -> None:
         """This rank's streams are over; the last to say so tells everybody."""
-        self.store.set(f"idle/{self.rank}", "done")
-        if self.store.add("finished", 1) == self.num_workers:  # the store adds one by one: one rank is the last
-            tell(self.store, News(FINISHED, self.rank))
+
+        def say(store: SharedStore) -> None:
+            store.set(f"idle/{self.rank}", "done")
+            if store.add("finished", 1) == self.num_workers:  # the store adds one by one: one rank is the last
+                tell(store, News(FINISHED, self.rank))
+
+        self._signs.post(say)
 
     def beat(self) -> None:
-        """A sign of life."""
-        self._beats += 1
-        self.store.set(f"beat/{self.rank}", str(self._beats))
+        """The loop turns."""
+        self._signs.turn()
+        self._check_store()
 
     def moved(self) -> None:
         """Something happened here: this rank is not idle."""
-        self.store.set(f"idle/{self.rank}", "")
+        self._signs.post(lambda store: store.set(f"idle/{self.rank}", ""))
+
+    def show(self, waiting: Sequence[Waiting]) -> None:
+        """Something waits here for a while: show who waits for what, for whoever finds a rank silent."""
+        self._signs.post(lambda store: store.set(f"board/{self.rank}", json.dumps(waiting)))
 
     def idle(self, waiting: Sequence[Waiting], now_ns: int) -> None:
-        """Nothing has happened here for the time limit: say so, and tell the news if nobody moves or lives."""
-        self.store.set(f"idle/{self.rank}", json.dumps(waiting))
-        # Only after its own is set: of ranks that fall idle at once the last to set it sees all.
-        told = [self._told(f"idle/{rank}") for rank in range(self.num_workers)]
-        silent = [rank for rank, each in enumerate(told) if each == b"" and self._is_silent(rank)]
-        if silent:
-            names = ", ".join(map(str, silent))
-            message = f"rank {names} has shown no sign of life for {self.timeout_s:g} s; rank {self.rank} waits for it."
-            tell(self.store, News(DEAD, self.rank, f"{message}\n{_board(told, now_ns)}"))
-        elif all(told):
-            tell(self.store, News(STUCK, self.rank, self._stuck(told, now_ns)))
+        """Nothing has happened here for the time limit: say so, and tell the news if nobody moves."""
 
-    def _told(self, key: str) -> bytes:
-        return bytes(self.store.get(key)) if self.store.check([key]) else b""
+        def say(store: SharedStore) -> None:
+            store.set(f"idle/{self.rank}", json.dumps(waiting))
+            # Only after its own is set: of ranks that fall idle at once the last to set it sees all.
+            told = [_told(store, f"idle/{rank}") for rank in range(self.num_workers)]
+            if all(told):
+                head = f"TimeoutError at {now_ns / 1e6:.3f} ms: nothing has happened on any rank for "
+                tell(store, News(STUCK, self.rank, f"{head}{self.timeout_s:g} s.\n{_board(told, now_ns)}"))
 
-    def _is_silent(self, rank: int) -> bool:
-        """Whether a rank has not beaten since we saw it last, a time limit ago or longer."""
-        # Beats are numbers and the time is this rank's own: a time told by another machine could not be compared.
-        beat, now = self._told(f"beat/{rank}"), time.monotonic()
-        seen = self._seen.get(rank)
-        if seen is None or seen[0] != beat:
-            self._seen[rank] = (beat, now)
-            return False
-        return now - seen[1] > self.timeout_s
+        self._signs.post(say)
 
-    def _stuck(self, told: Sequence[bytes], now_ns: int) -> str:
-        head = f"TimeoutError at {now_ns / 1e6:.3f} ms: nothing has happened on any rank for {self.timeout_s:g} s."
-        return f"{head}\n{_board(told, now_ns)}"
+    # ------------------------------------------------------------------ who is silent
+
+    def _found_silent(self, ranks: Sequence[int], store: SharedStore) -> None:
+        names = ("rank " if len(ranks) == 1 else "ranks ") + ", ".join(map(str, ranks))
+        has = "has" if len(ranks) == 1 else "have"
+        message = f"{names} {has} shown no sign of life for {self._signs.limit_s:g} s (found by rank {self.rank})."
+        told = [_told(store, f"board/{rank}") for rank in range(self.num_workers)]
+        tell(store, News(DEAD, self.rank, f"{message}\n{_board(told, self._clock())}", silent=tuple(ranks)))
+        self._signs.close()
+
+    def _check_store(self) -> None:
+        """End where the store does not answer: nobody can be told, and nobody else tells this rank."""
+        if self._signs.is_cut_off():
+            told = f"the store of the run has not answered rank {self.rank} for {self._signs.limit_s:g} s"
+            print(f"executor: {told}: the process that keeps it is gone or stopped.", file=sys.stderr, flush=True)
+            self._end()
+
+
+def _wait_for(key: str, store: SharedStore) -> News:
+    while True:
+        try:
+            store.wait([key], A_DAY)
+            return decode(store.get("news"))
+        except DistError:  # a day without news
+            continue
+
+
+def _nothing() -> None:
+    """A call that was waited for is over."""
+
+
+def _throw(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _stop(news: News) -> NoReturn:
+    raise Stopped(news.message)
+
+
+def _told(store: SharedStore, key: str) -> bytes:
+    return bytes(store.get(key)) if store.check([key]) else b""
 
 
 def _board(told: Sequence[bytes], now_ns: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from schedules import errors
@@ -17,7 +18,14 @@ CUT = "cut"
 
 _ERRORS: dict[str, type[Exception]] = {
     each.__name__: each
-    for each in (errors.ProgramError, errors.DivergenceError, errors.DeadRankError, errors.DeadlockError, ScenarioError)
+    for each in (
+        errors.ProgramError,
+        errors.DivergenceError,
+        errors.DeadRankError,
+        errors.DeadlockError,
+        errors.TimeoutError,
+        ScenarioError,
+    )
 }
 
 
@@ -35,6 +43,7 @@ class News:
         message: for people.
         error: the name of the exception's class, for `failed`.
         detail: the traceback, where the mistake is in the code of a program.
+        silent: ranks that show no sign of life: whoever started them ends them, as they do not end themselves.
     """
 
     kind: str
@@ -42,6 +51,7 @@ class News:
     message: str = ""
     error: str = ""
     detail: str = ""
+    silent: Sequence[int] = ()
 
     def exception(self) -> Exception:
         """What the launcher raises."""

@@ -128,7 +128,10 @@ def _leave(store: SharedStore, seat: Seat) -> None:
     """Who keeps the store waits until nobody needs it any more."""
     store.set(f"left/{seat.rank}", "")
     if seat.rank == 0:
+        silent = _news(store, seat).silent
         try:
-            store.wait([f"left/{rank}" for rank in range(seat.num_workers)], timedelta(seconds=10))
+            store.wait(
+                [f"left/{rank}" for rank in range(seat.num_workers) if rank not in silent], timedelta(seconds=10)
+            )
         except Exception as error:  # somebody died: there is nobody to wait for
             print(f"executor: {error}", file=sys.stderr)

@@ -23,7 +23,7 @@ import array_api_compat.torch  # noqa: F401 - loaded here, once, for all ranks
 import torch
 
 from executor.agreement.control import GRACE_S, tell
-from executor.agreement.news import DEAD, News
+from executor.agreement.news import DEAD, News, decode
 from executor.agreement.store import connect, keep_store
 from executor.launching.lines import RankEvent, RunOrder
 from executor.rank import run_rank
@@ -124,6 +124,7 @@ class Nursery:
         # could not.
         if status != 0:
             tell(store, News(DEAD, rank, _died(rank, status, Path(directory))))
+            self._end_silent(run, decode(store.get("news")))
             # A second after the ranks have ended themselves: who is left by then is stopped, or stuck in the kernel.
             self._deadlines.setdefault(run, time.monotonic() + GRACE_S + 1)
         self._tell({"run": run, "rank": rank, "status": status})
@@ -132,6 +133,12 @@ class Nursery:
             self._deadlines.pop(run, None)
             news = store.get("news").decode() if store.check(["news"]) else ""
             self._tell({"run": run, "news": news})
+
+    def _end_silent(self, run: int, news: News) -> None:
+        """Ranks that are known to show no sign of life need no time of grace."""
+        for rank in news.silent:
+            if rank in self._left[run]:
+                os.kill(self._left[run][rank], signal.SIGKILL)
 
     def _end_stragglers(self) -> None:
         """A rank that does not end after bad news, because it is stopped, say, is killed."""

@@ -80,8 +80,9 @@ class Computing:
             self.withdraw(each, now)
 
     def busy_until_ns(self) -> int:
-        """Until when a paced kernel is known to be under way."""
-        return max((engine.until_ns for engine in self._engines.values()), default=0)
+        """Until when a kernel is known to be under way: a paced one until its end, a real one until now at least."""
+        engines, now = self._engines.values(), self._ends.now
+        return max((max(each.until_ns, now if each.is_busy else 0) for each in engines), default=0)
 
     def _compute(self, running: Running) -> bool:
         """The parameters are read here, on the loop: on the engine's thread a later segment may have changed them."""

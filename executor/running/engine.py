@@ -49,6 +49,11 @@ class EngineThread:
         # A daemon: nobody joins it, and its kernel may never return.
         threading.Thread(target=self._work, name=f"engine-{name}", daemon=True).start()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a kernel is under way."""
+        return self._current is not None
+
     def leave(self, running: Running) -> bool:
         """Have the thread end with this kernel. Returns False if it does not run it."""
         with self._lock:

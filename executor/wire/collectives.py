@@ -11,11 +11,15 @@ out afterwards from the starts that all ranks have kept (`executor.rank_report`)
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from queue import SimpleQueue
 
 import torch
 
 from executor.ends import Ends, Took
+from executor.wire import rehearsal
 from executor.wire.groups import Group, Groups
 from executor.wire.movements import Combining, broadcast, combined
 from executor.wire.sequences import Sequence
@@ -26,6 +30,7 @@ from schedules.errors import ProgramError
 from schedules.operations import (
     COLLECTIVES,
     AllGather,
+    AllReduce,
     AllToAll,
     Barrier,
     Broadcast,
@@ -38,6 +43,17 @@ from schedules.training.parts import size_of_part
 
 _NOT_CARRIED = {torch.int16, torch.uint16, torch.uint32, torch.uint64}
 """Numbers that neither gloo nor NCCL knows."""
+
+
+# Of each kind one in which this many bytes lie on every member; the first rank is the root.
+_Make = Callable[[int, int], Combining | Broadcast]
+_KINDS: dict[type[Operation], _Make] = {
+    AllReduce: lambda size, n: AllReduce(Payload(size)),
+    ReduceScatter: lambda size, n: ReduceScatter(Payload(size)),
+    AllGather: lambda size, n: AllGather(Payload(size // n)),
+    Broadcast: lambda size, n: Broadcast(Payload(size)),
+    AllToAll: lambda size, n: AllToAll(Payload(size)),
+}
 
 
 class Collectives:
@@ -57,9 +73,10 @@ class Collectives:
     def withdraw(self, running: Running, now: int) -> None:
         """Nothing is freed: the others take part, so this rank does, too, and what comes of it is dropped."""
 
-    def warm_up(self) -> None:
-        """Connect everybody, on the channel without a name, and make one barrier."""
-        self._lane(self._everybody, "").warm_up()
+    def warm_up(self, kinds: Collection[type[Operation]], largest: int) -> None:
+        """Connect everybody, on the channel without a name, and make one collective of each of these kinds and that
+        size."""
+        self._lane(self._everybody, "").warm_up([make for kind, make in _KINDS.items() if kind in kinds], largest)
 
     def took(self) -> list[Took]:
         """All collectives that are over, each lane in the order of issue."""
@@ -85,18 +102,41 @@ class _GroupLane:
 
     def __init__(self, groups: Groups, name: str, rank: int, members: tuple[int, ...], ends: Ends) -> None:
         self.took: list[Took] = []
-        self.queue: SimpleQueue[Running] = SimpleQueue()
+        self.queue: SimpleQueue[Running | Callable[[], None]] = SimpleQueue()
         self._groups, self._name, self._ends = groups, name, ends
         self._rank, self._index, self._members = rank, members.index(rank), members
         self._group: Group | None = None
         self._sequence: Sequence | None = None
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def warm_up(self) -> None:
-        """Connect, and wait for one another."""
-        self._connect()
-        if self._group is not None:
-            self._group.barrier().wait()
+    def warm_up(self, makes: Iterable[_Make], largest: int) -> None:
+        """Connect, and make one collective of each kind, on the lane's own thread: what a thread has allocated before
+        it has at hand."""
+        over: SimpleQueue[Exception | None] = SimpleQueue()
+
+        def rehearse() -> None:
+            try:
+                self._connect()
+                if self._group is not None:
+                    self._answer(Barrier())
+                    for make in makes:
+                        rehearsal.grow(largest, rehearsal.COLLECTIVE_S, partial(self._rehearse, make))
+            except Exception as error:  # raised again where it is waited for
+                over.put(error)
+            over.put(None)
+
+        self.queue.put(rehearse)
+        if (error := over.get()) is not None:
+            raise error
+
+    def _rehearse(self, make: _Make, size: int) -> float:
+        """Make a collective of that size. Returns the seconds it took where it took longest."""
+        begin_s = time.perf_counter()
+        self._answer(make(size, len(self._members)))
+        took = torch.tensor([time.perf_counter() - begin_s], dtype=torch.float64)
+        longest = self._answer(AllReduce(Payload(8, took), "max"))
+        assert longest is not None
+        return float(longest.array[0])
 
     def _connect(self, first: Operation | None = None) -> None:
         """On the lane's thread where it can be: it waits for all members. A group of one has nobody to talk to."""
@@ -113,11 +153,14 @@ class _GroupLane:
 
     def _work(self) -> None:
         while True:
-            running = self.queue.get()
+            asked = self.queue.get()
+            if not isinstance(asked, Running):
+                asked()
+                continue
             try:
-                self._run(running)
+                self._run(asked)
             except Exception as error:
-                self._ends.failed(running, error)
+                self._ends.failed(asked, error)
 
     def _run(self, running: Running) -> None:
         start_ns, operation = running.start_ns, running.operation
@@ -135,7 +178,7 @@ class _GroupLane:
                 self._group.barrier().wait()
             return None
         given, n, placement = operation.payload, len(self._members), self._groups.placement
-        array = self._wire(given)
+        array = self._wire(given, is_added=isinstance(operation, AllReduce | ReduceScatter))
         if self._group is not None:
             if isinstance(operation, Broadcast):
                 given, array = broadcast(self._group, given, array, self._members.index(operation.root))
@@ -150,7 +193,7 @@ class _GroupLane:
             size = size_of_part(size, self._index, n)
         return answers.of_collective(given, size)
 
-    def _wire(self, payload: Payload) -> torch.Tensor:
+    def _wire(self, payload: Payload, *, is_added: bool) -> torch.Tensor:
         """A copy to work on: the payload itself may be read by others. A timing-only payload sends as many zeros."""
         placement = self._groups.placement
         device = placement.device if placement.backend == "nccl" else torch.device("cpu")
@@ -159,6 +202,7 @@ class _GroupLane:
                 raise ProgramError(f"expected numbers that collectives carry, found {payload.array.dtype}")
             copied: torch.Tensor = payload.array.detach().to(device, copy=True)
             return copied
-        # Floats, as most that they stand for, so that adding them takes as long; bytes where these are no floats.
-        dtype = torch.uint8 if payload.size % 4 else torch.float32
+        # Floats, as most that they stand for, so that adding them takes as long; bytes where these are no floats, or
+        # may be cut between two of one.
+        dtype = torch.float32 if is_added and payload.size % 4 == 0 else torch.uint8
         return torch.zeros(payload.size // dtype.itemsize, dtype=dtype, device=device)

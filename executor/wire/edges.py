@@ -10,18 +10,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 
+from executor.agreement.store import SharedStore
 from executor.ends import Ends
 from executor.running.waiting import Lane, Waiters
-from executor.wire import frames
+from executor.wire import frames, rehearsal
 from executor.wire.frames import HEADER, BufferShelves
 from executor.wire.groups import Group, Groups, Work
 from schedules.driving.checks import check_peer
 from schedules.driving.driver import Running
 from schedules.errors import ProgramError
+from schedules.operations import Payload
 
 INLINE = 1 << 16
 """Bytes up to which a message is posted on the loop itself: copying 64 KiB takes less than waking a thread."""
@@ -46,11 +50,14 @@ class Edge:
         """Whether the connection is there."""
         return self._group is not None
 
-    def connect(self) -> Group:
-        """Connect; waits for the peer to do so, too."""
+    def connect(self, store: SharedStore | None = None) -> Group:
+        """Connect; waits for the peer to do so, too, with this client of the store, or one of the edge's own."""
+        if self._group is not None:
+            return self._group
         with self._lock:
             if self._group is None:
-                self._group = self._groups.gloo(self._name, self._index, 2)
+                client = store or self._groups.connect()
+                self._group = self._groups.gloo(self._name, self._index, 2, client)
             return self._group
 
     def receive(self, buffer: torch.Tensor, tag: int) -> Work:
@@ -105,18 +112,47 @@ class Edges:
         self._edges: dict[int, Edge] = {}
         self._waiters = Waiters()
 
-    def warm_up(self, peers: Iterable[int]) -> None:
-        """Connect with the peers, in an order that all ranks share, and pass an empty message to each.
+    def warm_up(self, edges: Iterable[tuple[int, int]], largest: int) -> None:
+        """Connect with the neighbours, and pass a message of the largest size to and from each.
 
-        Connecting waits for the peer. In any other order the ranks of a ring could wait for each other in a circle.
+        Args:
+            edges: of the graph: of all ranks, which go through them in one order. Connecting waits for the peer; in
+                any other order the ranks of a ring could wait for each other in a circle.
         """
-        for peer in sorted(peers, key=lambda peer: (min(self._rank, peer), max(self._rank, peer))):
-            edge = self.to(peer)
-            edge.connect()
-            mine, theirs = torch.zeros(HEADER, dtype=torch.uint8), torch.zeros(HEADER, dtype=torch.uint8)
-            received, sent = edge.receive(theirs, 0), edge.send(mine, 0)
-            received.wait()
-            sent.wait()
+        in_rounds, store = rehearsal.rounds(edges), self._groups.connect()
+        peers = [sum(edge) - self._rank for each in in_rounds for edge in each if self._rank in edge]
+        for peer in peers:
+            self.to(peer).connect(store)
+            rehearsal.grow(largest, rehearsal.EDGES_S / len(in_rounds), partial(self._rehearse, self.to(peer)))
+        self._touch(min(largest, rehearsal.LARGEST), len(peers))
+
+    def _rehearse(self, edge: Edge, size: int) -> float:
+        """Exchange messages of that size. Returns the seconds it took at the end where it took longer."""
+        begin_ns = time.perf_counter_ns()
+        self._swap(edge, size, 0)
+        took_ns = time.perf_counter_ns() - begin_ns
+        return max(took_ns, self._swap(edge, 0, took_ns)) / 1e9
+
+    def _swap(self, edge: Edge, size: int, number: int) -> int:
+        """Exchange a message of that size, and a number. Returns the other end's."""
+        inbox, received = self.post_receive(edge, HEADER + size, 0)
+        outbox = self.shelves.take(HEADER + size)
+        frames.write(outbox, Payload(size), number, 0)
+        sent = Posted(edge.sending, lambda: edge.send(outbox, 0), is_long=size > INLINE)
+        received.wait()
+        sent.wait()
+        theirs = frames.read(inbox, None)[0].issue_ns
+        self.shelves.give_back(inbox)
+        self.shelves.give_back(outbox)
+        return theirs
+
+    def _touch(self, size: int, num_peers: int) -> None:
+        """Lay buffers ready for a message to and from every neighbour at once, as far as they are no great part of the
+        memory."""
+        number = min(2 * num_peers, max(2, rehearsal.LARGEST // (HEADER + size)))
+        buffers = [self.shelves.take(HEADER + size).fill_(0) for _ in range(number)]  # zeros alone touch no page
+        for buffer in buffers:
+            self.shelves.give_back(buffer)
 
     def to(self, peer: int) -> Edge:
         """The edge with a peer.

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import torch
 from torch import distributed
+from torch.distributed import DistError
 
-from executor.agreement.store import SharedStore, part_of
+from executor.agreement.store import A_DAY, SharedStore, part_of
 from schedules.scenario import Scenario, ScenarioError
 
 # Never time out a wait in gloo: that closes all connections of its context ("Application timeout caused pair closure"),
@@ -113,18 +116,18 @@ class Groups:
     """Makes process groups of one rank.
 
     Args:
-        store: that all ranks see.
         placement: of this rank.
         is_local: whether all ranks are on this machine: then they talk over the loopback.
-        connect: makes a further client of the store.
+        connect: makes a client of the store. A group is made with one that meanwhile answers nobody else.
+        limit_s: how long ranks that are all there may take to connect.
     """
 
     def __init__(
-        self, store: SharedStore, placement: Placement, *, is_local: bool, connect: Callable[[], SharedStore]
+        self, placement: Placement, *, is_local: bool, connect: Callable[[], SharedStore], limit_s: float
     ) -> None:
-        self._store = store
         self.connect = connect
         self.placement = placement
+        self._limit_s = limit_s
         # torch takes a list and makes a device of each; a rank here has one.
         interface = os.environ.get("GLOO_SOCKET_IFNAME", "").split(",")[0]
         create = distributed.ProcessGroupGloo.create_device
@@ -134,25 +137,63 @@ class Groups:
         else:
             self._device = create(hostname="127.0.0.1" if is_local else socket.gethostname())
 
-    def gloo(self, name: str, index: int, size: int, store: SharedStore | None = None) -> Group:
-        """A gloo group, in which this rank is number `index`; returns when all are connected. Meanwhile the store
-        (None: that of all groups) answers nobody else.
+    def gloo(self, name: str, index: int, size: int, store: SharedStore) -> Group:
+        """A gloo group, in which this rank is number `index`; returns when all are connected. Meanwhile the store's
+        client answers nobody else.
+
+        Members that come late are waited for, however late: they may compute, and one that is dead or silent is told
+        elsewhere. Once all are there, the time limit counts.
 
         Raises:
-            RuntimeError: if a member cannot be reached.
+            RuntimeError, ConnectionError: if a member cannot be reached, or not in time.
         """
         kind: Any = distributed.ProcessGroupGloo  # its options are in no stub
         options = kind._Options()
         options._devices = [self._device]
         options._threads = 1  # for collectives: a lane makes one after the other, an edge none
         options._timeout = _FOREVER
-        group: Group = kind(part_of(store or self._store, name), index, size, options)
-        return group
+        _meet(store, name, index, size)
+        return _within(self._limit_s, lambda: kind(part_of(store, name), index, size, options), name)
 
-    def nccl(self, name: str, index: int, size: int, store: SharedStore | None = None) -> Group:
+    def nccl(self, name: str, index: int, size: int, store: SharedStore) -> Group:
         """An NCCL group, made at its first operation. Not measured yet."""
         kind: Any = distributed.ProcessGroupNCCL
         options = kind.Options()
         options._timeout = _FOREVER
-        group: Group = kind(part_of(store or self._store, name), index, size, options)
+        _meet(store, name, index, size)
+        group: Group = kind(part_of(store, name), index, size, options)
         return group
+
+
+def _meet(store: SharedStore, name: str, index: int, size: int) -> None:
+    """Wait until all members are there."""
+    store.set(f"{name}/there/{index}", "")
+    while True:
+        try:
+            store.wait([f"{name}/there/{member}" for member in range(size)], A_DAY)
+            return
+        except DistError:  # a day's computing
+            continue
+
+
+def _within(limit_s: float, connect: Callable[[], Group], name: str) -> Group:
+    """What is made, if that does not take too long.
+
+    gloo's own limit would bound every later wait in the group, too.
+    """
+    made: SimpleQueue[Group | Exception] = SimpleQueue()
+
+    def make() -> None:
+        try:
+            made.put(connect())
+        except Exception as error:  # raised again where it is waited for
+            made.put(error)
+
+    threading.Thread(target=make, name=f"connects {name}", daemon=True).start()
+    try:
+        found = made.get(timeout=limit_s)
+    except Empty:
+        raise ConnectionError(f"its ranks are all there and have not connected within {limit_s:g} s") from None
+    if isinstance(found, Exception):
+        raise found
+    return found

@@ -195,4 +195,7 @@ class ExecutionTable(Table):
     """real: kernels take what they take; paced: at least the platform's duration (a virtual GPU). auto: real where
     there are numbers, else paced."""
     timeout: Annotated[Seconds, Field(gt=0)] = 60.0
-    """How long an operation may wait before the run is given up."""
+    """After how long a rank without a sign of life is told, and a run in which nothing moves and no kernel is under
+    way; how long ranks that are there may take to connect. A single operation may wait longer."""
+    patience: Annotated[Seconds, Field(gt=0)] | None = None
+    """How long a single operation may wait for other ranks, from its own start; unless said, as long as it takes."""

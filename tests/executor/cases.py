@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -420,6 +421,42 @@ def stops(worker: Worker) -> Program:
     if worker.rank == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     yield Barrier()
+
+
+@case
+def stops_while_others_compute(worker: Worker) -> Program:
+    yield Barrier()
+    yield GRADIENT
+    if worker.rank == 1:
+        print(f"stopped at {time.monotonic()}", flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    yield from endless(worker)
+
+
+@case
+def computes_while_another_waits(worker: Worker) -> Program:
+    if worker.rank == 0:
+        yield Receive(1, 8)
+    elif worker.rank == 1:
+        for _ in range(worker.settings.gradients):
+            yield GRADIENT
+        yield Send(0, numbers(1))
+    yield Barrier()
+
+
+@case
+def receives_early_from_afar(worker: Worker) -> Program:
+    """In a ring of four 2 is no neighbour of 0, and comes late; the others finish meanwhile."""
+    if worker.rank == 0:
+        handle, _ = yield Start(Receive(2, 8))
+        for _ in range(worker.settings.gradients):
+            yield GRADIENT
+        arrivals, _ = yield Await((handle,))
+        assert arrivals.results[0].array.item() == 2
+    elif worker.rank == 2:
+        for _ in range(worker.settings.gradients):
+            yield GRADIENT
+        yield Send(0, numbers(2))
 
 
 @case

@@ -112,6 +112,42 @@ def test_a_rank_that_shows_no_sign_of_life_is_named(ranks: Ranks) -> None:
         ranks.execute(scenario("stops", execution={"timeout": "800 ms"}))
 
 
+@pytest.mark.slow
+def test_a_stopped_rank_is_told_within_the_limit_and_two_seconds_whatever_the_others_do(
+    ranks: Ranks, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The others compute on, and wait for nobody."""
+    with pytest.raises(DeadRankError, match="rank 1 has shown no sign of life for 3 s"):
+        ranks.execute(scenario("stops_while_others_compute", execution={"timeout": "3 s"}), out=tmp_path / "run")
+    told = time.monotonic()
+    stopped = re.search(r"stopped at ([\d.]+)", capfd.readouterr().err)
+    assert stopped is not None
+    assert told - float(stopped[1]) < 5
+    trace = pd.read_parquet(tmp_path / "run" / "trace.parquet")
+    assert set(trace["rank"]) == {0, 1, 2, 3}
+
+
+@pytest.mark.slow
+def test_an_operation_that_waits_longer_than_it_may_is_named(ranks: Ranks) -> None:
+    """Its partner computes, so the run is not stuck."""
+    slow, limits = {"gradient": {"mean": "200 ms"}}, {"patience": "1 s", "timeout": "20 s"}
+    schedule = {"gradients": 500}
+    made = scenario("computes_while_another_waits", workers=2, platform=slow, schedule=schedule, execution=limits)
+    told = r"rank 0: Receive\(<-1 8 B\) on main has waited 1\.\d+ s, longer than execution\.patience \(1 s\)"
+    with pytest.raises(TimeoutError, match=told) as raised:
+        ranks.execute(made)
+    assert "rank 0  main  #0  Receive(<-1 8 B)  waiting" in str(raised.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["computes_while_another_waits", "receives_early_from_afar"])
+def test_an_operation_may_wait_for_longer_than_the_time_limit(ranks: Ranks, case: str) -> None:
+    """While its partner computes; and the same of a receive from a rank that is no neighbour."""
+    slow = {"gradient": {"mean": "400 ms"}}
+    made = scenario(case, graph="ring", platform=slow, schedule={"gradients": 4}, execution=IMPATIENT)
+    assert ranks.execute(made).summary["makespan_s"] >= 1.6  # it has come to its end
+
+
 LAUNCHER = """
 import json, sys
 from executor import Ranks

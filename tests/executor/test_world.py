@@ -55,6 +55,7 @@ class Alone:
     """The agreement of a rank that has nobody to agree with."""
 
     timeout_s = 0.05
+    patience_s: float | None = None
 
     def __init__(self, agenda: Agenda) -> None:
         self._agenda = agenda
@@ -65,6 +66,8 @@ class Alone:
     def beat(self) -> None: ...
 
     def moved(self) -> None: ...
+
+    def show(self, waiting: list[Any]) -> None: ...
 
     def finish(self) -> None:
         self._agenda.hear(News(FINISHED))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from executor import execute
-from schedules.errors import DeadlockError
+from schedules.errors import DeadlockError, TimeoutError
 from schedules.result import Result
 from simulator import simulate
 
@@ -116,3 +116,22 @@ def test_a_group_whose_other_member_comes_late_stops_nobody() -> None:
     found = simulate(case("late_subgroup", 3, "100 ms", schedule={"gradients": 40}))
     assert found.summary["makespan_s"] == pytest.approx(4.0, rel=1e-3)
     assert found.summary["per_rank"]["compute_s"][0] == pytest.approx(4.0, rel=1e-9)
+
+
+@pytest.mark.slow
+def test_in_a_real_run_divergent_orders_are_told_with_all_three_ranks() -> None:
+    with pytest.raises(TimeoutError, match="nothing has happened on any rank for 2 s") as error:
+        execute(case("divergent_order", 3) | {"execution": {"timeout": 2}})
+    told = str(error.value)
+    assert "rank 0  main  #0  AllToAll" in told
+    assert "rank 1  main  #0  AllReduce" in told
+    assert "rank 2  main  #0  AllReduce" in told
+
+
+@pytest.mark.slow
+def test_in_a_real_run_a_late_member_stops_nobody() -> None:
+    """The limit is shorter than the member is late."""
+    made = case("late_subgroup", 3, "100 ms", schedule={"gradients": 25}) | {"execution": {"timeout": 1}}
+    found = execute(made)
+    assert found.summary["per_rank"]["compute_s"][0] == pytest.approx(2.5, rel=0.1)
+    assert found.summary["makespan_s"] < 1.5 * 2.5  # one after the other they take twice as long

@@ -250,6 +250,9 @@ KEYS = [
     ("execution.backend", '"mpi"', "expected 'auto', 'gloo' or 'nccl', found 'mpi'"),
     ("execution.compute", "true", "expected 'auto', 'real' or 'paced', found true"),
     ("execution.timeout", "0", "expected a number above 0, found 0"),
+    ("execution.patience", "0", "expected a number above 0, found 0"),
+    ("execution.patience", '"-1 s"', "expected a number of at least 0, found '-1 s'"),
+    ("execution.patience", '"soon"', "expected"),
     # whole tables
     ("sheduel.rate", "1", "unknown table [sheduel] (did you mean schedule?)"),
     ("run", "3", "expected a table, found 3"),

@@ -1,0 +1,1 @@
+"""Signs of life: each rank shows its own, and looks for those of others."""
