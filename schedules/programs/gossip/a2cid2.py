@@ -35,7 +35,7 @@ def step(worker: Worker, gradient: Payload, time: float) -> None:
     worker.model.apply(descend, gradient)
 
 
-def exchange(worker: Worker, peer: int, index: int, time: float, due: float | None) -> Program:
+def exchange(worker: Worker, peer: int, index: int, time: float, due: float | None = None) -> Program:
     """Mix, send x, and let x jump by 1/2 and x~ by alpha~ of the difference."""
     model = worker.model
     model.change(mix, time)

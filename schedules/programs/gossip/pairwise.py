@@ -27,7 +27,7 @@ def step(worker: Worker, gradient: Payload, time: float) -> None:
     worker.model.apply(descend, gradient)
 
 
-def exchange(worker: Worker, peer: int, index: int, time: float, due: float | None) -> Program:
+def exchange(worker: Worker, peer: int, index: int, time: float, due: float | None = None) -> Program:
     """Average with a peer: half the difference of the two values that were sent."""
     mine = worker.model.outgoing()
     theirs, _ = yield Exchange(peer, mine, index, due)
