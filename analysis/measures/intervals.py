@@ -5,7 +5,7 @@ itself. Its error is then that of a mean: t_{k-1} s / sqrt(k), with Student's t 
 values. Where a number R is no mean, the value is R and the batch's share of R's first-order change.
 
 Where two runs drew the same durations and clocks, a batch is the same gradients in both (of an exchange rate: the same
-share of the window, in which the same ticks come), and what is looked at is the difference of the two values: what both
+time, at which the same ticks come), and what is looked at is the difference of the two values: what both
 runs owe to the same draws cancels.
 
 Sources: Law & Kelton, Simulation Modeling and Analysis, sections 9.5.3 (batch means) and 11.2 (common random numbers);
@@ -126,22 +126,26 @@ def throughput_difference(first: Progress, second: Progress, *, is_paired: bool)
     num_batches = _num_batches(counts, MAX_PAIRS, _ROUNDS_OF_A_PAIR)
     if num_batches is None:
         return None
-    return _paired(*(_throughput_values(run, counts, num_batches) for run in (first, second)))
+    values = [_throughput_values(run, counts, num_batches) for run in (first, second)]
+    return _paired(values[0] - values[1])
 
 
 def exchange_rate_difference(first: Progress, second: Progress, *, is_paired: bool) -> Difference | None:
     """Exchanges a gradient of the first run less those of the second, as `throughput_difference`.
 
-    Paired: of equal shares of either window, since clocks tick at the same times in both. (Not of one window for both:
-    where one run is slower, its clocks may have stopped before its gradients are done.)
+    Paired: of the same times in both runs, at which the same ticks come, up to the end of the shorter window. They are
+    moved to the difference of the whole windows, which is the one that is told: where one run is slower, its clocks
+    may have stopped before its gradients are done.
     """
     if not is_paired:
         return _unpaired(exchange_rate_interval(first), exchange_rate_interval(second))
-    found = [_num_batches(_counts(run), MAX_PAIRS, _ROUNDS_OF_A_PAIR) for run in (first, second)]
+    runs = [run.until(min(first.window_ns, second.window_ns)) for run in (first, second)]
+    found = [_num_batches(_counts(run), MAX_PAIRS, _ROUNDS_OF_A_PAIR) for run in runs]
     if found[0] is None or found[1] is None:
         return None
-    num_batches = min(found[0], found[1])
-    return _paired(*(_exchange_rate_values(run, num_batches) for run in (first, second)))
+    ours, theirs = (_exchange_rate_values(run, min(found[0], found[1])) for run in runs)
+    between = ours - theirs
+    return _paired(between + (first.exchange_rate - second.exchange_rate - between.mean()))
 
 
 def spread(values: Sequence[float]) -> Interval | None:
@@ -207,8 +211,7 @@ def _positive(values: Values) -> Interval | None:
     return found if found.low > 0 else None
 
 
-def _paired(first: Values, second: Values) -> Difference:
-    between = first - second
+def _paired(between: Values) -> Difference:
     found = _of_mean(between)
     above, below = int((between > 0).sum()), int((between < 0).sum())
     return Difference(found.value, found.low, found.high, True, above, below, len(between))

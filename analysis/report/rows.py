@@ -6,6 +6,7 @@ import json
 from math import isfinite
 from typing import Any, Final, TypedDict
 
+from analysis.claims import EXCHANGE_RATE, LAG
 from analysis.comparison import NULL, Comparison
 from analysis.measures.metrics import PARTS
 from schedules.record.quantities import MISSING, QUANTITIES, number, percent, quantity, with_unit
@@ -42,15 +43,7 @@ _QUANTITIES: Final = {
     "bytes": "bytes",
 }
 _QUANTITIES_OF_COMPUTE: Final = {"transfer_s": "running", "waiting_s": "queueing"}
-_TILES: Final = (
-    "exchange_rate",
-    "lag_mean_s",
-    "gradients_per_s",
-    "makespan_s",
-    "utilization_compute",
-    "staleness_mean",
-    "loss",
-)
+_TILES: Final = ("gradients_per_s", "makespan_s", "utilization_compute", "staleness_mean", "loss")
 _GOOD: Final = 0.02
 _BAD: Final = 0.10
 
@@ -66,7 +59,7 @@ def tiles(comparison: Comparison) -> list[Cells]:
     rows = {row["key"]: row for row in comparison.summary.to_dict("records")}
     return [
         {"name": QUANTITIES[key].of_a_run, **_errors(rows[key])}
-        for key in _TILES
+        for key in (*((EXCHANGE_RATE, LAG) if comparison.headline == EXCHANGE_RATE else ()), *_TILES)
         if key in rows and isfinite(rows[key]["error"])
     ]
 

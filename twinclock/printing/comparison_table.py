@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from analysis.claims import EXCHANGE_RATE, LAG
 from schedules.record.quantities import QUANTITIES, percent, quantity
 from twinclock.printing.tables import print_written, table_lines
 
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from analysis import Comparison
 
 KEYS = (
-    "exchange_rate", "lag_mean_s", "makespan_s", "gradients_per_s", "utilization_compute", "utilization_communication",
-    "idle_fraction", "bytes_sent", "exchanges", "staleness_mean", "staleness_p95", "loss", "accuracy",
-    "consensus_distance",
+    "makespan_s", "gradients_per_s", "utilization_compute", "utilization_communication", "idle_fraction", "bytes_sent",
+    "exchanges", "staleness_mean", "staleness_p95", "loss", "accuracy", "consensus_distance",
 )  # fmt: skip
 """Numbers of the summary that are shown."""
+
+AVERAGING = (EXCHANGE_RATE, LAG)
+"""Those that come first where they are what a prediction is judged by."""
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -57,7 +60,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
             *(quantity(key, summary[key][world]) for world in comparison.runs),
             *(percent(summary[key][error]) for error in errors),
         ]
-        for key in KEYS
+        for key in (*(AVERAGING if comparison.headline == EXCHANGE_RATE else ()), *KEYS)
         if key in summary
     ]
     table = table_lines(rows, header=("", *comparison.runs, *errors.values()), right=(1, 2, 3, 4))

@@ -148,7 +148,7 @@ def test_a_difference_of_nothing_is_exactly_zero():
     assert not found.is_one_sided
 
 
-def test_exchange_rates_are_paired_by_shares_of_the_window():
+def test_exchange_rates_are_paired_by_the_time_of_the_ticks():
     """Ticks at random, of which the second run answers three of four, and one gradient a millisecond."""
     gradients = np.arange(0.5, 200)
     ticks = np.sort(np.random.default_rng(5).uniform(0, 200 * MS, 200))
@@ -162,6 +162,17 @@ def test_exchange_rates_are_paired_by_shares_of_the_window():
     assert found.half_width == pytest.approx(half_width(values))
     assert found.is_one_sided
     assert found.half_width < exchange_rate_difference(*runs, is_paired=False).half_width / 2
+
+
+def test_where_a_run_goes_on_without_ticks_the_difference_told_is_that_of_the_whole_windows():
+    """The second run makes its 200 gradients in a fifth more time, and its clocks stop with those of the first."""
+    ticks = np.sort(np.random.default_rng(5).uniform(0, 200 * MS, 200))
+    first = run(np.arange(0.5, 200), exchanges=ticks, window_ns=200 * MS)
+    second = run(np.arange(0.5, 200) * 1.2, exchanges=ticks, window_ns=240 * MS)
+    found = exchange_rate_difference(first, second, is_paired=True)
+    assert found.value == pytest.approx(0, abs=1e-12)
+    assert found.half_width < 0.1 < exchange_rate_difference(first, second, is_paired=False).half_width
+    assert exchange_rate_difference(first, first, is_paired=True).is_zero
 
 
 def test_the_spread_between_runs_is_students_t_on_their_means():

@@ -9,11 +9,13 @@ import pytest
 from schedules.result import load_run
 from twinclock.commands import execute as execute_command
 
+FIRST_COME = {"schedule.pairing": '"first-come"'}
+
 
 @pytest.fixture
 def simulated(here, scenario, run):
-    """A simulated run."""
-    assert run("simulate", scenario(), "--out", "simulated").exit_code == 0
+    """A simulated run, whose gradients wait for exchanges."""
+    assert run("simulate", scenario(FIRST_COME), "--out", "simulated").exit_code == 0
     return "simulated"
 
 
@@ -34,7 +36,7 @@ def test_export_elsewhere_as_json(here, run, simulated):
 
 
 def test_compare_prints_the_numbers_side_by_side(here, scenario, run, simulated):
-    run("simulate", scenario(), "--set", "platform.gradient.mean=0.02", "--out", "slower")
+    run("simulate", scenario(FIRST_COME), "--set", "platform.gradient.mean=0.02", "--out", "slower")
     result = run("compare", simulated, "slower", "--force", "--out", "new/report")
     assert result.exit_code == 0, result.stderr
     header, makespan, *_ = result.stdout.splitlines()
@@ -49,7 +51,7 @@ def test_compare_prints_the_numbers_side_by_side(here, scenario, run, simulated)
 
 
 def test_compare_as_json(here, scenario, run, simulated):
-    run("simulate", scenario(), "--set", "platform.gradient.mean=0.02", "--out", "slower")
+    run("simulate", scenario(FIRST_COME), "--set", "platform.gradient.mean=0.02", "--out", "slower")
     found = json.loads(run("compare", simulated, "slower", "--force", "--json").stdout)
     assert found["error"] > 0.5
     assert found["null_error"] > 0.5
