@@ -155,7 +155,10 @@ class Nursery:
 def _died(rank: int, status: int, directory: Path) -> str:
     """How a rank died: its signal or status, and the end of what it has written."""
     how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    lines = (directory / f"rank{rank}.log").read_text(errors="replace").splitlines()[-12:]
+    log = directory / f"rank{rank}.log"
+    lines = (
+        log.read_text(errors="replace").splitlines()[-12:] if log.exists() else []
+    )  # it may have died before it had one
     return "\n".join([f"rank {rank} has died ({how}).", *(f"  {line}" for line in lines)])
 
 
