@@ -137,10 +137,10 @@ class World:
     def _turn(self, until: int | None = None) -> None:
         """Do what is due: what was woken, timers, and one thing that a thread hands in; wait if there is nothing."""
         agenda, watch = self._agenda, self._watch
-        if self.now >= self.cutting.at_ns:  # before what is due: its times would lie behind the cut
-            self._cut(self.cutting.at_ns)
         agenda.end_woken()
         now = self.now
+        if now >= self.cutting.at_ns:  # before what is due now: it would end behind the cut
+            self._cut(self.cutting.at_ns)
         while (timer := agenda.due(now)) is not None:
             if timer.is_expected:
                 watch.moved(self.now)
