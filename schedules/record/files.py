@@ -60,23 +60,11 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 
 STANDS_IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "trace": {
-        "target": "x",
-        "gradients": 1,
-        "steps_behind": -1,
-        "read_ns": -1,
-        "due_ns": -1,
-        "channel": "",
+        "target": "x", "gradients": 1, "channel": "",
+        **dict.fromkeys(("steps_behind", "read_ns", "due_ns"), -1),
     },
-    "run.json": {
-        "versions": {},
-        "host": {},
-        "started": None,
-        "command": "",
-    },
-    "summary.json": {
-        "peak_memory_by_kind": {},
-        "per_rank": {},
-    },
+    "run.json": {"versions": {}, "host": {}, "started": None, "command": ""},
+    "summary.json": {"peak_memory_by_kind": {}, "per_rank": {}},
 }
 """What stands in for a column or key that a run of an older version lacks: its neutral value. What is in `_COLUMNS` or
 `_KEYS` and not here is essential, and its absence an error."""

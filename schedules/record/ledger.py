@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 _pack_computation = struct.Struct("<4q").pack  # "<": as numpy reads them below, on any machine
 _pack_transfer = struct.Struct("<7q").pack
-_pack_exchange = struct.Struct("<8q").pack
-_pack_due = struct.Struct("<3q").pack
+_pack_exchange, _pack_due = struct.Struct("<8q").pack, struct.Struct("<3q").pack
 _pack_buffer = struct.Struct("<5q").pack
-
 
 Intervals = tuple[Integers, Integers, Integers]
 """Rank, start and end of each: int64 [num_intervals]."""
@@ -106,8 +104,9 @@ class Ledger:
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
         self.activations: dict[str, int] = {}
         self.ended = Ended(num_ranks)
-        self._computing = _no_intervals()
-        self._transferring = _no_intervals()
+        nothing = np.empty(0, dtype=np.int64)
+        self._computing: Intervals = (nothing, nothing, nothing)
+        self._transferring = self._computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
         self._exchange_ends: list[Integers] = []
         self._num_folded = 0
@@ -146,12 +145,11 @@ class Ledger:
         at = self.computations.rfind(entry)  # from the end: it was entered not long ago
         if at >= 0:
             self.computations[at : at + 32] = _pack_computation(rank, start, now, 0)
+        self._passes.pop(rank, None)
         owner, kind, since, until, size = _entries(bytes(self.buffers), 5)  # a copy, as entries are replaced below
         found = np.flatnonzero((owner == rank) & (kind == KIND["activations"]) & (since <= start) & (until == end))
-        self._passes.pop(rank, None)
-        for number in found[-1:].tolist():
-            entry = _pack_buffer(rank, KIND["activations"], since[number], now, size[number])
-            self.buffers[number * 40 : number * 40 + 40] = entry
+        for at in found[-1:].tolist():
+            self.buffers[at * 40 : at * 40 + 40] = _pack_buffer(rank, kind[at], since[at], now, size[at])
 
     def _hold_activations(self, rank: int, operation: Compute, start: int, end: int) -> None:
         """Enter the activations that a computation needs: since its first input was computed, or since what had that
@@ -318,11 +316,6 @@ def _split(packed: bytearray, width: int, end: int, until: int) -> tuple[Integer
     if is_over.all():
         return rows.T, bytearray()
     return rows[is_over].T, bytearray(rows[~is_over].tobytes())
-
-
-def _no_intervals() -> Intervals:
-    nothing = np.empty(0, dtype=np.int64)
-    return nothing, nothing, nothing
 
 
 def _union(intervals: Intervals, more: Iterable[Integers]) -> Intervals:

@@ -145,7 +145,7 @@ def test_staleness_may_be_negative_throughout() -> None:
     average, account = ("average", "x", 0), Account(0)
     found = account.ledger.contributions
     for behind in (-3, -2):
-        found.tally(behind, average)
+        found.tallies[average].add(1, behind, behind)
     assert found.tallies[average].largest == -2
     merged_from = Ledger(1).contributions
     merged_from.extend(found.packed, found.told())
