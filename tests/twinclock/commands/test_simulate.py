@@ -27,7 +27,9 @@ def test_prints_a_small_table_and_writes_nothing(here, scenario, run):
     head, *lines = result.stdout.partition("critical path")[0].splitlines()
     assert head == "gossip on ring, 4 workers, 20 gradients, seed 0, simulated"
     names = [line[2:].split("  ")[0] for line in lines]
-    assert names == ["makespan", "throughput", "computing", "communicating", "idle", "sent", "memory", "staleness"]
+    assert names == [
+        "makespan", "throughput", "averaging", "computing", "communicating", "idle", "sent", "memory", "staleness"
+    ]  # fmt: skip
     assert [path.name for path in here.iterdir()] == ["scenario.toml"]
 
 
