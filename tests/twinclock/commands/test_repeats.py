@@ -35,7 +35,8 @@ class Executor:
 def execute(here, scenario, run, monkeypatch):
     def call(*arguments, **options):
         monkeypatch.setattr(execute_command, "run", Executor(**options))
-        return run("execute", scenario({"schedule.gradients": "20"}), "--out", "real", *arguments)
+        changes = {"schedule.gradients": "20", "schedule.pairing": '"first-come"'}  # gradients wait for exchanges
+        return run("execute", scenario(changes), "--out", "real", *arguments)
 
     return call
 
