@@ -67,12 +67,13 @@ class Setup:
         self.schedule = catalogue.find(scenario.program)
         self.graph, self.plan = scenario.graph, scenario.plan
         self.settings, self.cut = run_settings(scenario), cut(scenario)
-        ahead, horizon = None, self._horizon()
+        ahead, horizon = None, self._horizon(self.plan.lengths)
         if self.cut is not None:
             ahead, horizon = _ahead(self.graph), math.inf
         elif scenario.run.until == "precision":
             # The run stops when its throughput is known; this end is only for one that never gets there.
-            ahead, horizon = _ahead(self.graph), float(scenario.run.limit)
+            limits = [scenario.run.limit] * scenario.topology.workers
+            ahead, horizon = _ahead(self.graph), self._horizon(limits)
         lengths = None if ahead else [float(length) for length in self.plan.lengths]
         has_unit = scenario.platform.gradient is not None
         self.clocks = Clocks(self.graph, scenario.run.seed, horizon, lengths=lengths, ahead=ahead, has_unit=has_unit)
@@ -135,10 +136,10 @@ class Setup:
             except Exception as error:
                 raise ProgramError(f"{raised(error)} (in read_out, rank {rank})") from error
 
-    def _horizon(self) -> float:
+    def _horizon(self, lengths: Sequence[int]) -> float:
         """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
         speed_of = self.scenario.platform.speed_of
-        return max(length / speed_of(rank) for rank, length in enumerate(self.plan.lengths))
+        return max(length / speed_of(rank) for rank, length in enumerate(lengths))
 
     def _problem(self, xp: ModuleType | None, device: object) -> Problem | None:
         """The scenario's own, which was checked; one with other arrays is built here."""
