@@ -61,7 +61,11 @@ class Alone:
         self._agenda = agenda
         self.boards: list[list[Any]] = []
         self.told: list[News] = []
-        self.store = SimpleNamespace(compare_set=lambda key, expected, text: self.told.append(text))
+        self.store = SimpleNamespace(compare_set=self._set)
+
+    def _set(self, key: str, expected: str, text: str) -> bytes:
+        self.told.append(text)  # type: ignore[arg-type]
+        return text.encode()
 
     def beat(self) -> None: ...
 

@@ -43,12 +43,15 @@ class Rank:
     """The meetings of one rank, and what it is told."""
 
     def __init__(self, store: Any, rank: int) -> None:
-        self.ends = Ends()
+        self.rank, self.ends = rank, Ends()
         self.meetings = Meetings(store, rank, self.ends)
 
     def issue(self, operation: Operation) -> bool:
         """Ask. Returns whether that is over at once."""
-        running: Any = SimpleNamespace(operation=operation, start_ns=0, ready_ns=0, end_ns=0, result=None)
+        worker = SimpleNamespace(rank=self.rank, num_workers=1000, neighbours=())
+        running: Any = SimpleNamespace(
+            operation=operation, worker=worker, start_ns=0, ready_ns=0, end_ns=0, result=None
+        )
         return self.meetings.handlers()[type(operation)](running)
 
     def meet(self, *candidates: int) -> None:

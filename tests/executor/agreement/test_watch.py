@@ -66,7 +66,15 @@ def under_way(operation: Any, start_s: float) -> Any:
 def stream(operation: Any) -> Any:
     worker = SimpleNamespace(rank=0)
     return SimpleNamespace(
-        worker=worker, name="main", index=3, operation=operation, start_ns=0, is_over=False, is_daemon=False, awaited=()
+        worker=worker,
+        name="main",
+        index=3,
+        operation=operation,
+        start_ns=0,
+        is_over=False,
+        is_daemon=False,
+        has_left=False,
+        awaited=(),
     )
 
 
