@@ -46,7 +46,7 @@ from schedules.operations import Exchange, Receive, Send
 from schedules.platform.durations import Durations
 from schedules.platform.stragglers import pace
 from schedules.record.trace import FileRecorder
-from schedules.scenario import Cut, Scenario, ScenarioError, load
+from schedules.scenario import Cut, Scenario, ScenarioError, as_recorded, load
 from schedules.setup import OBSERVE, Setup
 from schedules.training.problems import to_numpy
 from schedules.worker import Worker
@@ -63,6 +63,8 @@ def run_rank(order: Order, seat: Seat) -> int:
     control = None
     try:
         scenario = load(order.scenario)
+        if order.replay is not None:
+            scenario = as_recorded(scenario, order.scenario)
         control = Control(
             lambda: connect(seat.host, seat.port, seat.prefix),
             seat.rank,

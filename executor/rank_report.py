@@ -137,8 +137,8 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
         servers=scenario.plan.servers,
         ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, scenario.gradient_s * 1e9),
     )
-    result = Result(scenario, MEASURED, summary, info={"cut_ns": cut_ns})
-    result.info |= {**info, "ranks": [_told(report) for report in reports]}
+    result = Result(scenario, MEASURED, summary, info={"cut_ns": cut_ns, **info})
+    result.info |= {"ranks": [_told(report) for report in reports]}
     if scenario.run.trace:
         result.trace = _trace(scenario, directory, reports, readies)
         result.memory = _on_one_clock(ledger.memory_table(), reports, ("time_ns",))

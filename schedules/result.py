@@ -18,7 +18,7 @@ from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, o
 from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
-from schedules.scenario import Scenario, ScenarioError, counting, load, recorded_fingerprint, texts
+from schedules.scenario import Scenario, ScenarioError, as_recorded, counting, load, recorded_fingerprint, texts
 from schedules.training.readout import Numbers
 from topologies.checks import AnyGraph
 
@@ -196,19 +196,28 @@ def load_run(directory: str | PathLike[str]) -> Result:
 
 
 class Followed(NamedTuple):
-    """A recorded run that is to be followed: the arguments of `schedules.driving.replay.Replay`.
+    """A recorded run that is to be followed: all but the last are the arguments of `schedules.driving.replay.Replay`.
 
     Attributes:
         trace: with all of its rows.
         gradient_s: its gradient time in seconds.
         cut_ns: when it was cut, or None.
         is_whole: whether its programs came to their end.
+        scenario: of the run that follows it, as long as it was.
     """
 
     trace: pd.DataFrame
     gradient_s: float
     cut_ns: int | None
     is_whole: bool
+    scenario: Scenario
+
+    def told(self) -> Info:
+        """What `run.json` of the run that follows it says of its end: a replay of that one ends there, too."""
+        if self.cut_ns is None:
+            return {"cut_ns": None, "ends_early": not self.is_whole}
+        # In its own gradient times: at this one the parameters are read out.
+        return {"cut_ns": round(self.cut_ns / self.gradient_s * self.scenario.gradient_s)}
 
 
 def read_replay(followed: str | Path | Result, scenario: Scenario) -> Followed:
@@ -226,16 +235,18 @@ def read_replay(followed: str | Path | Result, scenario: Scenario) -> Followed:
         if followed.fingerprint != scenario.fingerprint():
             told = _differences(followed.info, scenario)
             raise ScenarioError(f"replay: expected a result of this scenario, found {told}")
-        return Followed(followed.trace, followed.gradient_s, followed.cut_ns, followed.is_whole)
+        follower = as_recorded(scenario, followed.tables)
+        return Followed(followed.trace, followed.gradient_s, followed.cut_ns, followed.is_whole, follower)
     trace, info = read_trace(followed)
     if recorded_fingerprint(info) != scenario.fingerprint():
         raise ScenarioError(f"{followed}: expected a trace of this scenario, found {_differences(info, scenario)}")
-    return Followed(trace, float(info["gradient_s"]), info.get("cut_ns"), _is_whole(info))
+    follower = as_recorded(scenario, info["scenario"])
+    return Followed(trace, float(info["gradient_s"]), info.get("cut_ns"), _is_whole(info), follower)
 
 
 def _is_whole(info: Info) -> bool:
-    """Whether all programs of a run came to their end: it has not failed, nor lost a rank for good."""
-    return not info.get("failed") and not info.get("lost_ranks")
+    """Whether all programs of a run came to their end: it has not failed, nor lost a rank, nor followed such a run."""
+    return not any(info.get(key) for key in ("failed", "lost_ranks", "ends_early"))
 
 
 def _differences(info: Info, scenario: Scenario) -> str:

@@ -15,7 +15,7 @@ from schedules.platform.outages import outages
 from schedules.platform.stragglers import pace
 from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
 from schedules.platform.transports import TRANSPORTS
-from schedules.record.files import LINK_COLUMNS, SIMULATED
+from schedules.record.files import LINK_COLUMNS, SIMULATED, Info
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
 from schedules.result import Result, add_end, add_numbers, add_own_summary, read_replay
@@ -51,16 +51,17 @@ def simulate(
     resolved = load(scenario, overrides)
     # A replay ends with its rows, whatever has ended the run that it follows.
     is_steady = resolved.run.until == "precision" and replay is None
-    followed = None if replay is None else Replay(*read_replay(replay, resolved))
+    followed = None if replay is None else read_replay(replay, resolved)
+    resolved = resolved if followed is None else followed.scenario
     recorder = Recorder() if resolved.run.trace else None
     setup = Setup(resolved, is_recorded=recorder is not None)
-    world = build_world(setup, recorder, followed)
+    world = build_world(setup, recorder, None if followed is None else Replay(*followed[:-1]))
     spells = slow_spells(resolved.platform.stragglers, resolved.run.seed, resolved.topology.workers)
     steady = Steady(world, resolved.run, spells) if is_steady else None
     if setup.cut is not None and replay is None:
         _expect(world, setup.cut)
     world.run()
-    result = _result(setup, world)
+    result = _result(setup, world, {} if followed is None else followed.told())
     if steady is not None:
         result.summary |= steady.summary()
     return result
@@ -150,7 +151,7 @@ def _collectives(setup: Setup) -> CollectivesTable:
     return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 
-def _result(setup: Setup, world: World) -> Result:
+def _result(setup: Setup, world: World, told: Info) -> Result:
     # Imported late, so that the command's `--help` need not load it.
     import pandas as pd
 
@@ -172,14 +173,14 @@ def _result(setup: Setup, world: World) -> Result:
         servers=scenario.plan.servers,
         ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, world.gradient_ns),
     )
-    result = Result(scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone})
+    result = Result(scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone, **told})
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
         result.memory = world.ledger.memory_table()
     if world.outages is not None:
         result.summary |= world.outages.summary(makespan)
-    if told := world.collectives.summary():
-        result.summary["collectives"] = told
+    if took := world.collectives.summary():
+        result.summary["collectives"] = took
     result.links = pd.DataFrame(world.traffic.links(makespan), columns=list(LINK_COLUMNS))
     result.network = world.fabric.graph if world.fabric is not None else setup.graph
     if setup.problem is not None:

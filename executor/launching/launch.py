@@ -22,7 +22,7 @@ from executor.launching.lines import OrderTables, RankEvent, RunOrder
 from schedules.errors import DeadRankError, ScheduleError
 from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
-from schedules.result import Result, read_replay
+from schedules.result import Followed, Result, read_replay
 from schedules.scenario import Scenario, ScenarioError, Source, load
 
 
@@ -104,15 +104,16 @@ class Ranks:
         resolved = executable(scenario, overrides, is_replay=replay is not None)
         if out is not None:
             check_target(Path(out))  # now: `save` would refuse it after the run
+        followed = None if replay is None else read_replay(replay, resolved)
+        resolved, told = (resolved, {}) if followed is None else (followed.scenario, followed.told())
         directory = Path(tempfile.mkdtemp(prefix="twinclock-"))
         try:
-            news = self._run(resolved, directory, replay, watch)
+            news = self._run(resolved, directory, followed, watch)
             _pass_on_output(directory)
             if news.kind != FINISHED:
                 raise _failure(news, resolved, directory, out)
-            result = report.merge(
-                resolved, directory, {"launcher": "executor.launching.launch", "is_replay": replay is not None}
-            )
+            about = {"launcher": "executor.launching.launch", "is_replay": followed is not None}
+            result = report.merge(resolved, directory, {**about, **told})
         finally:
             shutil.rmtree(directory, ignore_errors=True)
         if out is not None:
@@ -147,7 +148,7 @@ class Ranks:
         self,
         scenario: Scenario,
         directory: Path,
-        replay: str | Path | Result | None,
+        followed: Followed | None,
         watch: Callable[[RankEvent], None] | None,
     ) -> News:
         process, run = self._start(), next(self._runs)
@@ -160,7 +161,7 @@ class Ranks:
             # With every order, since this process may have changed both since the nursery was started.
             "cwd": str(Path.cwd()),
             "path": _path(),
-            "order": _order(scenario, directory, replay),
+            "order": _order(scenario, directory, followed),
         }
         try:
             process.stdin.write((json.dumps(order) + "\n").encode())
@@ -186,12 +187,11 @@ def _path() -> list[str]:
     return [str(Path(each).resolve()) for each in sys.path]  # absolute: a rank changes its directory
 
 
-def _order(scenario: Scenario, directory: Path, replay: str | Path | Result | None) -> OrderTables:
+def _order(scenario: Scenario, directory: Path, followed: Followed | None) -> OrderTables:
     order: OrderTables = {"scenario": scenario.tables()}
-    if replay is not None:
-        found = read_replay(replay, scenario)
-        order["replay"], order["followed"] = str(directory / "replay.parquet"), found[1:]
-        found.trace.to_parquet(order["replay"])
+    if followed is not None:
+        order["replay"], order["followed"] = str(directory / "replay.parquet"), followed[1:4]
+        followed.trace.to_parquet(order["replay"])
     return order
 
 

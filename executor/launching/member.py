@@ -19,7 +19,8 @@ from executor.launching.cluster import Place
 from executor.rank import run_rank
 from executor.seat import Order, Seat
 from schedules.errors import ScheduleError
-from schedules.result import read_replay
+from schedules.record.files import Info
+from schedules.result import Followed, read_replay
 from schedules.scenario import Scenario, ScenarioError
 
 NOTHING = "nothing"
@@ -38,14 +39,17 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
         )
     kept = _keep_store(place)
     directory = Path(tempfile.mkdtemp(prefix=f"twinclock-rank{place.rank}-"))
-    order = _order(scenario, replay, directory)
+    followed = None if replay is None else read_replay(replay, scenario)
+    scenario = scenario if followed is None else followed.scenario
+    order = _order(scenario, followed, directory)
     # The first six fields of a `Place` are the first six of a `Seat`.
     seat = Seat(*place[:6], prefix=f"twinclock/{place.run}", directory=directory)
     status = run_rank(order, seat)
     store = connect(seat.host, seat.port, seat.prefix)
     if status == 0:
         try:
-            _collect(store, scenario, seat, out, is_replay=replay is not None)
+            told = {} if followed is None else followed.told()
+            _collect(store, scenario, seat, out, {"is_replay": followed is not None, **told})
         except ScheduleError as error:  # another rank has failed after the run was over
             print(f"executor: {error}", file=sys.stderr)
             status = 1
@@ -64,16 +68,15 @@ def _keep_store(place: Place) -> KeptStore | None:
     return keep_store(place.host, place.port) if place.rank == 0 and not place.is_store_kept else None
 
 
-def _order(scenario: Scenario, replay: str | None, directory: Path) -> Order:
-    if replay is None:
+def _order(scenario: Scenario, followed: Followed | None, directory: Path) -> Order:
+    if followed is None:
         return Order(scenario.tables())
-    found = read_replay(replay, scenario)
     path = directory / "replay.parquet"
-    found.trace.to_parquet(path)
-    return Order(scenario.tables(), str(path), found[1:])
+    followed.trace.to_parquet(path)
+    return Order(scenario.tables(), str(path), followed[1:4])
 
 
-def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, *, is_replay: bool) -> None:
+def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, told: Info) -> None:
     suffixes = (".npz", ".rows", ".names") if scenario.run.trace else (".npz",)
     if seat.rank != 0:
         for suffix in suffixes:
@@ -82,7 +85,7 @@ def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, *, i
     for rank in range(1, seat.num_workers):
         for suffix in suffixes:
             fetch(store, report.stem(seat.directory, rank).with_suffix(suffix))
-    result = report.merge(scenario, seat.directory, {"launcher": "executor", "is_replay": is_replay})
+    result = report.merge(scenario, seat.directory, {"launcher": "executor", **told})
     result.save(out)
     makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
     print(f"{seat.num_workers} ranks: {makespan:.3f} s, {speed:.1f} gradients/s; written to {out}")

@@ -85,7 +85,8 @@ class Running:
 
     Attributes:
         world, worker, stream: where it runs; `stream` is its program's.
-        name, lane: of the lane that shows it, `compute` or `compute+1`, and the lane's number in the record.
+        name, lane: of the lane that shows it, `compute` or `compute+1`, and the lane's number in the record; below 0:
+            it is not recorded.
         operation: what was asked for.
         start_ns, ready_ns, end_ns: when it was issued; when the last participant was there; when it is over.
         result: its answer, once there is one.
@@ -125,7 +126,7 @@ class Running:
             self.hook(self)
         self.is_over = True
         self.stream.free_lanes.append(self.name)
-        if self.world.recorder is not None:
+        if self.lane >= 0 and self.world.recorder is not None:
             self.world.recorder.row(self, None)
         if self.waiter is not None:
             self.waiter.arrived(self.end_ns)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedules.driving.driver import Handler, Running, Stream
 from schedules.errors import DivergenceError
-from schedules.operations import Await, Barrier, Meet, Operation, Partner, Receive, Until
+from schedules.operations import Await, Barrier, Compute, Meet, Operation, Partner, Receive, Until
 from schedules.record.trace import What, describe, moved
 
 if TYPE_CHECKING:
@@ -135,9 +136,10 @@ class Replay:
     def _help(self, stream: Stream, handler: Handler) -> None:
         """A stream asks for what was under way when the recorded run was cut: it is resumed no more.
 
-        What it asked for begins all the same: its other end may have been over by then. But what only waits does not.
+        What it asked for begins all the same: its other end may have been over by then. But what has no other end does
+        not.
         """
-        if not isinstance(stream.operation, Until | Meet | Await):
+        if not isinstance(stream.operation, Until | Meet | Await | Compute):
             handler(stream)
 
     def start(self, started: Running, handler: Handler) -> bool:
@@ -149,8 +151,10 @@ class Replay:
         if row is not None and row.answer == LOST:
             started.note = LOST
             return True
+        if row is None and not self.is_whole:
+            started.lane = -1  # it was under way at the end: it may serve its other end, and has no row here either
         if not isinstance(started.operation, Meet):
-            return handler(started)
+            return False if started.lane < 0 and isinstance(started.operation, Compute) else handler(started)
         if row is None:
             return False
         _answer_meeting(started, row)
@@ -215,7 +219,10 @@ class Replay:
         if stream.index >= len(rows):  # started when the recorded run was cut: nobody has heard of it
             return None
         begin = rows[stream.index].start_ns
-        end = rows[stream.index + 1].end_ns if stream.index + 1 < len(rows) else math.inf
+        # Not simply what follows: of operations that were over at once, several may have followed at the same time, as
+        # the record has it, and in real time what they started began a little later.
+        following = (row.end_ns for row in islice(rows, stream.index + 1, None))
+        end = next((each for each in following if each > begin), math.inf)
         candidates = self._started[rank, stream.name, *found]
         row = next(
             (each for each in candidates if begin <= each.start_ns <= end and _is_recorded(operation, each)), None

@@ -243,7 +243,7 @@ def write_parquet(frame: pd.DataFrame, path: Path, info: Info) -> None:
 
 def _described(info: Info) -> Info:
     """What a trace says of its run: not when and how that was started, so that equal runs give equal bytes."""
-    ends = "cut_ns", "failed", "lost_ranks"  # a replay ends as its run did
+    ends = "cut_ns", "failed", "lost_ranks", "ends_early"  # a replay ends as its run did
     kept = (*_KEYS["run.json"], "texts", "versions", "host", *(key for key in ends if info.get(key)))
     return {key: info[key] for key in kept if key in info}
 

@@ -14,6 +14,7 @@ import numpy as np
 from schedules.record.contributions import UNKNOWN, Staleness, StalenessOf, Window, window
 from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS, Integers
+from schedules.record.rows import BoolArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def summarise(
         cut_ns: when the world ended the run before its programs did; None: it did not.
         failed: ranks that have failed for good.
         servers: ranks whose gradients alone count, where the schedule has servers.
-        ticks: of the edges, for a run that is cut: its workers did not come to all of them.
+        ticks: of the edges, for a run that is cut or has lost ranks: its workers did not come to all of them.
     """
     makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.contributions.applied()
     peaks = ledger.peak_memory()
@@ -73,7 +74,7 @@ def summarise(
         "gradients_per_s": per_second,
         "samples_per_s": per_second * batch_size,
         "window_s": counted.end_ns / 1e9,
-        **_averaging(ledger, counted, None if cut_ns is None else ticks),
+        **_averaging(ledger, counted, None if cut_ns is None and not failed else ticks),
         "utilization_compute": int(totals.compute_ns.sum()) / whole,
         "utilization_communication": int(totals.transfer_ns.sum()) / whole,
         "idle_fraction": 1 - int(totals.busy_ns.sum()) / whole,
@@ -109,7 +110,7 @@ def _averaging(ledger: Ledger, counted: Window, ticks: Ticks | None) -> dict[str
     is_answered = (is_done > 0) & (end <= counted.end_ns)
     # A replay follows the order and does not wait for ticks: it would be ahead of them.
     lag_ns = _known(np.maximum(0, (end - due)[is_answered]))
-    num_due = _num_due(due[due <= counted.end_ns], None if ticks is None else ticks(counted.end_ns))
+    num_due = _num_due(due, is_done > 0, counted.end_ns, None if ticks is None else ticks(counted.end_ns))
     return told | {
         "exchanges_due": num_due,
         "backlog_exchanges": max(0, num_due - int(is_answered.sum()) // 2),
@@ -118,11 +119,14 @@ def _averaging(ledger: Ledger, counted: Window, ticks: Ticks | None) -> dict[str
     }
 
 
-def _num_due(due: Integers, ticks: Integers | None) -> int:
-    """How many exchanges were due, from the ticks that ends have answered, or in a run that is cut all of the edges."""
-    if ticks is not None and np.isin(due, ticks).all():  # else a program has ticks of its own, which nobody knows
+def _num_due(due: Integers, is_done: BoolArray, end_ns: int, ticks: Integers | None) -> int:
+    """How many exchanges were due: from the ticks that ends have answered, or from those of the edges, if not all were
+    come to."""
+    is_in = due <= end_ns
+    if ticks is not None and np.isin(due[is_in], ticks).all():  # else a program has ticks of its own
         return len(ticks)
-    return -(-len(due) // 2)  # both ends have it; of a rank that is gone for good the other end alone
+    # Both ends have one that is done; one that was lost with a rank may have a single end.
+    return -(-int((is_in & is_done).sum()) // 2) + len(np.unique(due[is_in & ~is_done]))
 
 
 def _sums(values: Integers, rank: Integers, num_ranks: int) -> list[int]:

@@ -4,7 +4,7 @@ from pydantic import field_validator
 
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
-from schedules.scenario.ends import Cut, counting, cut, run_settings
+from schedules.scenario.ends import Cut, as_recorded, counting, cut, run_settings
 from schedules.scenario.files import read, read_setting, read_value, set_key
 from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
 from schedules.scenario.recorded import recorded_fingerprint
@@ -34,6 +34,7 @@ __all__ = [
     "ScenarioError",
     "Source",
     "Table",
+    "as_recorded",
     "build_optimizer",
     "build_problem",
     "communication_graph",

@@ -80,6 +80,19 @@ def with_share(scenario: Scenario, *, is_said: bool) -> Scenario:
     return scenario.model_copy(update={"schedule": _lengthened(schedule, scenario, value)})
 
 
+def as_recorded(scenario: Scenario, tables: Mapping[str, Any]) -> Scenario:
+    """The scenario of a replay, with the length that the recorded run had: that of a time follows from its platform.
+
+    Args:
+        tables: those of the recorded run.
+    """
+    key = catalogue.find(scenario.program).length_key
+    found = tables.get("schedule", {}).get(key)
+    if found is None or not may_lack_length(scenario.run.model_dump()):
+        return scenario
+    return scenario.model_copy(update={"schedule": scenario.schedule.model_copy(update={key: found})})
+
+
 def run_settings(scenario: Scenario) -> Any:
     """What programs are told of [schedule]: as long as may be needed, where the world ends the run."""
     schedule, run = catalogue.find(scenario.program), scenario.run

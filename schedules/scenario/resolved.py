@@ -170,6 +170,7 @@ class Scenario(Table):
             run |= {"until", "precision", "limit"}  # they decide how many gradients are made
         elif self.run.until != "end":
             run |= {"until", "total", "duration"}
+        run |= {"samples"}
         tables: dict[str, tuple[BaseModel, set[str] | None, set[str] | None]] = {
             "schedule": (self.schedule, None, None),
             "topology": (self.topology, None, None),
@@ -181,6 +182,8 @@ class Scenario(Table):
             name: table.model_dump(mode="json", include=include, exclude=exclude, exclude_defaults=True)
             for name, (table, include, exclude) in tables.items()
         }
+        if self.run.until in ("gradients", "time") or self.run.samples is not None:
+            told["schedule"].pop(str(catalogue.find(self.program).length_key), None)  # it follows from these
         return {**told, "schedule": {"program": self.program, **told["schedule"]}}
 
     def fingerprint(self) -> str:

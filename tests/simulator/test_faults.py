@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schedules.errors import DeadRankError, DivergenceError
+from schedules.errors import DeadRankError
 from schedules.result import Result
 from simulator import simulate
 
@@ -195,10 +195,11 @@ def test_a_replay_gives_up_what_was_given_up(pairing: str, tmp_path: Path) -> No
     np.testing.assert_allclose(followed.parameters, failed.parameters, atol=1e-12)
 
 
-def test_a_run_that_lost_a_rank_for_good_cannot_be_followed(tmp_path: Path) -> None:
-    run(faults=away(1, 3.5)).save(tmp_path / "lost")
-    with pytest.raises(DivergenceError, match=r"rank 1, .* has ended there .*lost a rank for good"):
-        run(replay=tmp_path / "lost")
+def test_a_run_that_lost_a_rank_for_good_is_followed_to_its_rows(tmp_path: Path) -> None:
+    original = run(faults=away(1, 3.5))
+    original.save(tmp_path / "lost")
+    followed = run(replay=tmp_path / "lost")
+    assert followed.summary["per_rank"]["gradients"] == original.summary["per_rank"]["gradients"]
 
 
 def test_numbers_of_a_run_that_lost_a_rank_are_those_of_the_others() -> None:
@@ -243,3 +244,34 @@ def test_who_goes_on_averaging_for_others_waits_for_none_that_is_lost(
     told = result.trace[result.trace["answer"] == "nobody"]
     told_at_the_end = told[told["end_ns"] >= told["rank"].map(left)]
     assert set(told_at_the_end["rank"]) >= set(range(5)) - {rank}
+
+
+def test_ticks_that_a_lost_rank_did_not_answer_are_due() -> None:
+    """Rank 1 is never there: of the ticks in 200 ms none is answered, whether the run is cut then or ends."""
+    platform = {"gradient": {"mean": "10 ms"}, "transport": "none", "faults": {"outages": [{"rank": 1, "at": "0 s"}]}}
+    tables: dict[str, Any] = {
+        "schedule": {"program": "gossip", "gradients": 20},
+        "topology": {"graph": "complete", "workers": 2},
+        "platform": platform,
+        "workload": {"parameters": 10},
+    }
+    ended = simulate(tables).summary
+    cut = simulate({**tables, "run": {"until": "time", "duration": "200 ms"}}).summary
+    assert ended["exchanges_due"] == ended["backlog_exchanges"] == cut["exchanges_due"] == 22
+
+
+def test_ticks_of_lost_exchanges_are_due_once() -> None:
+    faults = {"outages": [{"rank": 1, "at": "50 ms", "back": "90 ms"}]}
+    tables: dict[str, Any] = {
+        "schedule": {"program": "gossip", "gradients": 20, "rate": 1.5},
+        "topology": {"graph": "ring", "workers": 6},
+        "platform": {
+            "gradient": {"mean": "10 ms"},
+            "link": {"bandwidth": "1 GB/s", "latency": "1 ms"},
+            "faults": faults,
+        },
+        "workload": {"parameters": 10},
+    }
+    result = simulate(tables)
+    rows = result.kept_trace.query("op == 'Exchange' and due_ns <= @result.summary['window_s'] * 1e9")
+    assert result.summary["exchanges_due"] == rows["due_ns"].nunique()

@@ -44,7 +44,8 @@ def _apply(applied: pd.DataFrame, ledger: Ledger) -> None:
         if gradients or kind == "gradient":
             made.enter(made.places[rank, stage, 0], written - 1, behind, now, given)
         else:
-            made.tally(written - 1 - given.version, given.what)
+            versions = written - 1 - given.version
+            made.tallies[given.what].add(1, versions, versions)
 
 
 def _sent(rank: int, op: str, group: str, size: int, num_ranks: int) -> int:

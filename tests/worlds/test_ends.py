@@ -186,6 +186,47 @@ def test_a_cut_run_on_disk_says_when(tmp_path: Path) -> None:
     assert difference(cut, simulate(base(TIME), replay=tmp_path / "cut")) == 0
 
 
+@pytest.mark.parametrize("end", [TOTAL, TIME], ids=["total", "time"])
+def test_a_replay_of_a_cut_run_is_followed_in_its_turn(end: dict[str, Any], ranks: Ranks, tmp_path: Path) -> None:
+    case = base({"schedule.program": "a2cid2", **end})
+    first = simulate(case)
+    first.save(tmp_path / "first")
+    second = simulate(case, replay=tmp_path / "first")
+    second.save(tmp_path / "second")
+    assert second.cut_ns == first.cut_ns
+    third = execute(case, replay=second, ranks=ranks, out=tmp_path / "third")
+    for run_again in (simulate(case, replay=tmp_path / "second"), third, simulate(case, replay=tmp_path / "third")):
+        assert run_again.summary["gradients"] == first.summary["gradients"]
+    assert difference(first, second) == 0
+
+
+def test_a_replay_of_a_run_that_lost_a_rank_is_followed_in_its_turn(tmp_path: Path) -> None:
+    case = base({"schedule.gradients": 20})
+    faulty = base({"schedule.gradients": 20, "platform.faults": {"outages": [{"rank": 1, "at": "15 ms"}]}})
+    simulate(faulty).save(tmp_path / "first")
+    second = simulate(case, replay=tmp_path / "first")
+    second.save(tmp_path / "second")
+    assert difference(second, simulate(case, replay=tmp_path / "second")) == 0
+
+
+def test_a_time_is_followed_on_another_platform(ranks: Ranks) -> None:
+    """The length that follows from a time is the recorded run's, and so is a learning rate's horizon."""
+    rates = {"optimizer.schedule": "cosine", "run.until": "time", "run.duration": "33 ms"}
+    original = simulate(base(rates))
+    slower = base({**rates, "platform.gradient": {"mean": "7 ms"}})
+    assert difference(original, simulate(slower, replay=original)) == 0
+    assert difference(original, execute(slower, replay=original, ranks=ranks)) <= 1e-12
+
+
+def test_a_replay_of_a_cut_run_counts_what_that_did() -> None:
+    case = base({"schedule.program": "d-psgd", "run.until": "time", "run.duration": "20 ms"})
+    original = simulate(case)
+    followed = simulate(case, replay=original)
+    keys = ["gradients", "gradients_dropped", "steps_apart"]
+    assert [followed.summary[key] for key in keys] == [original.summary[key] for key in keys]
+    assert len(followed.kept_trace) == len(original.kept_trace)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_run_that_lost_a_rank_is_followed_to_its_rows(seed: int, ranks: Ranks) -> None:
     faults = {"outages": [{"rank": 1, "at": "15 ms"}], "detection": "1 ms"}

@@ -25,10 +25,10 @@ EXAMPLES = """\b
 Every number is of a scenario or a graph, which --out writes; what was published is only laid beside it.
 \b
 Examples:
-  twinclock paper                                            all tables
-  twinclock paper synchronous-exponential                    one, beside what was published
-  twinclock paper synchronous-exponential --small            a quick look at it
-  twinclock paper synchronous-exponential --set gradients=20000 --out runs/synchronous
+  twinclock paper                                    all tables
+  twinclock paper synchronous-exponential            one, beside what was published
+  twinclock paper synchronous-exponential --small    a quick look at it
+  twinclock paper synchronous-exponential --set gradients=20000 --out runs/table
   twinclock paper synchronous-exponential --inputs mine.csv --json
 """
 

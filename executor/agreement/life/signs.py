@@ -29,6 +29,9 @@ SHORTEST_S = 2.0
 FIRST_SIGN_S = 10.0
 """The same of a rank that has not shown itself at all yet: it may be loading its libraries."""
 
+CUT_OFF_S = 10.0
+"""A store is taken for gone no sooner than this: it answers all ranks in turn, on a machine that they keep busy."""
+
 _LONGEST_PERIOD_S, _SHORTEST_PERIOD_S = 1.0, 0.05
 
 
@@ -89,7 +92,7 @@ class Signs:
     def is_cut_off(self) -> bool:
         """Whether the store has not answered this rank for the limit: whoever keeps it is gone, or its machine."""
         stands_s = self._round.seconds(self._rounds, time.monotonic())
-        return stands_s > self.limit_s + self._period_s and not self._is_closed
+        return stands_s > max(self.limit_s, CUT_OFF_S) + self._period_s and not self._is_closed
 
     # ------------------------------------------------------------------ the thread
 

@@ -223,7 +223,7 @@ def test_members_must_agree_by_flows_too() -> None:
 
         return {"program": program()}
 
-    with pytest.raises(ProgramError, match="expected the same collective with equal sizes, found two"):
+    with pytest.raises(ProgramError, match="expected the same collective with equal sizes and numbers, found two"):
         rig.run(programs, 2, **RING)
 
 
