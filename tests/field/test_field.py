@@ -38,6 +38,7 @@ def test_two_blocking_sends_that_wait_for_each_other_never_end(platform: dict[st
         simulate(case("send_send", 2, platform=platform))
     assert "rank 0  main  #0  Send(->1" in str(error.value)
     assert "rank 1  main  #0  Send(->0" in str(error.value)
+    assert str(error.value).count("<- both send first: neither receives") == 2
 
 
 @pytest.mark.parametrize(("stages", "micro_batches"), [(8, 1), (4, 1), (4, 4), (4, 8), (4, 32)])
@@ -105,10 +106,26 @@ def test_a_ring_over_two_sites_far_apart(tmp_path: Path, latency_us: int) -> Non
 
 
 def test_ranks_wait_for_ever_for_one_with_fewer_batches() -> None:
+    """Five gradients of 10 ms and four all-reduces; rank 2 is to blame, and its programs have ended."""
     with pytest.raises(DeadlockError, match=r"at 52\.5\d\d ms") as error:
         simulate(case("uneven_inputs", 3, schedule={"gradients": 5, "fewer": 1}))
-    assert "rank 0  main" in str(error.value)
-    assert "rank 1  main" in str(error.value)
+    assert str(error.value).splitlines()[1:] == [
+        "  rank 0  main  #9  AllReduce(400 kB)  waiting 0.000 ms",
+        "  rank 1  main  #9  AllReduce(400 kB)  waiting 0.000 ms",
+        "  rank 2: its programs have ended",
+    ]
+
+
+@pytest.mark.slow
+def test_in_a_real_run_the_rank_with_fewer_batches_is_named() -> None:
+    with pytest.raises(TimeoutError, match="nothing has happened on any rank for 2 s") as error:
+        execute(case("uneven_inputs", 3, schedule={"gradients": 5, "fewer": 1}) | {"execution": {"timeout": 2}})
+    board = [line.partition("  waiting")[0] for line in str(error.value).splitlines()[1:]]
+    assert board[:3] == [
+        "  rank 0  main  #9  AllReduce(400 kB)",
+        "  rank 1  main  #9  AllReduce(400 kB)",
+        "  rank 2: its programs have ended",
+    ]
 
 
 @pytest.mark.parametrize(("every", "seconds"), [(4, 6.4012), (16, 16 * 0.1 + 6 * (25e6 / 125e6 + 50e-6))])
