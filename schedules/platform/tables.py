@@ -58,8 +58,8 @@ class NetworkTable(BaseModel):
     placement: list[int | str] | None = None
     """The node of every worker; left out, the GPUs (or hosts) in their order."""
     ties: Literal["smallest", "ecmp"] = "smallest"
-    """Which of several routes of equally few links and equal latency, as the least latency decides first: the smallest
-    sequence of nodes, or one by a hash, as switches choose."""
+    """Which of several routes of as few links. The least latency decides first; where that is equal, too, the smallest
+    sequence of nodes, or a hash, as switches choose."""
     routes: dict[str, list[int | str]] = Field(default={})  # keys are texts in TOML and JSON
     """Routes that are given, as nodes: "0-3" = [0, 12, 3] for messages from worker 0 to worker 3."""
     sharing: Literal["max-min", "rtt"] = "max-min"

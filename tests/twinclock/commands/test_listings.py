@@ -44,6 +44,8 @@ def test_tables_are_described(run):
     assert '  bandwidth  bytes/s, or text like "10 Gbit/s"  required\n' in text
     for name in ("topology", "platform", "workload", "optimizer", "run", "execution", "platform.link"):
         assert f"[{name}]\n" in text
+    ties = " ".join(text[text.index("\n  ties ") :].split())
+    assert "Which of several routes of as few links. The least latency decides first; where that is equal" in ties
     found = json.loads(run("schedules", "--tables", "--json").stdout)
     names = ["seed", "trace", "numerics", "observations", "until", "total", "duration", "samples", "precision", "limit"]
     assert [each["name"] for each in found["run"]] == names
