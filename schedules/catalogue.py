@@ -164,7 +164,7 @@ def own_text(name: str) -> str | None:
         ValueError: as `find`.
     """
     file = None if name in MODULES else _module(name).__file__
-    return None if file is None else Path(file).read_text(encoding="utf-8")
+    return None if file is None else Path(file).read_text(encoding="utf-8-sig")
 
 
 def _module(name: object) -> ModuleType:

@@ -251,14 +251,15 @@ def _is_whole(info: Info) -> bool:
 
 def _differences(info: Info, scenario: Scenario) -> str:
     theirs, mine, deciding = info.get("scenario", {}), scenario.tables(), scenario.deciding()
-    lines = []
+    lines, here, there = [], texts(scenario), info.get("texts") or {}
     kept = {"run": {"trace"}, "workload": {"activations"}}  # not in the fingerprint either
     for table, ours in deciding.items():
         said = theirs.get(table, {})
         # Of a key that the run does not have, as it is new, the default is what the run had.
         for key in sorted({*said, *ours} - kept.get(table, set())):
             a, b = said.get(key), mine[table].get(key)
-            if a != b:
+            text = here.get(f"{table}.{key}")
+            if a != b and (text is None or text != there.get(f"{table}.{key}")):  # a file may lie elsewhere
                 lines.append(f"{table}.{key} = {a!r} (here {b!r})")
     if lines:
         return "another: " + ", ".join(lines)
@@ -269,7 +270,11 @@ def _differences(info: Info, scenario: Scenario) -> str:
 def _changed_files(info: Info, scenario: Scenario) -> list[str]:
     """The files of a scenario that have another text than a run's; of a run that does not say so, those that may."""
     ours, theirs = texts(scenario), info.get("texts")
-    files = {"schedule.program": scenario.program, "workload.tensors": str(scenario.workload.tensors)}
+    files = {
+        "schedule.program": scenario.program,
+        "topology.file": str(scenario.topology.file),
+        "workload.tensors": str(scenario.workload.tensors),
+    }
     return [files[key] for key, text in ours.items() if theirs is None or theirs.get(key) != text]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from schedules import catalogue
 from schedules.errors import ScenarioError, nearest
-from schedules.scenario import Scenario, read, resolve, set_key
+from schedules.scenario import Scenario, beside, located, read, renamed, resolve, set_key
 
 Source = str | Path | Mapping[str, object]
 """A scenario's file, or tables of the same shape."""
@@ -89,7 +89,9 @@ def plan(source: Source, overrides: Mapping[str, object] | None = None) -> list[
     swept = _read_sweep(tables.pop("sweep", None), overrides or {}, f"{where}: sweep")
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)
-    cases = [_case(tables, each, where, is_refused=swept.is_refused) for each in swept.combinations()]
+    cases = [
+        _case(tables, each, where, place=beside(source), is_refused=swept.is_refused) for each in swept.combinations()
+    ]
     if all(case.reason is not None for case in cases):
         raise ScenarioError(
             f"{where}: sweep: expected a case that is possible, found none; {cases[0]}: {cases[0].reason}"
@@ -165,13 +167,16 @@ def _check_overlap(keys: Sequence[str], where: str) -> None:
 # ---- one case
 
 
-def _case(tables: Mapping[str, object], swept: dict[str, object], where: str, *, is_refused: bool) -> Case:
+def _case(
+    tables: Mapping[str, object], swept: dict[str, object], where: str, *, place: Path | None, is_refused: bool
+) -> Case:
     where = f"{where}: sweep case {_named(swept)}"
     # `set_key` writes into tables within tables, which all cases would share.
     case = copy.deepcopy(dict(tables))
     try:
         for key, value in swept.items():
             set_key(case, key, value, where)
+        said, case = case, located(case, place, where)
         scenario = resolve(case, where)
     except ScenarioError as error:
         if is_refused:
@@ -180,7 +185,8 @@ def _case(tables: Mapping[str, object], swept: dict[str, object], where: str, *,
     # Nobody would read a case's trace. It is left out of what is resolved already, so that a wrong `run.trace` is told.
     set_key(case, "run.trace", False)
     traceless = scenario.model_copy(update={"run": scenario.run.model_copy(update={"trace": False})})
-    return Case(swept, case, _settings(scenario.tables(), swept), _key(traceless))
+    told = renamed(scenario.tables(), lambda key, name: str(_value(said, key) or name))  # files as they were named
+    return Case(swept, case, _settings(told, swept), _key(traceless))
 
 
 def _settings(tables: Mapping[str, object], swept: Mapping[str, object]) -> dict[str, object]:
@@ -208,7 +214,9 @@ def _key(scenario: Scenario) -> str:
     code = getattr(catalogue.find(scenario.program).streams, "__code__", None)
     program = [Path(code.co_filename)] if code is not None else []  # it may be the user's own
     # Sorted, since the order of keys in a file means nothing.
-    told = [json.dumps(scenario.tables(), sort_keys=True), _version(), _digest(program)]
+    # A file that it names counts by what is in it, and not by where it lies.
+    tables = renamed(scenario.tables(), lambda _, name: _digest([Path(name)]))
+    told = [json.dumps(tables, sort_keys=True), _version(), _digest(program)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]  # 128 bits of it tell any cases apart
 
 

@@ -140,7 +140,7 @@ class Failures:
             raise DeadlockError(
                 f"DeadlockError at {now / 1e6:.3f} ms: no worker has got on during {self._num_in_vain - 1:,} outages: "
                 f"they wait in vain, or fail faster than they can work (platform.faults).\n"
-                + board(self._world.streams, now)
+                + board(self._world.streams, now, away=self._away)
             )
 
     def _return(self, rank: int, now: int) -> None:

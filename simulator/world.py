@@ -148,7 +148,9 @@ class World:
         has_rows = self.replay is not None and not self.replay.is_whole  # which end before the programs
         if not (self.is_cut or has_rows or all(stream.is_over or stream.is_daemon for stream in self.streams)):
             now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
-            told = f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now)}"
+            told = (
+                f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now, away=self.away)}"
+            )
             raise DeadlockError(told + self.sends.blocked())
         if self.replay is not None:
             self.replay.check_end()

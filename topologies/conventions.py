@@ -1,12 +1,15 @@
-"""Rates of pairwise exchanges on the edges, from the rate of one worker: the two conventions in use."""
+"""Rates of pairwise exchanges on the edges, from the rate of one worker, by two conventions; and by own weights."""
 
 from __future__ import annotations
 
 import networkx as nx
 
-from topologies.checks import communication_graph, one_of, real_number, whole_number
+from topologies.checks import communication_graph, connected, one_of, real_number, whole_number
 
 CONVENTIONS = ("uniform", "neighbour")
+
+WEIGHTS = ("weight", "rate")
+"""Edge attributes that say how often an edge is used beside the others; the first that a graph has counts."""
 
 
 def with_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: str = "uniform") -> nx.Graph[int]:
@@ -55,3 +58,43 @@ def _neighbour_rates(graph: nx.Graph[int], rate: float) -> dict[tuple[int, int],
         degree[u] += times
         degree[v] += times
     return {(u, v): rate * times * (1 / degree[u] + 1 / degree[v]) / 2 for (u, v), times in multiplicity.items()}
+
+
+def has_weights(graph: nx.Graph[int]) -> bool:
+    """Whether a graph's edges, or some of them, say how often they are used."""
+    return any(key in data for *_, data in graph.edges(data=True) for key in WEIGHTS)
+
+
+def with_own_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: str = "uniform") -> nx.Graph[int]:
+    """`with_rates` of a graph whose edges have weights: w_ij is the edge's `weight` or, where none has any, its `rate`.
+
+    * "uniform": lambda_ij = n r w_ij / (2 sum w), so a weight of 2 is twice as often;
+    * "neighbour": lambda_ij = (r / 2) w_ij (1/d_i + 1/d_j), d_i = sum_j w_ij: each worker picks its partners so.
+
+    The sum is n r / 2 either way. An edge of weight 0 is never used.
+
+    Args:
+        graph: as for `with_rates`.
+        per_worker: r, positive.
+        convention: "uniform" or "neighbour".
+    Raises:
+        ValueError: as `with_rates`; also if an edge has no weight or a negative one, or those above 0 do not connect.
+
+    Example: weights 1 and 3 on the path of three give the uniform rates 3/8 and 9/8.
+    """
+    rated = with_rates(graph, per_worker, convention)  # which refuses what is wrong with these
+    key = next((each for each in WEIGHTS if any(each in data for *_, data in graph.edges(data=True))), WEIGHTS[0])
+    weights = {
+        (u, v): real_number(f"{key} of edge ({u}, {v})", data.get(key), 0) for u, v, data in graph.edges(data=True)
+    }
+    used: nx.Graph[int] = nx.empty_graph(len(graph))
+    used.add_weighted_edges_from((*edge, weight) for edge, weight in weights.items() if weight > 0)
+    connected(used)
+    if convention == "uniform":
+        scale = len(graph) * per_worker / (2 * sum(weights.values()))
+        rates = {edge: scale * weight for edge, weight in weights.items()}
+    else:
+        degree = dict(used.degree(weight="weight"))
+        rates = {(u, v): per_worker * each * (1 / degree[u] + 1 / degree[v]) / 2 for (u, v), each in weights.items()}
+    nx.set_edge_attributes(rated, rates, "rate")
+    return rated

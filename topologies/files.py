@@ -49,18 +49,41 @@ def load(path: str | PathLike[str]) -> nx.Graph[Any]:
     Raises:
         ValueError: if the file cannot be read, is cut short or is no such graph; the file is named.
     """
-    source = Path(path)
-    read = _read_json if _suffix(source) == ".json" else _read_graphml
-    content = _text(source)
+    graph = parse(text_of(path), path)
     try:
-        graph = read(content)
+        return _checked(graph)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def text_of(path: str | PathLike[str]) -> str:
+    """The text of a graph's file; a byte order mark is no part of it.
+
+    Raises:
+        ValueError: if the suffix is not one of `SUFFIXES`, or the file cannot be read.
+    """
+    _suffix(Path(path))  # first: a file of another kind may be large, and no text
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8 text"
+        raise ValueError(f"{path}: expected a readable file, found: {reason}") from error
+
+
+def parse(text: str, path: str | PathLike[str]) -> nx.Graph[Any]:
+    """The graph in the text of a file, as it stands there: nobody has looked whether it is one for us.
+
+    Args:
+        path: of the file, whose suffix says what the text is.
+    Raises:
+        ValueError: if the text is broken; the file is named.
+    """
+    suffix = _suffix(Path(path))
+    try:
+        return _with_whole_numbers(_read_json(text) if suffix == ".json" else _read_graphml(text))
     except _BROKEN as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{source}: expected a {_suffix(source)[1:]} graph, found {reason}") from error
-    try:
-        return _checked(_with_whole_numbers(graph))
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+        raise ValueError(f"{path}: expected a {suffix[1:]} graph, found {reason}") from error
 
 
 # What a file of another shape makes json and networkx raise. XML's ParseError is a SyntaxError, and no ValueError.
@@ -72,14 +95,6 @@ def _suffix(path: Path) -> str:
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: expected a file name ending in {' or '.join(SUFFIXES)}, found {path.suffix!r}")
     return suffix
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8 text"
-        raise ValueError(f"{path}: expected a readable file, found: {reason}") from error
 
 
 def _write_json(graph: nx.Graph[N]) -> str:

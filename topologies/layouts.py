@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from math import cos, pi, sin
+from math import cos, pi, radians, sin
 from typing import Any, TypeAlias
 
 import networkx as nx
 
+from topologies import coordinates
 from topologies.physical import N, Node
 
 Point: TypeAlias = tuple[float, float]
@@ -18,7 +19,8 @@ Positions: TypeAlias = dict[Node, Point]
 def layout(graph: nx.Graph[N]) -> Positions:
     """Position (x, y) of every node, y upwards, within a few units of the origin.
 
-    Positions that the nodes carry (`x`, `y`) come first; then the family that built the graph decides: a line, a hub
+    Positions that the nodes carry (`x`, `y`) come first, then a map where all have a latitude and a longitude; then the
+    family that built the graph decides: a line, a hub
     with a circle around it, a lattice, two circles for a barbell, circles of groups, or layers from the hosts up.
     Everything else is a circle.
 
@@ -29,6 +31,9 @@ def layout(graph: nx.Graph[N]) -> Positions:
     # `all` of nothing is true.
     if len(graph) and all("x" in data and "y" in data for _, data in graph.nodes(data=True)):
         return {node: (float(data["x"]), float(data["y"])) for node, data in graph.nodes(data=True)}
+    located = {node: coordinates.place(data) for node, data in graph.nodes(data=True)}
+    if len(graph) and None not in located.values():
+        return _map({node: each for node, each in located.items() if each is not None})
     # Dedicated links look like the graph that they were laid for (`fabrics.dedicated`). A file may say anything here.
     family = str(graph.graph.get("layout") or graph.graph.get("family"))
     unknown = layered if any(data.get("kind") == "switch" for _, data in graph.nodes(data=True)) else circle
@@ -36,6 +41,18 @@ def layout(graph: nx.Graph[N]) -> Positions:
         return _FAMILIES.get(family, unknown)(graph)
     except KeyError as error:
         raise ValueError(f"layout: expected a {family} graph to have the attribute {error}, found none") from error
+
+
+def _map(places: dict[N, coordinates.Place]) -> Positions:
+    """Longitude to the right, as long as it is at the middle latitude, and latitude upwards, over two units."""
+    south, north = min(lat for lat, _ in places.values()), max(lat for lat, _ in places.values())
+    west, east = min(lon for _, lon in places.values()), max(lon for _, lon in places.values())
+    shrink = cos(radians((south + north) / 2))
+    unit = max(north - south, (east - west) * shrink) / 2 or 1.0
+    return {
+        node: ((longitude - (west + east) / 2) * shrink / unit, (latitude - (south + north) / 2) / unit)
+        for node, (latitude, longitude) in places.items()
+    }
 
 
 def circle(graph: nx.Graph[N]) -> Positions:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import click
 
-from schedules.scenario import read, read_setting
+from schedules.scenario import located, read, read_setting
 from twinclock.endings import bad_input
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -75,7 +75,8 @@ def values(settings: Sequence[str]) -> dict[str, object]:
 def _platform(file: Path | None) -> dict[str, object]:
     if file is None:
         return {}
-    tables, _ = read(file)
+    tables, where = read(file)
+    tables = located(tables, file.parent, where)  # beside this file; what is not there may lie beside the scenario
     if not isinstance(tables.get("platform"), dict):
         raise bad_input(f"{file}: expected a table [platform], found none")
     # Key by key, so that what the file does not say stays as the scenario has it.

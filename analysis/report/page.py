@@ -140,5 +140,6 @@ def render(comparison: Comparison, figures: dict[str, str], explanations: dict[s
 def _title(run: Result) -> str:
     schedule, topology = run.tables.get("schedule", {}), run.tables.get("topology", {})
     workers = topology.get("workers")
-    on = f" on {topology['graph']}" if isinstance(topology.get("graph"), str) else ""
-    return f"{schedule.get('program', 'run')}{on}" + (f", {workers} workers" if workers is not None else "")
+    graph = topology.get("graph") or topology.get("file")
+    on = f" on {Path(graph).name}" if isinstance(graph, str) else ""
+    return f"{Path(schedule.get('program', 'run')).name}{on}" + (f", {workers} workers" if workers is not None else "")

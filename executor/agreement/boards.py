@@ -40,11 +40,11 @@ def _awaits(stream: Stream) -> list[list[str]]:
     return [[str(running.operation), running.name] for running in pending]
 
 
-def draw(ranks: Sequence[Sequence[Waiting]], now: int) -> str:
-    """The board, with a remark where two ranks wait for each other in vain."""
+def draw(ranks: Sequence[Sequence[Waiting]], now: int, ended: Iterable[int] = ()) -> str:
+    """The board, with a remark where two ranks wait for each other in vain, and the ranks whose programs have ended."""
     # The picture is the driver's, which draws streams: these have what it asks of them.
     streams: Any = [_stream(Waiting(*each)) for rank in ranks for each in rank]
-    return board(streams, now)
+    return board(streams, now, ended=ended)
 
 
 def _stream(told: Waiting) -> Any:

@@ -171,7 +171,8 @@ class Control:
             told = [_told(store, f"idle/{rank}") for rank in range(self.num_workers)]
             if all(told):
                 head = f"TimeoutError at {now_ns / 1e6:.3f} ms: nothing has happened on any rank for "
-                tell(store, News(STUCK, self.rank, f"{head}{self.timeout_s:g} s.\n{_board(told, now_ns)}"))
+                drawn = _board(told, now_ns, _done(told))
+                tell(store, News(STUCK, self.rank, f"{head}{self.timeout_s:g} s.\n{drawn}"))
 
         self._signs.post(say)
 
@@ -182,7 +183,9 @@ class Control:
         has = "has" if len(ranks) == 1 else "have"
         message = f"{names} {has} shown no sign of life for {self._signs.limit_s:g} s (found by rank {self.rank})."
         told = [_told(store, f"board/{rank}") for rank in range(self.num_workers)]
-        tell(store, News(DEAD, self.rank, f"{message}\n{_board(told, self._clock())}", silent=tuple(ranks)))
+        done = _done([_told(store, f"idle/{rank}") for rank in range(self.num_workers)])
+        drawn = _board(told, self._clock(), done)
+        tell(store, News(DEAD, self.rank, f"{message}\n{drawn}", silent=tuple(ranks)))
         self._signs.close()
 
     def _check_store(self) -> None:
@@ -218,6 +221,11 @@ def _told(store: SharedStore, key: str) -> bytes:
     return bytes(store.get(key)) if store.check([key]) else b""
 
 
-def _board(told: Sequence[bytes], now_ns: int) -> str:
+def _done(told: Sequence[bytes]) -> list[int]:
+    """The ranks that are, of what all have told of being idle."""
+    return [rank for rank, each in enumerate(told) if each == b"done"]
+
+
+def _board(told: Sequence[bytes], now_ns: int, done: Sequence[int]) -> str:
     boards_told = [json.loads(each) for each in told if each not in (b"", b"done")]
-    return boards.draw([[Waiting(*each) for each in rank] for rank in boards_told], now_ns)
+    return boards.draw([[Waiting(*each) for each in rank] for rank in boards_told], now_ns, done)

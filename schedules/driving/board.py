@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import inf
 from traceback import walk_tb
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Protocol
 
 from schedules.errors import MisuseError, ScheduleError, UnknownKernelError, UnknownStageError
-from schedules.operations import OPERATIONS, Meet
+from schedules.operations import OPERATIONS, Exchange, Meet, Receive, Send
 from schedules.payload import Handle
 
 
@@ -125,29 +127,95 @@ def no_duration(running: Asking, error: UnknownKernelError | UnknownStageError) 
     return f"{where(stream.program, running.worker.rank, stream.name)}: {error}"
 
 
-def board(streams: Iterable[Shown], now: int) -> str:
-    """Who waits for what: one line a stream that has not ended, and a remark where two wait for each other in vain."""
-    waiting = [each for each in streams if not each.is_over and not each.is_daemon and each.operation is not None]
+def board(
+    streams: Iterable[Shown], now: int, *, ended: Iterable[int] = (), away: Mapping[int, float] = MappingProxyType({})
+) -> str:
+    """Who waits for what: one line a stream that has not ended, with a remark where two ranks will never meet; and
+    which ranks wait for nothing any more, as their programs have ended.
+
+    Args:
+        ended: ranks whose programs have, beside those of which all streams are here and over.
+        away: ranks that have failed, and when they are back; one that never is has not come to its end.
+    """
+    shown = list(streams)
+    waiting = [each for each in shown if not each.is_over and not each.is_daemon and each.operation is not None]
+    pending = _pending(waiting)
     lines = []
     for each in waiting:
+        rank = each.worker.rank
         since = f"waiting {(now - each.start_ns) / 1e6:.3f} ms"
-        label = f"rank {each.worker.rank}  {each.name}  #{each.index}"
-        lines.append(f"  {label}  {each.operation}  {since}{_remark(each, waiting)}")
-        pending = (handle.running for handle in each.awaited or () if not handle.running.is_over)
-        lines.extend(f"      awaits {running.operation} on {running.name}" for running in pending)
+        label = f"rank {rank}  {each.name}  #{each.index}"
+        lines.append(f"  {label}  {each.operation}  {since}{_left(each) or _remark(rank, each.operation, pending)}")
+        for running in _awaited(each):
+            told = f"      awaits {running.operation} on {running.name}"
+            lines.append(told + _remark(rank, running.operation, pending))
+    present = {each.worker.rank for each in shown if not each.is_over and not each.is_daemon}
+    over = ({each.worker.rank for each in shown} | set(ended)) - present
+    gone = {rank for rank in over if away.get(rank) == inf}
+    lines += _absent(gone, "it has failed, and does not come back", "they have failed, and do not come back")
+    lines += _absent(over - gone, "its programs have ended", "their programs have ended")
     return "\n".join(lines)
 
 
-def _remark(stream: Shown, waiting: Iterable[Shown]) -> str:
-    """Two ranks that wait for each other with different tags, or on different channels; and one that waits for others'
-    sake alone, which is not what holds them up."""
-    rank, operation = stream.worker.rank, stream.operation
-    if stream.has_left and isinstance(operation, Meet):
-        return "   <- it has left: it needs nobody, and meets those that have not left"
-    for other in waiting:
-        is_mutual = other.worker.rank == operation.peer and other.operation.peer == rank
-        if is_mutual and other.operation.tag != operation.tag:
-            return "   <- tags differ: the two programs disagree on order"
-        if is_mutual and other.operation.channel != operation.channel:
+def _absent(ranks: Collection[int], of_one: str, of_many: str) -> list[str]:
+    """A line on ranks that wait for nothing; those that follow each other are told by the first and the last."""
+    spans: list[list[int]] = []
+    for rank in sorted(ranks):
+        if spans and rank == spans[-1][-1] + 1:
+            spans[-1].append(rank)
+        else:
+            spans.append([rank])
+    names = ", ".join(", ".join(map(str, each)) if len(each) < 3 else f"{each[0]} to {each[-1]}" for each in spans)
+    if len(ranks) == 1:
+        return [f"  rank {names}: {of_one}"]
+    return [f"  ranks {names}: {of_many}"] if ranks else []
+
+
+Pending = Mapping[tuple[int, int], Sequence[Any]]
+"""The operations of a rank with a peer that are not over, by both."""
+
+
+def _awaited(stream: Shown) -> list[Any]:
+    """What it has started and awaits, as far as that is not over."""
+    return [handle.running for handle in stream.awaited or () if not handle.running.is_over]
+
+
+def _pending(waiting: Iterable[Shown]) -> Pending:
+    found: defaultdict[tuple[int, int], list[Any]] = defaultdict(list)
+    for stream in waiting:
+        for operation in (stream.operation, *(each.operation for each in _awaited(stream))):
+            if isinstance(operation, Send | Receive | Exchange):
+                found[stream.worker.rank, operation.peer].append(operation)
+    return found
+
+
+def _left(stream: Shown) -> str:
+    """One that waits for others' sake alone is not what holds them up."""
+    is_free = stream.has_left and isinstance(stream.operation, Meet)
+    return "   <- it has left: it needs nobody, and meets those that have not left" if is_free else ""
+
+
+def _remark(rank: int, operation: Any, pending: Pending) -> str:
+    """Why an operation never meets those that the other rank has for this one. Messages in opposite directions have
+    nothing to do with each other, so it is no fault that their tags differ."""
+    if not isinstance(operation, Send | Receive | Exchange):
+        return ""
+    facing, mine = pending.get((operation.peer, rank), ()), pending.get((rank, operation.peer), ())
+    partner = _PARTNERS[type(operation)]
+    partners: list[Any] = [each for each in facing if isinstance(each, partner)]
+    if partners:
+        alike = [each for each in partners if each.channel == operation.channel]
+        if not alike:
             return "   <- channels differ: neither is for the other"
-    return ""
+        is_met = any(each.tag == operation.tag for each in alike)  # then something else holds them up
+        return "" if is_met else "   <- tags differ: the two programs disagree on order"
+    kinds = {type(each) for each in (*facing, *mine)}
+    if facing and kinds == {Send}:
+        return "   <- both send first: neither receives"
+    if facing and kinds == {Receive}:
+        return "   <- both receive first: neither sends"
+    is_odd = facing and (isinstance(operation, Exchange) or kinds == {Exchange, type(operation)})
+    return "   <- an exchange is met by an exchange alone" if is_odd else ""
+
+
+_PARTNERS: Mapping[type, type] = {Send: Receive, Receive: Send, Exchange: Exchange}

@@ -13,6 +13,8 @@ from schedules.platform.transports import DEFAULT as DEFAULT_TRANSPORT
 from schedules.platform.transports import TRANSPORTS, choices
 from schedules.settings import Count, Number, Table
 from schedules.units import BytesPerSecond, Seconds, quantity
+from topologies.given import COORDINATES
+from topologies.physical import KINDS
 
 
 def _check_transport(name: object) -> object:
@@ -35,6 +37,10 @@ class Link(Table):
     """Of one message, one way."""
 
 
+LACKING = ("bandwidth", "latency")
+"""Options of a network's builder that stand beside a file, too: for links that lack them there."""
+
+
 class NetworkTable(BaseModel):
     """The physical network that messages cross. Further keys are options of the network's builder."""
 
@@ -42,15 +48,18 @@ class NetworkTable(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
 
     kind: str | None = None
-    """Any network that `twinclock topologies` lists."""
+    """Any network that `twinclock topologies` lists; beside a file the kind of its nodes that lack one: host, nic,
+    switch or gpu."""
     file: str | None = None
-    """Instead of a kind: a GraphML or JSON file."""
+    """Instead of a network's kind: a GraphML or JSON file. `bandwidth` and `latency` beside it are those of its links
+    that lack them; latency = "coordinates" is that of light between the two ends."""
     hosts: Count | None = None
     """How many hosts (or GPUs) a network of a kind has; left out, one a worker."""
     placement: list[int | str] | None = None
     """The node of every worker; left out, the GPUs (or hosts) in their order."""
     ties: Literal["smallest", "ecmp"] = "smallest"
-    """Which of several shortest routes: the smallest sequence of nodes, or one by a hash, as switches choose."""
+    """Which of several routes of as few links. The least latency decides first; where that is equal, too, the smallest
+    sequence of nodes, or a hash, as switches choose."""
     routes: dict[str, list[int | str]] = Field(default={})  # keys are texts in TOML and JSON
     """Routes that are given, as nodes: "0-3" = [0, 12, 3] for messages from worker 0 to worker 3."""
     sharing: Literal["max-min", "rtt"] = "max-min"
@@ -61,8 +70,12 @@ class NetworkTable(BaseModel):
     @field_validator("file")
     @classmethod
     def _check_one(cls, file: str | None, info: ValidationInfo) -> str | None:
-        if file is not None and info.data.get("kind") is not None:
-            raise ValueError("expected none beside platform.network.kind")
+        kind = info.data.get("kind")
+        if file is not None and kind is not None and kind not in KINDS:
+            raise ValueError(
+                f"expected none beside platform.network.kind = {kind!r} (beside a file it is the kind of nodes: "
+                f"{', '.join(KINDS)})"
+            )
         return file
 
     @model_validator(mode="before")
@@ -76,7 +89,7 @@ class NetworkTable(BaseModel):
     def _check_some(self) -> NetworkTable:
         if self.kind is None and self.file is None:
             raise ValueError("expected one of the keys kind and file, found none of them")
-        options = [*(self.model_extra or {}), *(["hosts"] if self.hosts is not None else [])]
+        options = [key for key in self.model_extra or {} if key not in LACKING] + ["hosts"] * (self.hosts is not None)
         if self.file is not None and options:
             raise ValueError(f"expected no options of a builder beside file, found {', '.join(options)}")
         return self
@@ -87,7 +100,8 @@ def _in_si(key: str, value: object) -> object:
     # Builders name them nvlink_bandwidth, uplink_latency and so on, and have no table of their units.
     unit = {"bandwidth": "byte/second", "latency": "second"}.get(key.rpartition("_")[2])
     try:
-        return value if unit is None else quantity(value, unit)
+        is_asked = key == "latency" and value == COORDINATES  # of a file alone; a builder refuses it
+        return value if unit is None or is_asked else quantity(value, unit)
     except ValueError as error:
         raise ValueError(f"{key}: {error}, found {value!r}") from None
 

@@ -5,8 +5,9 @@ from pydantic import field_validator
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
 from schedules.scenario.ends import Cut, as_recorded, counting, cut, run_settings
-from schedules.scenario.files import read, read_setting, read_value, set_key
+from schedules.scenario.files import beside, read, read_setting, read_value, set_key
 from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
+from schedules.scenario.places import located, renamed
 from schedules.scenario.recorded import recorded_fingerprint
 from schedules.scenario.resolve import Source, load, resolve
 from schedules.scenario.resolved import (
@@ -35,6 +36,7 @@ __all__ = [
     "Source",
     "Table",
     "as_recorded",
+    "beside",
     "build_optimizer",
     "build_problem",
     "communication_graph",
@@ -43,6 +45,7 @@ __all__ = [
     "field_validator",
     "learning_rate",
     "load",
+    "located",
     "nearest",
     "optimizer_bytes",
     "physical_network",
@@ -50,6 +53,7 @@ __all__ = [
     "read_setting",
     "read_value",
     "recorded_fingerprint",
+    "renamed",
     "resolve",
     "run_settings",
     "set_key",

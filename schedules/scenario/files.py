@@ -1,4 +1,4 @@
-"""The files of a scenario: itself, and those that it names. Nothing else opens any."""
+"""The files of a scenario: itself, and those that it names; graphs and networks are read by `topologies`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from schedules.errors import ScenarioError
 from schedules.platform.durations import WHOLE
 from schedules.record.files import read_trace
 from schedules.settings import Tables
-from topologies.checks import AnyGraph
-from topologies.files import load as load_graph
-from topologies.physical import check_network
 
 LARGEST_SAMPLE = 10_000
 """Durations that are kept of a trace: of more, so many quantiles."""
@@ -28,13 +25,18 @@ def read(source: str | Path | Mapping[str, object]) -> tuple[Tables, str]:
         return copy.deepcopy(dict(source)), "scenario"  # overrides are set in it; the caller keeps his own
     path = Path(source)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+        return tomllib.loads(path.read_text(encoding="utf-8-sig")), str(path)
     except OSError as error:
         raise ScenarioError(f"{path}: expected a scenario file, found none ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"{path}: expected a TOML file in UTF-8, found other bytes") from None
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{path}: expected TOML, found an error: {error}") from None
+
+
+def beside(source: str | Path | Mapping[str, object]) -> Path | None:
+    """The directory of a scenario's file; None of tables, which lie nowhere."""
+    return None if isinstance(source, Mapping) else Path(source).parent
 
 
 def set_key(tables: Tables, key: str, value: object, where: str = "scenario") -> None:
@@ -162,19 +164,8 @@ def read_text(path: str) -> str:
         ValueError: if there is none, or it is no text.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ValueError(f"{path}: expected a file, found none ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected a text in UTF-8, found other bytes") from None
-
-
-def read_network(path: str) -> AnyGraph:
-    """The physical network in a GraphML or JSON file.
-
-    Raises:
-        ValueError: if the file cannot be read, or holds no network (a communication graph is none).
-    """
-    network = load_graph(path)
-    check_network(network)
-    return network

@@ -12,10 +12,13 @@ from pathlib import Path
 from schedules import catalogue
 from schedules.errors import ScenarioError
 from schedules.scenario.ends import may_lack_length, with_share
-from schedules.scenario.files import read, set_key, with_samples
+from schedules.scenario.files import beside, read, set_key, with_samples
+from schedules.scenario.places import located
 from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
 from schedules.settings import Tables
+from topologies.files import text_of
+from topologies.given import graph_of
 
 Source = str | Path | Mapping[str, object] | Scenario
 """A scenario's file, tables of the same shape, or one that is resolved already."""
@@ -39,11 +42,11 @@ def load(source: Source, overrides: Mapping[str, object] | None = None) -> Scena
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)
     tables.pop("sweep", None)
-    return resolve(tables, where)
+    return resolve(located(tables, beside(source), where), where)
 
 
 def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
-    """Validate the tables and fill in every default."""
+    """Validate the tables, whose files are `located`, and fill in every default."""
     check_tables(tables, where)
     rest: Tables = dict(tables)
     schedule = dict(rest.pop("schedule"))
@@ -61,10 +64,25 @@ def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
     settings = validated(found.settings, schedule, where, prefix=("schedule",))
     # Before the tables are checked, not within: a validator that opened files would do so for whoever builds a table.
     rest["platform"] = with_samples(rest["platform"], where)
+    has_workers = "workers" in rest["topology"]
+    rest["topology"] = _with_workers(rest["topology"], where)
     scenario = validated(Scenario, {**rest, "program": program, "schedule": settings}, where)
+    if not has_workers:  # what follows was not said, and another file may follow later
+        scenario.topology.model_fields_set.discard("workers")
     try:
         scenario = with_share(scenario, is_said=is_said)
     except ValueError as error:
         raise ScenarioError(f"{where}: run.until: {error}") from None
     check(scenario, where)
     return scenario
+
+
+def _with_workers(topology: Mapping[str, object], where: str) -> Mapping[str, object]:
+    """The table [topology] with as many workers as its file has nodes, where it does not say it."""
+    file = topology.get("file")
+    if not isinstance(file, str) or "workers" in topology or topology.get("graph") is not None:
+        return topology
+    try:
+        return {**topology, "workers": len(graph_of(text_of(file), file))}
+    except ValueError as error:
+        raise ScenarioError(f"{where}: topology.file: {error}") from None

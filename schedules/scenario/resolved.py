@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 import topologies
 from schedules import catalogue
 from schedules.platform.tables import PlatformTable
-from schedules.scenario.files import read_network, read_text
+from schedules.scenario.files import read_text
 from schedules.scenario.plan import Plan, plan
 from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, TopologyTable, WorkloadTable
 from schedules.scenario.tensors import parse_tensors
@@ -27,9 +27,12 @@ from schedules.training.parts import length, part
 from schedules.training.problems import Problem
 from schedules.training.vectors import ITEM_SIZE, Tensor
 from topologies.checks import AnyGraph
+from topologies.conventions import has_weights, with_own_rates
+from topologies.files import text_of
+from topologies.given import Lacking, graph_of, network_of
 from topologies.physical import places
 
-BUILT = ("graph", "network", "plan", "problem", "tensors", "tensors_text")
+BUILT = ("graph", "graph_text", "network", "network_text", "plan", "problem", "tensors", "tensors_text")
 """What a scenario builds at first use, and keeps."""
 
 
@@ -95,6 +98,21 @@ class Scenario(Table):
         graph = communication_graph(self)
         nx.freeze(graph)  # nodes and edges; networkx cannot freeze their attributes
         return graph
+
+    @functools.cached_property
+    def graph_text(self) -> str | None:
+        """The text of `topology.file`.
+
+        Raises:
+            ValueError: if it cannot be read.
+        """
+        return None if self.topology.file is None else text_of(self.topology.file)
+
+    @functools.cached_property
+    def network_text(self) -> str | None:
+        """The text of `platform.network.file`, likewise."""
+        table = self.platform.network
+        return None if table is None or table.file is None else text_of(table.file)
 
     @functools.cached_property
     def network(self) -> AnyGraph | None:
@@ -188,19 +206,25 @@ class Scenario(Table):
 
     def fingerprint(self) -> str:
         """Hash of what must be equal between a run and its replay: `deciding`, with the text of a schedule of the
-        user's own, and of a file of tensors, in the place of its name. A module that is trained counts by its name:
-        simulations do without it."""
+        user's own, of a graph's file and of a file of tensors in the place of its name: where it lies decides nothing.
+        A module that is trained counts by its name: simulations do without it."""
         told, own = self.deciding(), catalogue.own_text(self.program)
         if own is not None:
             told["schedule"]["program"] = own
         if self.tensors_text is not None:
             told["workload"]["tensors"] = self.tensors_text
+        if self.graph_text is not None:
+            told["topology"]["file"] = self.graph_text
         return digest(told)
 
 
 def texts(scenario: Scenario) -> dict[str, str]:
     """Hashes of the files that are in its fingerprint, by key: of two runs they say which of them has changed."""
-    found = {"schedule.program": catalogue.own_text(scenario.program), "workload.tensors": scenario.tensors_text}
+    found = {
+        "schedule.program": catalogue.own_text(scenario.program),
+        "topology.file": scenario.graph_text,
+        "workload.tensors": scenario.tensors_text,
+    }
     return {key: digest({"text": text}) for key, text in found.items() if text is not None}
 
 
@@ -237,11 +261,18 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
     """The scenario's graph with its rates: a networkx.Graph with the edge attribute `rate`.
 
     Raises:
-        ValueError: an unknown graph or option, an impossible size, or a rate on a graph without edges.
+        ValueError: an unknown graph or option, an unreadable file, an impossible size, or a rate on a graph without
+            edges.
     """
     topology = scenario.topology
-    graph = topologies.build(topology.graph, topology.workers, **(topology.model_extra or {}))
     rate = getattr(scenario.schedule, "rate", None)
+    if topology.file is not None:
+        graph = graph_of(str(scenario.graph_text), topology.file)
+        if len(graph) != topology.workers:
+            raise ValueError(f"workers: expected {len(graph)}, as {topology.file} has nodes, found {topology.workers}")
+        spread = with_own_rates if has_weights(graph) else topologies.with_rates
+        return spread(graph, 1.0 if rate is None else rate, topology.weights)
+    graph = topologies.build(str(topology.graph), topology.workers, **(topology.model_extra or {}))
     if rate is None:
         return graph
     if graph.number_of_edges() == 0:
@@ -259,7 +290,8 @@ def physical_network(scenario: Scenario) -> AnyGraph | None:
     if table is None:
         return None
     if table.file is not None:
-        network = read_network(table.file)
+        lacking = Lacking(kind=table.kind, **(table.model_extra or {}))
+        network = network_of(str(scenario.network_text), table.file, lacking)
     else:
         options = {**(table.model_extra or {})}
         if table.kind == "dedicated":  # it follows the graph, which no key of a table can be

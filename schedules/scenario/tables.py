@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from schedules.platform.computing import refuse
 from schedules.settings import Count, NonNegative, Number, Positive, Table, Tables
 from schedules.units import Bytes, Seconds, Span
+from topologies.files import SUFFIXES as GRAPH_FILES
 
 
 class TopologyTable(BaseModel):
@@ -16,11 +18,37 @@ class TopologyTable(BaseModel):
     # No `Table`, which forbids further keys: the options' names are the builder's to know.
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
 
-    graph: str
+    graph: str | None = None
     """Any name that `twinclock topologies` lists."""
+    file: str | None = None
+    """Instead of a graph: a GraphML or JSON file of one, whose edges may have a `weight`."""
     workers: Count
+    """As many as a file has nodes; beside one it may be left out."""
     weights: Literal["uniform", "neighbour"] = "uniform"
-    """How the rate is spread: evenly over all edges, or by each worker over its neighbours."""
+    """How the rate is spread: evenly over all edges, or by each worker over its neighbours. Where a file's edges have a
+    weight (or a rate), in proportion to it."""
+
+    @field_validator("graph")
+    @classmethod
+    def _check_suffix(cls, graph: str | None) -> str | None:
+        if graph is not None and graph.endswith(GRAPH_FILES):
+            raise ValueError("expected the name of a graph (a file is named by topology.file)")
+        return graph
+
+    @field_validator("file")
+    @classmethod
+    def _check_one(cls, file: str | None, info: ValidationInfo) -> str | None:
+        if file is not None and info.data.get("graph") is not None:
+            raise ValueError("expected none beside topology.graph")
+        return file
+
+    @model_validator(mode="after")
+    def _check_some(self) -> TopologyTable:
+        if self.graph is None and self.file is None:
+            refuse("expected a value, found none (nor a topology.file)", ("graph",), None)
+        if self.file is not None and self.model_extra:
+            raise ValueError(f"expected no options of a builder beside file, found {', '.join(self.model_extra)}")
+        return self
 
 
 class WorkloadTable(Table):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from executor import execute
 from schedules.errors import DeadlockError, TimeoutError
 from schedules.result import Result
 from simulator import simulate
+from topologies.files import save
 
 HERE = Path(__file__).parent
 
@@ -36,6 +38,7 @@ def test_two_blocking_sends_that_wait_for_each_other_never_end(platform: dict[st
         simulate(case("send_send", 2, platform=platform))
     assert "rank 0  main  #0  Send(->1" in str(error.value)
     assert "rank 1  main  #0  Send(->0" in str(error.value)
+    assert str(error.value).count("<- both send first: neither receives") == 2
 
 
 @pytest.mark.parametrize(("stages", "micro_batches"), [(8, 1), (4, 1), (4, 4), (4, 8), (4, 32)])
@@ -60,11 +63,69 @@ def test_a_ring_over_gpus_without_a_switch_shares_the_link_that_two_of_its_edges
     assert took == pytest.approx(14 * (0.5e-3 + 10e-6), rel=1e-3)
 
 
+def reduced_in(network: dict[str, Any], workers: int, parameters: int) -> float:
+    """Seconds of one ring all-reduce over a network from a file."""
+    platform = {"network": network, "collectives": {"all_reduce": "ring"}}
+    workload = {"parameters": parameters}
+    found = simulate(case("plain_all_reduce", workers, "1 ms", platform=platform, workload=workload))
+    return float(found.summary["makespan_s"])
+
+
+ABILENE = str(HERE.parent / "data" / "Abilene.graphml")
+"""Of the Topology Zoo, as stored in https://github.com/pranaybathini/DDOS-in-ONOS; reduced to what matters."""
+
+
+def test_gossip_on_a_graph_of_the_topology_zoo() -> None:
+    tables = {"program": "gossip", "gradients": 20}
+    found = simulate({**case("send_send", 2, "100 ms"), "topology": {"file": ABILENE}, "schedule": tables})
+    assert (found.scenario.topology.workers, found.scenario.graph.number_of_edges()) == (11, 14)
+    assert found.summary["gradients"] == 11 * 20
+
+
+def test_a_ring_over_a_network_of_the_topology_zoo_with_the_latency_of_light() -> None:
+    """A fluid simulation of its own, of rounds that both ends must have entered, has 691.76 ms."""
+    network = {"file": ABILENE, "bandwidth": "10 Gbit/s", "latency": "coordinates", "kind": "host"}
+    assert reduced_in(network, 11, 25_000_000) == pytest.approx(0.69176, rel=1e-4)
+
+
+@pytest.mark.parametrize("latency_us", [5, 20, 300, 1000])
+def test_a_ring_over_two_sites_far_apart(tmp_path: Path, latency_us: int) -> None:
+    """Two hosts a site: 2 * 3 rounds of (S / 4 / (50 GB/s) + 2 us + L), S = 1 GiB, whatever the long line's width.
+
+    https://github.com/NVIDIA/nccl-tests/issues/241
+    """
+    sites: nx.Graph[int] = nx.Graph()
+    sites.add_nodes_from(range(4), kind="host")
+    sites.add_nodes_from((4, 5), kind="switch")
+    sites.add_edges_from([(0, 4), (1, 4), (2, 5), (3, 5)], latency=1e-6)
+    sites.add_edge(4, 5, bandwidth=400e9, latency=latency_us * 1e-6)
+    save(sites, tmp_path / "sites.json")
+    expected = 6 * (2**30 / 4 / 50e9 + 2e-6 + latency_us * 1e-6)
+    found = reduced_in({"file": str(tmp_path / "sites.json"), "bandwidth": "50 GB/s"}, 4, 2**28)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_ranks_wait_for_ever_for_one_with_fewer_batches() -> None:
+    """Five gradients of 10 ms and four all-reduces; rank 2 is to blame, and its programs have ended."""
     with pytest.raises(DeadlockError, match=r"at 52\.5\d\d ms") as error:
         simulate(case("uneven_inputs", 3, schedule={"gradients": 5, "fewer": 1}))
-    assert "rank 0  main" in str(error.value)
-    assert "rank 1  main" in str(error.value)
+    assert str(error.value).splitlines()[1:] == [
+        "  rank 0  main  #9  AllReduce(400 kB)  waiting 0.000 ms",
+        "  rank 1  main  #9  AllReduce(400 kB)  waiting 0.000 ms",
+        "  rank 2: its programs have ended",
+    ]
+
+
+@pytest.mark.slow
+def test_in_a_real_run_the_rank_with_fewer_batches_is_named() -> None:
+    with pytest.raises(TimeoutError, match="nothing has happened on any rank for 2 s") as error:
+        execute(case("uneven_inputs", 3, schedule={"gradients": 5, "fewer": 1}) | {"execution": {"timeout": 2}})
+    board = [line.partition("  waiting")[0] for line in str(error.value).splitlines()[1:]]
+    assert board[:3] == [
+        "  rank 0  main  #9  AllReduce(400 kB)",
+        "  rank 1  main  #9  AllReduce(400 kB)",
+        "  rank 2: its programs have ended",
+    ]
 
 
 @pytest.mark.parametrize(("every", "seconds"), [(4, 6.4012), (16, 16 * 0.1 + 6 * (25e6 / 125e6 + 50e-6))])

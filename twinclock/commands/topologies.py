@@ -8,9 +8,11 @@ from inspect import Parameter
 from pathlib import Path
 
 import click
-import networkx as nx
 
 from topologies import GRAPHS, NETWORKS
+from topologies.checks import AnyGraph
+from topologies.files import SUFFIXES
+from topologies.physical import places
 from topologies.registry import Entry
 from twinclock.endings import bad_input, reading
 from twinclock.options import PATH, json_option, settings_option, values
@@ -26,12 +28,15 @@ Examples:
   twinclock topologies watts_strogatz --workers 32 --set k=6 --set p=0.2
   twinclock topologies exponential --draw exponential.svg
   twinclock topologies fat_tree --network --workers 16  hosts, switches, routes
+  twinclock topologies Abilene.graphml --draw map.svg   a graph from a file
+  twinclock topologies Abilene.graphml --set bandwidth="10 Gbit/s" --set latency=coordinates
+                                                        a network from a file, with what it lacks
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("name", required=False)
-@click.option("--workers", type=int, default=16, show_default=True, metavar="N", help="How many workers.")
+@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.option("--workers", type=int, metavar="N", help="How many workers. Default: 16, or those of a file.")
 @click.option("--rate", type=float, default=1.0, show_default=True, help="Averagings per worker and gradient.")
 @click.option("--weights", default="uniform", show_default=True, help="How rates are spread: uniform or neighbour.")
 @settings_option("An option of the graph, e.g. degree=4. Can be given several times.")
@@ -40,7 +45,7 @@ Examples:
 @json_option
 def topologies(
     name: str | None,
-    workers: int,
+    workers: int | None,
     rate: float,
     weights: str,
     settings: tuple[str, ...],
@@ -67,15 +72,33 @@ def topologies(
 
 
 def _numbers(
-    name: str, workers: int, options: dict[str, object], rates: tuple[float, str] | None
-) -> tuple[nx.Graph[int], facts.Numbers]:
+    name: str, workers: int | None, options: dict[str, object], rates: tuple[float, str] | None
+) -> tuple[AnyGraph, facts.Numbers]:
     """A graph with these rates, or, without any, a network; and its numbers."""
+    if name.lower().endswith(SUFFIXES):
+        return _numbers_of_file(name, workers, options, rates)
+    workers = 16 if workers is None else workers
     if rates is None:
         network = facts.build_network(name, workers, options)
         return network, facts.network_facts(network)
     rate, weights = rates
     graph = facts.build_graph(name, workers, options, rate=rate, weights=weights)
     return graph, facts.graph_facts(graph)
+
+
+def _numbers_of_file(
+    file: str, workers: int | None, options: dict[str, object], rates: tuple[float, str] | None
+) -> tuple[AnyGraph, facts.Numbers]:
+    """A file is a network where its nodes say what they are, or where what a network's file lacks is given."""
+    if rates is None or options or facts.is_network(file):
+        graph, numbers = facts.network_in(file, options)
+        ends, what = len(places(graph)), "places for workers"
+    else:
+        graph, numbers = facts.graph_in(file, *rates)
+        ends, what = len(graph), "nodes"
+    if workers is not None and workers != ends:
+        raise ValueError(f"--workers: expected {ends}, as {file} has {what}, or none, found {workers}")
+    return graph, numbers
 
 
 def _check_drawing(file: Path) -> None:
@@ -96,7 +119,7 @@ def _list(as_json: bool) -> None:
     _print_entries(GRAPHS)
     click.echo("Physical networks:\n")
     _print_entries(NETWORKS)
-    click.echo("twinclock topologies NAME --workers N shows the numbers of one.")
+    click.echo("twinclock topologies NAME --workers N shows the numbers of one; NAME may be a GraphML or JSON file.")
 
 
 def _print_entries(entries: Mapping[str, Entry]) -> None:

@@ -49,10 +49,16 @@ def record(result: Result, out: Path | None, explanation: Explanation | None = N
 def title(result: Result) -> str:
     """One line: which schedule, where, in which world."""
     schedule, topology = result.tables["schedule"], result.tables["topology"]
+    graph = topology["graph"] or short_name(topology["file"])
     return (
-        f"{schedule['program']} on {topology['graph']}, {topology['workers']} workers, "
+        f"{short_name(schedule['program'])} on {graph}, {topology['workers']} workers, "
         f"{result.summary['gradients']:,} gradients, seed {result.seed}, {result.world}"
     )
+
+
+def short_name(name: str) -> str:
+    """A file without its place; any other name as it is."""
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _unit(result: Result) -> list[tuple[str, str]]:

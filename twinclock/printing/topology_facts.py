@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 
 import networkx as nx
 
 import topologies
+from schedules.platform.tables import NetworkTable
+from schedules.scenario.refusals import validated
+from topologies.checks import AnyGraph
+from topologies.conventions import has_weights, with_own_rates
+from topologies.files import parse, text_of
+from topologies.given import Lacking, graph_of, has_kinds, network_of
 from topologies.physical import places
 
 Numbers = dict[str, int | float | str]
@@ -38,13 +44,49 @@ def build_network(name: str, workers: int, options: Mapping[str, object]) -> nx.
     return topologies.build_network(name, workers, **given)
 
 
+def is_network(file: str) -> bool:
+    """Whether the nodes of a file say what they are.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    return has_kinds(parse(text_of(file), file))
+
+
+def graph_in(file: str, rate: float, weights: str) -> tuple[nx.Graph[int], Numbers]:
+    """The communication graph in a file with its rates, by the edges' own weights where they have some.
+
+    Raises:
+        ValueError: if the file cannot be read or is no such graph, or a rate is impossible.
+    """
+    graph = graph_of(text_of(file), file)
+    rated = (with_own_rates if has_weights(graph) else topologies.with_rates)(graph, rate, weights)
+    return rated, {**graph_facts(rated), "graph": file}
+
+
+def network_in(file: str, options: Mapping[str, object]) -> tuple[AnyGraph, Numbers]:
+    """The physical network in a file, with what it lacks from the options bandwidth, latency and kind.
+
+    Raises:
+        ValueError: if the file cannot be read, or something is lacking or impossible.
+    """
+    table = validated(NetworkTable, {**options, "file": file}, file)
+    network = network_of(text_of(file), file, Lacking(kind=table.kind, **(table.model_extra or {})))
+    links = {
+        f"{key} of a link ({unit})": _range([data[key] for *_, data in network.edges(data=True)])
+        for key, unit in (("bandwidth", "bytes/s"), ("latency", "s"))
+        if network.number_of_edges()
+    }
+    return network, {**network_facts(network), "network": file, **links}
+
+
 def graph_facts(graph: nx.Graph[int]) -> Numbers:
     """Size, degrees, diameter, and what governs gossip on it: chi_1, chi_2, and A²CiD²'s eta and alpha_tilde."""
     degrees = [degree for _, degree in graph.degree]
     chi_1, chi_2 = topologies.chi_1(graph), topologies.chi_2(graph)
     eta, alpha_tilde = topologies.a2cid2_parameters(chi_1, chi_2)
     return {
-        "graph": graph.graph["family"],
+        "graph": graph.graph.get("family", ""),
         "workers": len(graph),
         "edges": graph.number_of_edges(),
         "degree": _range(degrees),
@@ -56,22 +98,22 @@ def graph_facts(graph: nx.Graph[int]) -> Numbers:
     }
 
 
-def network_facts(network: nx.Graph[int]) -> Numbers:
+def network_facts(network: AnyGraph) -> Numbers:
     """How many nodes of each kind, links, and how many links a message crosses."""
     kinds = Counter(data["kind"] for _, data in network.nodes(data=True))
     routed = min(len(places(network)), MAX_ROUTED)
     hops = [len(route) for route in topologies.routes(network, permutations(range(routed), 2)).values()]
     return {
-        "network": network.graph["family"],
+        "network": network.graph.get("family", ""),
         **{kind if kind == "switch" and number == 1 else PLURALS[kind]: number for kind, number in kinds.items()},
         "links": network.number_of_edges(),
-        "links of a route": _range(hops),
+        **({"links of a route": _range(hops)} if hops else {}),  # a single host sends to nobody
     }
 
 
 PLURALS = {"host": "hosts", "nic": "NICs", "switch": "switches", "gpu": "GPUs"}
 
 
-def _range(numbers: list[int]) -> int | str:
+def _range(numbers: Sequence[float]) -> float | str:
     low, high = min(numbers), max(numbers)
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else f"{low:g} to {high:g}"

@@ -27,3 +27,10 @@ def test_who_waits_for_others_sake_alone_is_told(has_left: bool) -> None:
     remark = "   <- it has left: it needs nobody, and meets those that have not left" if has_left else ""
     assert first == "  rank 0  gossip  #3  Meet(1)  waiting 2.000 ms" + remark
     assert second == "  rank 1  gossip  #3  Receive(<-0 8 B)  waiting 2.000 ms"
+
+
+def test_who_has_ended_is_named() -> None:
+    assert draw([told(0, Receive(1, 8), has_left=False)], 0, ended=[1]).splitlines() == [
+        "  rank 0  gossip  #3  Receive(<-1 8 B)  waiting 0.000 ms",
+        "  rank 1: its programs have ended",
+    ]

@@ -1,11 +1,13 @@
 """`twinclock schedules` and `twinclock topologies`: what there is, with sources."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import topologies
 from schedules import catalogue
+from topologies import files
 
 
 def test_schedules_are_listed_with_summary_source_and_keys(run):
@@ -42,6 +44,8 @@ def test_tables_are_described(run):
     assert '  bandwidth  bytes/s, or text like "10 Gbit/s"  required\n' in text
     for name in ("topology", "platform", "workload", "optimizer", "run", "execution", "platform.link"):
         assert f"[{name}]\n" in text
+    ties = " ".join(text[text.index("\n  ties ") :].split())
+    assert "Which of several routes of as few links. The least latency decides first; where that is equal" in ties
     found = json.loads(run("schedules", "--tables", "--json").stdout)
     names = ["seed", "trace", "numerics", "observations", "until", "total", "duration", "samples", "precision", "limit"]
     assert [each["name"] for each in found["run"]] == names
@@ -99,6 +103,56 @@ def test_network(run):
         "links of a route  2 to 6",
     ]
     assert "links of a route  1 to 8" in run("topologies", "dedicated", "--network", "--set", "graph=ring").stdout
+
+
+ABILENE = Path(__file__).parents[2] / "data" / "Abilene.graphml"
+
+
+def test_graph_in_a_file(here, run):
+    text = run("topologies", ABILENE, "--draw", "map.svg").stdout
+    assert text.splitlines()[:5] == [
+        f"graph        {ABILENE}",
+        "workers      11",
+        "edges        14",
+        "degree       2 to 3",
+        "diameter     5",
+    ]
+    assert (here / "map.svg").read_bytes().startswith(b"<?xml")
+    found = json.loads(run("topologies", ABILENE, "--rate", "2", "--json").stdout)
+    assert found["chi_1"] == topologies.chi_1(topologies.with_rates(files.load(ABILENE), 2))
+
+
+def test_network_in_a_file(here, run):
+    lacking = ("--set", "bandwidth=10 Gbit/s", "--set", "latency=coordinates")
+    text = run("topologies", ABILENE, "--network", *lacking, "--draw", "map.png").stdout
+    assert text.splitlines() == [
+        f"network                        {ABILENE}",
+        "hosts                          11",
+        "links                          14",
+        "links of a route               1 to 5",
+        "bandwidth of a link (bytes/s)  1.25e+09",
+        "latency of a link (s)          0.00131662 to 0.0110338",
+        "wrote map.png",
+    ]
+    assert run("topologies", ABILENE, *lacking).stdout.splitlines() == text.splitlines()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--workers", "4"), f"--workers: expected 11, as {ABILENE} has nodes, or none, found 4"),
+        (("--network",), "kind of node 0: expected one of 'host', 'nic', 'switch', 'gpu', found None"),
+        (("--set", "degree=4"), "expected no options of a builder beside file, found degree"),
+        (("--set", "latency=far"), "latency: expected a quantity such as"),
+        (("--weights", "even"), "expected one of 'uniform', 'neighbour', found 'even'"),
+    ],
+)
+def test_file_with_what_it_cannot_have(here, run, arguments, told):
+    result = run("topologies", ABILENE, *arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert str(ABILENE) in line or "--weights" in arguments
 
 
 @pytest.mark.parametrize(("suffix", "begin"), [("svg", b"<?xml"), ("png", b"\x89PNG")])

@@ -1,0 +1,188 @@
+"""Graphs and networks in files that other tools wrote: what such a file lacks is filled in, and what is double joined.
+
+The files of the Topology Zoo (Knight et al., IEEE JSAC 2011) are of this kind: nodes with a latitude and a longitude,
+links without bandwidth and latency, and now and then two links between the same nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, TypeAlias
+
+import networkx as nx
+
+from topologies.checks import communication_graph, one_of, real_number
+from topologies.coordinates import light_time, place
+from topologies.files import parse
+from topologies.graphs import canonical
+from topologies.physical import KINDS, check_network
+
+Join: TypeAlias = Callable[[tuple[Any, Any], list[dict[str, Any]]], dict[str, Any]]
+"""What is said of an edge, told several times, as one."""
+
+COORDINATES = "coordinates"
+"""In the place of a latency: that of light between the two ends."""
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What a network's file may lack; what it has itself is kept.
+
+    Attributes:
+        bandwidth: of a link, in bytes/s, each way; None: every link must have its own.
+        latency: of a link, in seconds; "coordinates": of light from end to end; None: every link must have its own.
+        kind: of a node, one of `physical.KINDS`; None: host where no node has any, and something else is given.
+    """
+
+    bandwidth: object = None
+    latency: object = None
+    kind: str | None = None
+
+
+def graph_of(text: str, path: str | PathLike[str]) -> nx.Graph[int]:
+    """The communication graph in the text of a file: nodes 0..n-1, in the order of their numbers.
+
+    Nodes with other names are numbered as the file has them, and keep the name as their `label`. An edge that is there
+    m times has `multiplicity` m, and the sum of the weights (or rates).
+
+    Raises:
+        ValueError: if it is no connected undirected graph; the file is named.
+    """
+    try:
+        graph = _joined(parse(text, path), _sum_of_weights)
+        if any(not isinstance(node, int) for node in graph):
+            graph = _numbered(graph)
+        communication_graph(graph)
+        return canonical(graph)
+    except ValueError as error:
+        raise _named(error, path) from error
+
+
+def network_of(text: str, path: str | PathLike[str], lacking: Lacking) -> nx.Graph[Any]:
+    """The physical network in the text of a file, with what it lacks filled in.
+
+    Links that are there several times are one with the sum of their bandwidths.
+
+    Raises:
+        ValueError: if something is neither in the file nor in `lacking`, or is impossible; the file is named.
+    """
+    try:
+        graph = parse(text, path)
+        if lacking != Lacking():
+            _fill_kinds(graph, lacking.kind)
+            _fill_links(graph, lacking)
+        network = _joined(graph, _trunk)
+    except ValueError as error:
+        raise _named(error, path) from error
+    try:
+        check_network(network)
+    except ValueError as error:
+        hint = "" if lacking != Lacking() else "; what it lacks may be said beside it: bandwidth, latency, kind"
+        raise ValueError(f"{error} in {path}{hint}") from error
+    return network
+
+
+def has_kinds(graph: nx.Graph[Any]) -> bool:
+    """Whether a file's nodes say what they are, so that it is a physical network."""
+    return any("kind" in data for _, data in graph.nodes(data=True))
+
+
+def _named(error: ValueError, path: str | PathLike[str]) -> ValueError:
+    told = str(error)
+    return ValueError(told if told.startswith(f"{path}: ") else f"{path}: {told}")
+
+
+def _numbered(graph: nx.Graph[Any]) -> nx.Graph[int]:
+    numbered = nx.relabel_nodes(graph, {node: number for number, node in enumerate(graph)})
+    for node, number in zip(graph, numbered, strict=True):
+        numbered.nodes[number].setdefault("label", str(node))
+    return numbered
+
+
+# ---- what is lacking
+
+
+def _fill_kinds(graph: nx.Graph[Any], kind: str | None) -> None:
+    if kind is not None:
+        one_of("kind", kind, KINDS)
+    default = kind if kind is not None or has_kinds(graph) else "host"
+    for node, data in graph.nodes(data=True):
+        if "kind" not in data:
+            if default is None:
+                told = (
+                    f"expected one of {', '.join(map(repr, KINDS))}, as other nodes have, or one for all that lack it"
+                )
+                raise ValueError(f"kind of node {node!r}: {told}, found none")
+            data["kind"] = default
+
+
+def _fill_links(graph: nx.Graph[Any], lacking: Lacking) -> None:
+    if lacking.bandwidth is not None:
+        real_number("bandwidth", lacking.bandwidth, 0, strictly=True, unit="bytes/s")
+    if lacking.latency is not None and lacking.latency != COORDINATES:
+        real_number("latency", lacking.latency, 0, unit="seconds")
+    for u, v, data in graph.edges(data=True):
+        for key, value in (("bandwidth", lacking.bandwidth), ("latency", lacking.latency)):
+            if key not in data:
+                if value is None:
+                    told = f"expected one in the file, or a {key} for all links that lack it, found none"
+                    raise ValueError(f"link ({u!r}, {v!r}): {key}: {told}")
+                data[key] = _between(graph, u, v) if value == COORDINATES else value
+
+
+def _between(graph: nx.Graph[Any], u: object, v: object) -> float:
+    """Seconds of light between two nodes."""
+    places = []
+    for node in (u, v):
+        try:
+            found = place(graph.nodes[node])
+        except ValueError as error:
+            raise ValueError(f"node {node!r}: {error}") from None
+        if found is None:
+            raise ValueError(f"node {node!r}: expected Latitude and Longitude for latency = 'coordinates', found none")
+        places.append(found)
+    return light_time(*places)
+
+
+# ---- what is double
+
+
+def _joined(graph: nx.Graph[Any], join: Join) -> nx.Graph[Any]:
+    """A multigraph as a graph: what is said of one edge several times is joined."""
+    if not graph.is_multigraph() or graph.is_directed():
+        return graph  # a directed one is refused by whoever looks at it
+    simple: nx.Graph[Any] = nx.Graph(**graph.graph)
+    simple.add_nodes_from(graph.nodes(data=True))
+    told: dict[frozenset[Any], list[dict[str, Any]]] = {}
+    for u, v, data in graph.edges(data=True):
+        told.setdefault(frozenset((u, v)), []).append(data)
+        simple.add_edge(u, v)
+    for u, v in simple.edges:
+        simple.edges[u, v].update(join((u, v), told[frozenset((u, v))]))
+    return simple
+
+
+def _sum_of_weights(edge: tuple[Any, Any], each: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(each) == 1:
+        return each[0]
+    sums = {
+        key: sum(real_number(f"{key} of edge {edge}", data[key], 0) for data in each)
+        for key in ("weight", "rate")
+        if all(key in data for data in each)
+    }
+    return {**each[0], **sums, "multiplicity": len(each)}
+
+
+def _trunk(link: tuple[Any, Any], each: list[dict[str, Any]]) -> dict[str, Any]:
+    """Parallel links carry what they carry together; they must be alike but for their bandwidths."""
+    where = f"link ({link[0]!r}, {link[1]!r}): "
+    for key, default in (("latency", None), ("duplex", "full")):
+        found = list(dict.fromkeys(data.get(key, default) for data in each))
+        if len(found) > 1:
+            raise ValueError(f"{where}expected one {key} for the {len(each)} links that are there, found {found}")
+    bandwidths = [
+        real_number(f"{where}bandwidth", data.get("bandwidth"), 0, strictly=True, unit="bytes/s") for data in each
+    ]
+    return {**each[0], "bandwidth": sum(bandwidths)}
