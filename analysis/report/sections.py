@@ -117,7 +117,8 @@ SECTIONS: Final = (
                 "breakdown",
                 lambda comparison: breakdown_bars({run: comparison.breakdowns[run] for run in comparison.runs}),
                 "A moment counts as compute while the rank computes, else as transfer while data moves to or from it, "
-                "else as waiting while it is blocked in a communication, else as idle. The parts add up to the "
+                "else as waiting while it is blocked in a communication, else as free: until a tick of its clock, for another "
+                "stream of its own, or at its end. A rank that waits or is free is idle. The parts add up to the "
                 "makespan exactly; transfers hidden behind computation do not show.",
             ),
         ),
