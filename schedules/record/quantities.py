@@ -208,6 +208,13 @@ def resolved(values: tuple[float, ...], half_width: float) -> tuple[str, ...]:
     return tuple(f"{value:,.{min(6, max(0, decimals))}f}" for value in values)
 
 
+def sentence_of(key: str, value: float) -> str:
+    """A summary's number as a sentence has it: `throughput 397.4 gradients/s`, `makespan 1.26 s`."""
+    found = QUANTITIES.get(key, Quantity(name_of(key)))
+    unit = found.axis if found.unit in (COUNT, PER_SECOND) and not found.axis.startswith("$") else ""
+    return f"{found.of_a_run} {beside_words(key, value)} {unit}".strip()
+
+
 def quantity(key: str, value: float | None) -> str:
     """A summary's value with its unit: seconds, bytes, events a second, a share in percent."""
     if value is None or not isfinite(value):
