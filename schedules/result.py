@@ -147,7 +147,8 @@ class Result:
             ValueError: if it has none, or as `trace`.
         """
         if self.trace is None:
-            raise ValueError("expected a run with its trace (run.trace = true), found one without")
+            place = "" if self.directory is None else f"{self.directory}: "
+            raise ValueError(f"{place}expected a run with its trace (run.trace = true), found one without")
         return self.trace
 
     @cached_property

@@ -20,7 +20,7 @@ _LINE: Final = ("gradients", "makespan_s", "gradients_per_s")
 
 
 def line(world: str, seed: int, tables: Tables, summary: Summary) -> str:
-    """`simulated run: a2cid2 on ring, 16 workers, seed 0; gradients 3,200, makespan 24.05 s, throughput 133.1 gradients/s`."""
+    """`simulated run: a2cid2 on ring, 6 workers, seed 0; gradients 360, makespan 1.26 s, ...`."""
     schedule, topology = tables.get("schedule", {}), tables.get("topology", {})
     told = [sentence_of(key, summary[key]) for key in _LINE if summary.get(key)]
     what = f"{schedule.get('program', '?')} on {topology.get('graph', '?')}, {topology.get('workers', '?')} workers"

@@ -13,8 +13,8 @@ from twinclock.printing.tables import print_json, print_written
 from twinclock.targets import check_place
 
 EXAMPLES = """\b
-The page needs nothing else: summary, timeline, where the time went and why, memory, staleness, and
-of a numeric run its learning curves. twinclock compare lays two runs side by side.
+The page needs nothing else: summary, timeline, where the time went and why, memory,
+staleness, and of a numeric run its learning curves. twinclock compare lays two side by side.
 \b
 Examples:
   twinclock report runs/simulated
