@@ -22,7 +22,7 @@ def run():
 
 def test_a_run_in_one_line(run):
     assert repr(run) == (
-        "<simulated run: gossip on ring, 3 workers, seed 0; gradients 24, makespan 80 ms, throughput 300 gradients/s>"
+        "<simulated run: gossip on ring, 3 workers, seed 0; gradients 24, makespan 80.1 ms, throughput 300 gradients/s>"
     )
 
 
