@@ -67,19 +67,42 @@ def operation_errors(simulated: pd.DataFrame, measured: pd.DataFrame, null: pd.D
     tables = [operation_table(trace) for trace in (simulated, measured)]
     without = None if null is None else operation_table(null)
     kinds = sorted({*tables[0].index, *tables[1].index} - {*BOOKKEEPING})
-
-    def cell(table: pd.DataFrame, quantity: str, kind: str) -> float:
-        return float(table[quantity].get(kind, 0))
-
     rows: list[dict[str, Any]] = []
     for kind in kinds:
         for quantity in _QUANTITIES:
-            values = [cell(table, quantity, kind) for table in tables]
-            other = None if without is None else cell(without, quantity, kind)
+            values = [_cell(table, quantity, kind) for table in tables]
+            other = None if without is None else _cell(without, quantity, kind)
             if any(values):
                 cells = _beside(values[0], values[1], other, has_null=null is not None)
                 rows.append({"kind": kind, "quantity": quantity, **cells})
     return _table(rows, ["kind", "quantity"], has_null=null is not None)
+
+
+def _cell(table: pd.DataFrame, quantity: str, kind: str) -> float:
+    return float(table[quantity].get(kind, 0))
+
+
+def operations_of(world: str, trace: pd.DataFrame | None) -> pd.DataFrame:
+    """The same of one run: columns kind, quantity and its world; no row without a trace."""
+    import pandas as pd
+
+    table = None if trace is None else operation_table(trace)
+    kinds = [] if table is None else sorted({*table.index} - {*BOOKKEEPING})
+    rows = [
+        {"kind": kind, "quantity": quantity, world: _cell(table, quantity, kind)}
+        for kind in kinds
+        for quantity in _QUANTITIES
+        if table is not None and _cell(table, quantity, kind)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "quantity", world])
+
+
+def summary_of(world: str, summary: Summary) -> pd.DataFrame:
+    """Every number of a summary: columns key and the run's world."""
+    import pandas as pd
+
+    rows = [{"key": key, world: told} for key in summary if (told := number_of(summary, key)) is not None]
+    return pd.DataFrame(rows, columns=["key", world])
 
 
 def staleness_distances(

@@ -17,6 +17,7 @@ from executor.launching.cluster import place_in_cluster
 from executor.launching.launch import executable, execute
 from schedules.errors import ScheduleError
 from schedules.record.files import check_target
+from schedules.record.quantities import SECONDS, with_unit
 from schedules.scenario import Scenario, ScenarioError, read_setting
 
 
@@ -55,7 +56,7 @@ def _run_here(scenario: Scenario, options: argparse.Namespace) -> int:
         print(json.dumps(result.summary))
     else:
         makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
-        print(f"{makespan:.3f} s, {speed:.1f} gradients/s; written to {options.out}")
+        print(f"{with_unit(makespan, SECONDS)}, {speed:.1f} gradients/s; written to {options.out}")
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
 from schedules.scenario import Scenario, ScenarioError, as_recorded, counting, load, recorded_fingerprint, texts
+from schedules.showing import views
 from schedules.training.readout import Numbers
 from topologies.checks import AnyGraph
 
@@ -38,7 +39,8 @@ class Result:
         is_whole: whether all its programs came to their end, but for a cut.
     """
 
-    # One method more than our classes have, because a file of the run directory is a property here, with its type.
+    # More methods than our classes have, because a file of the run directory is a property here, with its type, and
+    # notebooks look for methods of their own by which a run shows itself.
 
     def __init__(self, scenario: Scenario, world: str, summary: Summary, *, info: Info | None = None) -> None:
         self.world, self.summary = world, summary
@@ -61,6 +63,26 @@ class Result:
         run.cut_ns, run.is_whole = files.info.get("cut_ns"), _is_whole(files.info)
         run.directory, run._files = files.directory, files
         return run
+
+    def __repr__(self) -> str:
+        return f"<{self._line}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the numbers of the summary in words."""
+        return views.table(self._line, self.summary)
+
+    @property
+    def _line(self) -> str:
+        return views.line(self.world, self.seed, self.tables, self.summary)
+
+    def plot(self, name: str | None = None) -> Any:
+        """Its figures, as matplotlib has them: one by its name (`timeline`, `breakdown`, `network`, `memory`,
+        `staleness`, `curves`), or all that it has anything for, by name; a notebook shows either.
+
+        Raises:
+            ValueError: if it has no such figure; those that it has are named.
+        """
+        return views.figures(self, name)
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -125,7 +147,8 @@ class Result:
             ValueError: if it has none, or as `trace`.
         """
         if self.trace is None:
-            raise ValueError("expected a run with its trace (run.trace = true), found one without")
+            place = "" if self.directory is None else f"{self.directory}: "
+            raise ValueError(f"{place}expected a run with its trace (run.trace = true), found one without")
         return self.trace
 
     @cached_property

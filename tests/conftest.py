@@ -1,5 +1,6 @@
 """What every test shares: Hypothesis without chance or deadlines, and the markers that need a machine of some kind."""
 
+import shutil
 import subprocess
 from functools import cache
 
@@ -27,7 +28,11 @@ def has_namespaces() -> bool:
         return False
 
 
-NEEDS = {"gpu": has_gpu, "root": has_namespaces}
+def has_browser() -> bool:
+    return shutil.which("chromium") is not None
+
+
+NEEDS = {"gpu": has_gpu, "root": has_namespaces, "browser": has_browser}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

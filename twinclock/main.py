@@ -51,8 +51,12 @@ COMMANDS = {
         "Lay a simulation beside its execution: writes a report.",
         "twinclock.commands.compare:compare",
     ),
+    "report": Listed(
+        "Write the page of one run, simulated or measured.",
+        "twinclock.commands.report:report",
+    ),
     "export": Listed(
-        "Write a run's trace for Perfetto, as a graph, or as CSV.",
+        "Write a run for Perfetto or TensorBoard, as a graph, or as CSV.",
         "twinclock.commands.export:export",
     ),
     "schedules": Listed(

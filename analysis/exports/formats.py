@@ -1,4 +1,4 @@
-"""A run in the formats of other tools: Perfetto, GraphML, CSV."""
+"""A run in the formats of other tools: Perfetto, GraphML, CSV, TensorBoard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.exports import perfetto
+from analysis.exports import perfetto, tensorboard
 from analysis.measures.metrics import num_ranks, partner_matrix, span_ns
 from schedules.record.whole import whole_file
 from schedules.result import Result, load_run
@@ -24,25 +24,28 @@ def export(run_dir: str | PathLike[str], format: str, path: str | PathLike[str])
 
     * `perfetto`: JSON for ui.perfetto.dev and chrome://tracing, see `analysis.exports.perfetto`;
     * `graphml`: who exchanged with whom, see `communication_graph`;
-    * `csv`: the trace, one row an operation, times in nanoseconds.
+    * `csv`: the trace, one row an operation, times in nanoseconds;
+    * `tensorboard`: event files in a directory, see `analysis.exports.tensorboard`.
 
     Args:
         run_dir: a run directory of either world.
-        format: one of `FORMATS`.
-        path: the file to write; its directory is made if it is not there.
+        format: one of `FORMATS`, or of `DIRECTORIES`.
+        path: the file or directory to write; what it lies in is made if it is not there.
     Returns:
         the path.
     Raises:
         ValueError: for another format, a run that cannot be read, or operations of a lane that overlap (perfetto).
         OSError: if the file cannot be written.
     """
-    write = FORMATS.get(format)
-    if write is None:
-        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    if format not in FORMATS and format not in DIRECTORIES:
+        raise ValueError(f"format: expected one of {', '.join([*FORMATS, *DIRECTORIES])}, found {format!r}")
     run, target = load_run(run_dir), Path(path)
+    if format in DIRECTORIES:
+        DIRECTORIES[format](run, target)
+        return target
     try:
         with whole_file(target) as temporary:
-            write(run, temporary)
+            FORMATS[format](run, temporary)
     except ValueError as error:  # what is wrong with a trace does not say whose it is
         raise ValueError(f"{run.directory}: {error}") from error
     return target
@@ -96,4 +99,7 @@ FORMATS: Final[dict[str, Callable[[Result, Path], None]]] = {
     "graphml": _write_graphml,
     "csv": _write_csv,
 }
-"""The formats by name."""
+"""The formats that are one file, by name."""
+
+DIRECTORIES: Final[dict[str, Callable[[Result, Path], None]]] = {"tensorboard": tensorboard.write}
+"""Those that are a directory of files."""

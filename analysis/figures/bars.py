@@ -22,7 +22,7 @@ from analysis.figures.sweeps import (
 )
 from analysis.figures.timeline import readable_window, timeline
 from analysis.measures.metrics import PARTS
-from schedules.record.quantities import QUANTITIES, number
+from schedules.record.quantities import QUANTITIES, number, time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ _MAX_BARS = 30
 
 
 def breakdown_bars(breakdowns: Mapping[str, pd.DataFrame], *, max_ranks: int = 16) -> Figure:
-    """Where the time of every rank went: stacked bars of compute, transfer, waiting, idle, a lane a world.
+    """Where the time of every rank went: stacked bars of compute, transfer, waiting, free, a lane a world.
 
     Args:
         breakdowns: by world, as `metrics.breakdown` returns them.
@@ -57,24 +57,26 @@ def breakdown_bars(breakdowns: Mapping[str, pd.DataFrame], *, max_ranks: int = 1
     """
     ranks = max(len(each) for each in breakdowns.values())
     bands = Bands(min(ranks, max_ranks), tuple(breakdowns))
+    longest_s = max(int(each["makespan_ns"].max()) for each in breakdowns.values()) / 1e9
+    scale, unit = time_unit(longest_s)
     with styled():
         figure, (axes,) = new_figure(8.0, 1.1 + 0.2 * bands.height)
         for world, table in breakdowns.items():
-            _stack(axes, bands, world, table.iloc[: bands.num_ranks])
+            _stack(axes, bands, world, table.iloc[: bands.num_ranks], scale)
         bands.label(axes)
-        axes.set_xlim(0, 1.01 * max(int(each["makespan_ns"].max()) for each in breakdowns.values()) / 1e9)
-        axes.set_xlabel("time (s)")
+        axes.set_xlim(0, 1.01 * longest_s / scale)
+        axes.set_xlabel(f"time ({unit})")
         whom = f"of ranks 0 to {bands.num_ranks - 1} of {ranks}" if bands.num_ranks < ranks else "of every rank"
         axes.set_title(f"Where the time {whom} went")
         figure.legend(*_first_of_each(axes), loc="outside lower center", ncols=4, handlelength=1.2, handleheight=0.9)
     return figure
 
 
-def _stack(axes: Axes, bands: Bands, world: str, table: pd.DataFrame) -> None:
+def _stack(axes: Axes, bands: Bands, world: str, table: pd.DataFrame, scale: int) -> None:
     middles = [bands.top(rank, world) + 0.5 for rank in range(len(table))]
     left = np.zeros(len(table))
     for part in PARTS:
-        width = table[f"{part}_ns"].to_numpy() / 1e9
+        width = table[f"{part}_ns"].to_numpy() / 1e9 / scale
         axes.barh(middles, width, height=0.86, left=left, color=PART_COLOURS[part], label=part)
         left = left + width
 
@@ -144,23 +146,26 @@ def curves(series: Mapping[str, pd.DataFrame]) -> Figure | None:
     shown = [key for key in _CURVES if any(key in each and each[key].notna().any() for each in series.values())]
     if not shown:
         return None
+    longest_s = max(float(each["time_s"].max()) for each in series.values())
     with styled():
         figure, panels = new_figure(8.0, 2.7, ncols=len(shown))
         for axes, key in zip(panels, shown, strict=True):
-            _curve_panel(axes, key, series)
+            _curve_panel(axes, key, series, longest_s)
         panels[0].legend()
     return figure
 
 
-def _curve_panel(axes: Axes, key: str, series: Mapping[str, pd.DataFrame]) -> None:
+def _curve_panel(axes: Axes, key: str, series: Mapping[str, pd.DataFrame], longest_s: float) -> None:
+    scale, unit = time_unit(longest_s)
     for position, (world, each) in enumerate(series.items()):
         if key not in each:
             continue
         values = each[key] * QUANTITIES[key].scale
         # The second is dashed, so that both are seen where they agree.
-        axes.plot(each["time_s"], values, "-" if position == 0 else "--", color=WORLD_COLOURS.get(world), label=world)
+        line = "-" if position == 0 else "--"
+        axes.plot(each["time_s"] / scale, values, line, color=WORLD_COLOURS.get(world), label=world)
     if key == "consensus_distance" and any((each[key] > 0).any() for each in series.values() if key in each):
         axes.set_yscale("log", nonpositive="mask")  # workers that begin alike are at distance 0
     axes.set_title(QUANTITIES[key].words.capitalize())
-    axes.set_xlabel("time (s)")
+    axes.set_xlabel(f"time ({unit})")
     axes.set_ylabel(QUANTITIES[key].label)

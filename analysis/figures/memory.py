@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.style import new_figure, styled
-from schedules.record.quantities import with_unit
+from schedules.record.quantities import time_unit, with_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,9 +111,10 @@ def _stack(axes: Axes, times: NDArray[np.int64], levels: NDArray[np.int64], kind
     most = int(levels.sum(axis=0).max(initial=0))
     factor, unit = next(each for each in _UNITS if most >= each[0] or each[0] == 1)
     colours = [_COLOURS.get(kind, _OTHER) for kind in kinds]
+    scale, unit_of_time = time_unit(times[-1] / 1e9)
     if kinds:
-        axes.stackplot(times / 1e9, levels / factor, labels=kinds, colors=colours, step="post", linewidth=0)
-    axes.set_xlim(0, max(times[-1] / 1e9, 1e-9))  # a run of no time still needs an axis
+        axes.stackplot(times / 1e9 / scale, levels / factor, labels=kinds, colors=colours, step="post", linewidth=0)
+    axes.set_xlim(0, max(times[-1] / 1e9 / scale, 1e-9))  # a run of no time still needs an axis
     axes.set_ylim(0, 1.05 * max(most, 1) / factor)
-    axes.set_xlabel("time (s)")
+    axes.set_xlabel(f"time ({unit_of_time})")
     axes.set_ylabel(f"held ({unit})")

@@ -27,7 +27,7 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: Final = ("-", "--", ":", "-.")
 
 IDLE: Final = "#dfe3e6"
-PART_COLOURS: Final = {"compute": "#44aa99", "transfer": "#aa4499", "waiting": "#ddcc77", "idle": IDLE}
+PART_COLOURS: Final = {"compute": "#44aa99", "transfer": "#aa4499", "waiting": "#ddcc77", "free": IDLE}
 _KIND_COLOURS: Final = {
     "Compute gradient": "#44aa99",
     "Compute F": "#88ccee",

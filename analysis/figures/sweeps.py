@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analysis.figures.style import DASHES, INK, LINES, MARKERS, new_figure, styled
-from schedules.record.quantities import QUANTITIES
+from schedules.record.quantities import QUANTITIES, time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,12 +94,13 @@ def consensus_against_time(table: pd.DataFrame) -> Figure:
         ValueError: if a column is missing or there is no row.
     """
     _check(table, ["time_s", "consensus_distance"])
-    named = _named(table, "time_s")
+    scale, unit = time_unit(float(table["time_s"].max()))
+    named = _named(table.assign(time_s=table["time_s"] / scale), "time_s")
     with styled():
         figure, (axes,) = new_figure(5.2, 3.3)
         _single_lines(axes, named, "time_s", "consensus_distance")
         axes.set_yscale("log", nonpositive="mask")  # workers that begin alike are at distance 0
-        axes.set_xlabel("time (s)")
+        axes.set_xlabel(f"time ({unit})")
         axes.set_ylabel(QUANTITIES["consensus_distance"].label)
         _legend(figure, named, has_markers=False)
     return figure

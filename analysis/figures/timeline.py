@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.figures.bands import Bands
 from analysis.figures.style import PAPER, WAITING, kind_colours, new_figure, styled
 from analysis.measures.metrics import num_ranks, span_ns, with_parts
-from schedules.record.quantities import number
+from schedules.record.quantities import number, time_unit
 from schedules.record.rows import BLOCKED, COMPUTE, TRANSFERS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Boxes = dict[str, list[Floats]]
 
 _COMPUTE_STRIP = (0.04, 0.56)
 _TRANSFER_STRIP = (0.6, 0.96)
-_UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+_UNITS = ((1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 
 
 def readable_window(traces: Mapping[str, pd.DataFrame], gradient_s: float) -> tuple[int, int]:
@@ -61,7 +61,7 @@ def timeline(
     ranks = max(num_ranks(trace) for trace in traces.values())
     shown = min(ranks, max_ranks)
     bands = Bands(shown, tuple(traces))
-    unit_ns, unit = next(each for each in _UNITS if end - begin >= each[0])
+    unit_ns, unit = _unit(end - begin)
     with styled():
         figure, (axes,) = new_figure(8.0, 1.1 + 0.24 * bands.height)
         boxes = _boxes(traces, bands, (begin, end))
@@ -73,6 +73,14 @@ def timeline(
         columns = min(6, len(boxes))
         figure.legend(loc="outside lower center", ncols=columns, handlelength=1.2, handleheight=0.9)
     return figure
+
+
+def _unit(span_ns: int) -> tuple[int, str]:
+    """In what so long a time is told: the nanoseconds of a unit, and its name."""
+    if span_ns >= 1_000_000_000:
+        scale, unit = time_unit(span_ns / 1e9)
+        return scale * 1_000_000_000, unit
+    return next(each for each in _UNITS if span_ns >= each[0])
 
 
 def _title(traces: Mapping[str, pd.DataFrame], shown: int, ranks: int, duration: str) -> str:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 IntMatrix = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 
-PARTS = ("compute", "transfer", "waiting", "idle")
+PARTS = ("compute", "transfer", "waiting", "free")
 """The parts of a rank's makespan, in the order in which they claim a moment."""
+
+IDLE = ("waiting", "free")
+"""Those in which a rank neither computes nor transfers, which is what summaries call idle."""
 
 
 def num_ranks(trace: pd.DataFrame) -> int:
@@ -75,10 +78,10 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
     * compute: an engine computes;
     * transfer: a transfer of this rank is under way;
     * waiting: a stream is blocked in a communication whose participants are not all there, or awaits one;
-    * idle: nothing of these (sleeping until a tick, waiting for another stream, finished).
+    * free: nothing of these (sleeping until a tick, waiting for another stream, finished).
 
     Returns:
-        index `rank`; int64 nanoseconds `compute_ns`, `transfer_ns`, `waiting_ns`, `idle_ns`, which add up to
+        index `rank`; int64 nanoseconds `compute_ns`, `transfer_ns`, `waiting_ns`, `free_ns`, which add up to
         `makespan_ns` exactly; `hidden_ns`: transfer under way while the rank computed.
     """
     import pandas as pd
@@ -100,7 +103,7 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
         "compute_ns": compute,
         "transfer_ns": with_transfer - compute,
         "waiting_ns": with_waiting - with_transfer,
-        "idle_ns": end - begin - with_waiting,
+        "free_ns": end - begin - with_waiting,
         "makespan_ns": np.full(num, end - begin, dtype=np.int64),
         # What two have in common: both, less their union.
         "hidden_ns": compute + _union_ns(num, transferring) - with_transfer,

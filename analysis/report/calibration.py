@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping
 
-from analysis.comparison import Comparison
+from analysis.report.subject import Subject
 from schedules.platform.durations import WHOLE
 from schedules.platform.fits import Calibration, link_table
 from schedules.platform.toml import platform_toml
@@ -14,25 +14,25 @@ from schedules.record.quantities import MISSING, number, percent, relative_error
 from schedules.result import Result
 
 
-def calibration_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Name, simulated, measured and error of everything that was fitted to the measured run."""
-    ours, theirs = (comparison.calibrations[world] for world in ("simulated", "measured"))
-    return [*_kernel_rows(ours, theirs), *_link_rows(ours, theirs)]
+def calibration_rows(shown: Subject) -> list[dict[str, str]]:
+    """Name, simulated, measured and error of everything that was fitted to the measured run; none without one."""
+    ours, theirs = (shown.calibrations.get(world) for world in ("simulated", "measured"))
+    return [] if theirs is None else [*_kernel_rows(ours, theirs), *_link_rows(ours, theirs)]
 
 
-def _kernel_rows(ours: Calibration, theirs: Calibration) -> Iterator[dict[str, str]]:
+def _kernel_rows(ours: Calibration | None, theirs: Calibration) -> Iterator[dict[str, str]]:
     for kernel, fit in theirs.kernels.items():
-        same = ours.kernels.get(kernel)
+        same = None if ours is None else ours.kernels.get(kernel)
         yield _row(f"{kernel}, mean", same.mean_s if same else None, fit.mean_s, "s")
         yield _row(f"{kernel}, coefficient of variation", same.cv if same else None, fit.cv, "")
         slowest = min(same.speeds.values()) if same else None
         yield _row(f"{kernel}, speed of the slowest rank", slowest, min(fit.speeds.values()), "")
 
 
-def _link_rows(ours: Calibration, theirs: Calibration) -> Iterator[dict[str, str]]:
+def _link_rows(ours: Calibration | None, theirs: Calibration) -> Iterator[dict[str, str]]:
     if (link := theirs.link) is None:
         return
-    same = ours.link
+    same = None if ours is None else ours.link
     if link.has_latency:
         yield _row("link latency", same.latency if same and same.has_latency else None, link.latency, "s")
     # An effective bandwidth contains what cannot be told apart from it.
@@ -52,16 +52,16 @@ def _row(name: str, simulated: float | None, measured: float, unit: str) -> dict
     return {"name": name, "simulated": simulated_text, "measured": measured_text, "error": error}
 
 
-def calibration_toml(comparison: Comparison) -> str:
-    """The table [platform] of a scenario that assumes what was measured; laid over that of the compared runs."""
-    found, platform = comparison.calibrations["measured"], _platform(comparison.measured)
+def calibration_toml(shown: Subject) -> str:
+    """The table [platform] of a scenario that assumes what was measured; laid over that of the runs shown."""
+    found, platform = shown.calibrations["measured"], _platform(shown.runs["measured"])
     transport = str(platform.get("transport", DEFAULT))
     speeds = found.rank_speeds()
     # Laid over a scenario that has speeds, a table without any would leave these in force.
     says_speeds = bool(speeds) and (found.has_speeds or bool(platform.get("speed")))
     # The usual rank has speed 1: clocks tick in its gradient times, and one slow rank must not stretch them.
     usual = statistics.median(speeds.values()) if says_speeds else 1.0
-    table = _kernel_tables(found, _distribution(comparison.simulated), usual)
+    table = _kernel_tables(found, _distribution(next(iter(shown.runs.values()))), usual)
     if says_speeds:
         table["speed"] = {str(rank): speed / usual for rank, speed in speeds.items()}
     table["transport"] = transport

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from analysis.alone import Alone
 from analysis.claims import EXCHANGE_RATE, LAG
 from analysis.comparison import NULL, Comparison
-from analysis.measures.metrics import PARTS
-from schedules.record.quantities import MISSING, QUANTITIES, number, percent, quantity, with_unit
+from analysis.measures.metrics import IDLE, PARTS
+from analysis.report.subject import Subject
+from schedules.record.files import MEASURED, WORLDS
+from schedules.record.quantities import MISSING, QUANTITIES, beside_words, name_of, number, percent, quantity, with_unit
 from schedules.record.rows import COMPUTE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from schedules.result import Result
 
 Record = dict[Any, Any]
 """A row of one of the comparison's tables, by column."""
@@ -24,15 +33,6 @@ class OperationGroup(TypedDict):
 
     kind: str
     rows: list[Cells]
-
-
-class Compared(TypedDict):
-    """A row with what both runs say, and whether that differs."""
-
-    name: str
-    simulated: str
-    measured: str
-    differs: bool
 
 
 _QUANTITIES: Final = {
@@ -64,6 +64,16 @@ def tiles(comparison: Comparison) -> list[Cells]:
     ]
 
 
+def run_tiles(alone: Alone) -> list[Cells]:
+    """The numbers of one run that people look at first."""
+    found = dict(zip(alone.summary["key"], alone.summary[alone.run.world], strict=True))
+    return [
+        {"name": QUANTITIES[key].alone, "error": beside_words(key, found[key]), "class": ""}
+        for key in _TILES
+        if key in found
+    ]
+
+
 def _errors(row: Record) -> Cells:
     """The error of a row, and where there is a null model the error without a network."""
     without = {"without": percent(row["null_error"])} if "null_error" in row else {}
@@ -71,19 +81,20 @@ def _errors(row: Record) -> Cells:
 
 
 def summary_row(row: Record) -> Cells:
-    """A number of the summary in both worlds, and its error."""
-    return {
-        "key": row["key"],
-        "simulated": quantity(row["key"], row["simulated"]),
-        "measured": quantity(row["key"], row["measured"]),
-        **_errors(row),
-    }
+    """A number of the summary in words, in each world, and its error where there are two."""
+    key = row["key"]
+    told = {world: MISSING if row[world] != row[world] else beside_words(key, row[world]) for world in _worlds(row)}
+    return {"name": name_of(key), **told, **(_errors(row) if "error" in row else {})}
 
 
-def operation_groups(comparison: Comparison) -> list[OperationGroup]:
+def _worlds(row: Record) -> list[str]:
+    return [world for world in WORLDS if world in row]
+
+
+def operation_groups(operations: pd.DataFrame) -> list[OperationGroup]:
     """One group a kind, with a row for every quantity that says something new."""
     groups: list[OperationGroup] = []
-    for kind, rows in comparison.operations.groupby("kind", sort=True):
+    for kind, rows in operations.groupby("kind", sort=True):
         names = _QUANTITIES | (_QUANTITIES_OF_COMPUTE if str(kind).startswith(COMPUTE) else {})
         told = _told_apart(rows.to_dict("records"))
         shown = [summary_row({**row, "key": row["quantity"]}) | {"name": names[row["quantity"]]} for row in told]
@@ -92,8 +103,8 @@ def operation_groups(comparison: Comparison) -> list[OperationGroup]:
 
 
 def _told_apart(rows: list[Record]) -> list[Record]:
-    """Without transfer or waiting where it is the whole duration in both worlds."""
-    values = {row["quantity"]: (row["simulated"], row["measured"]) for row in rows}
+    """Without transfer or waiting where it is the whole duration in all worlds."""
+    values = {row["quantity"]: tuple(row[world] for world in _worlds(row)) for row in rows}
     whole = values.get("duration_s")
     return [
         row for row in rows if row["quantity"] in ("count", "duration_s", "bytes") or values[row["quantity"]] != whole
@@ -111,45 +122,43 @@ def repeat_row(comparison: Comparison, row: Record) -> Cells:
     return {"run": f"{row['run']}{shown}", "measured": quantity(comparison.headline, row["measured"]), **_errors(row)}
 
 
-def shares_of_time(comparison: Comparison) -> list[Cells]:
-    """Shares of the makespan, mean over ranks."""
+def shares_of_time(shown: Subject) -> list[Cells]:
+    """Shares of the makespan, mean over ranks; the last row is what summaries call idle."""
     rows = []
-    for part in PARTS:
+    for part, summed in (*((part, (part,)) for part in PARTS), (f"idle: {' or '.join(IDLE)}", IDLE)):
         shares = {
-            world: float(table[f"{part}_ns"].sum() / table["makespan_ns"].sum())
-            for world, table in comparison.breakdowns.items()
+            world: float(table[[f"{each}_ns" for each in summed]].to_numpy().sum() / table["makespan_ns"].sum())
+            for world, table in shown.breakdowns.items()
         }
         told = {world: percent(share, signed=False) for world, share in shares.items()}
         differences = {
-            name: f"{100 * (shares[world] - shares['measured']):+.1f} points"
+            name: f"{100 * (shares[world] - shares[MEASURED]):+.1f} points"
             for name, world in (("difference", "simulated"), ("without", NULL))
-            if world in shares
+            if world in shares and MEASURED in shares and len(shares) > 1
         }
         rows.append({"part": part, **told, **differences})
     return rows
 
 
-def environment(comparison: Comparison) -> list[Compared]:
-    """Rows name, simulated, measured, and whether they differ."""
-    rows = [_environment_row(name, comparison) for name in ("seed", "started")]
-    rows.insert(1, _row("fingerprint", *(run.fingerprint for run in comparison.runs.values())))
-    rows.append(_row("gradient time", *(with_unit(run.gradient_s, "s") for run in comparison.runs.values())))
+def environment(runs: Mapping[str, Result]) -> list[Cells]:
+    """What each run was made with and on; `css` marks the rows that differ."""
+    rows = [
+        _row("seed", {world: text(run.info.get("seed")) for world, run in runs.items()}),
+        _row("fingerprint", {world: run.fingerprint for world, run in runs.items()}),
+        _row("started", {world: text(run.info.get("started")) for world, run in runs.items()}),
+        _row("gradient time", {world: with_unit(run.gradient_s, "s") for world, run in runs.items()}),
+    ]
     for table in ("host", "versions"):
-        tables = [run.info[table] for run in comparison.runs.values()]
-        rows += [
-            _row(key, *(text(each.get(key)) for each in tables)) for key in dict.fromkeys([*tables[0], *tables[1]])
-        ]
+        tables = {world: run.info[table] for world, run in runs.items()}
+        keys = dict.fromkeys(key for each in tables.values() for key in each)
+        rows += [_row(key, {world: text(each.get(key)) for world, each in tables.items()}) for key in keys]
     return rows
 
 
-def _environment_row(name: str, comparison: Comparison) -> Compared:
-    return _row(name, *(text(run.info.get(name)) for run in comparison.runs.values()))
-
-
-def _row(name: str, simulated: str, measured: str) -> Compared:
+def _row(name: str, told: Mapping[str, str]) -> Cells:
     # When they were started always differs, and says nothing.
-    differs = simulated != measured and name != "started"
-    return {"name": name, "simulated": simulated, "measured": measured, "differs": differs}
+    differs = len({*told.values()}) > 1 and name != "started"
+    return {"name": name, **told, "css": "differs" if differs else ""}
 
 
 def text(value: object) -> str:

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from analysis.comparison import Comparison
 from analysis.figures.bars import breakdown_bars, curves, readable_window, staleness_bars, timeline
 from analysis.figures.graph import graph_figure
 from analysis.figures.memory import memory_curve
+from analysis.report.subject import Subject
+from schedules.record.files import MEASURED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from schedules.result import Result
 
-Build = Callable[[Comparison], "Figure | None"]  # in quotes: only type checkers import matplotlib for it
+Build = Callable[[Subject], "Figure | None"]  # in quotes: only type checkers import matplotlib for it
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Drawing:
 
     Attributes:
         name: of its files, `NAME.png` and `NAME.svg`.
-        build: draws it; returns None where the two runs have nothing to show.
+        build: draws it; returns None where the runs have nothing to show.
         caption: below it. Neighbours with the same caption share it.
         world: whose it is, where every world has one of its own: it stands over the figure, in the world's colour.
         css: class of the element in the page, for one that is not as wide as the page.
@@ -50,6 +51,8 @@ class Section:
         name: its anchor.
         title: its heading.
         drawings: its figures.
+        alone: its heading on the page of one run, where that is another.
+        suits: whether what is shown has what its tables need.
         above, below: templates in `templates/tables` that stand above and below the figures; "": none.
     """
 
@@ -58,6 +61,8 @@ class Section:
     drawings: tuple[Drawing, ...] = ()
     above: str = ""
     below: str = ""
+    alone: str = ""
+    suits: Callable[[Subject], bool] = lambda _: True
 
     def is_shown(self, figures: Collection[str]) -> bool:
         """Whether there is anything to show: tables below figures only explain these."""
@@ -70,25 +75,41 @@ class Section:
         return [(caption, css, list(group)) for (caption, css), group in groups]
 
 
-def _timeline(comparison: Comparison) -> Figure:
-    traces = {world: run.kept_trace for world, run in comparison.runs.items()}
-    return timeline(traces, readable_window(traces, comparison.simulated.gradient_s))
+def _has_trace(shown: Subject) -> bool:
+    return bool(shown.breakdowns)
 
 
-def _network(comparison: Comparison) -> Figure | None:
+def _timeline(shown: Subject) -> Figure | None:
+    if not _has_trace(shown):
+        return None
+    traces = {world: run.kept_trace for world, run in shown.runs.items()}
+    return timeline(traces, readable_window(traces, _first(shown).gradient_s))
+
+
+def _first(shown: Subject) -> Result:
+    """The simulation, or the only run."""
+    return next(iter(shown.runs.values()))
+
+
+def _breakdown(shown: Subject) -> Figure | None:
+    return breakdown_bars({world: shown.breakdowns[world] for world in shown.runs}) if _has_trace(shown) else None
+
+
+def _network(shown: Subject) -> Figure | None:
     """The network with its links coloured by utilisation, where the run knows them and they carried anything."""
-    run = comparison.simulated
+    run = _first(shown)
     if run.network is None or run.links is None or not (run.links["carried_bytes"] > 0).any():
         return None
     return graph_figure(run.network, run.links)
 
 
-def _memory(run: Result) -> Figure | None:
-    return None if run.memory is None else memory_curve(run.memory)
+def _memory(shown: Subject, world: str) -> Figure | None:
+    memory = shown.runs[world].memory if world in shown.runs else None
+    return None if memory is None else memory_curve(memory)
 
 
-def _curves(comparison: Comparison) -> Figure | None:
-    series = {world: run.series for world, run in comparison.runs.items()}
+def _curves(shown: Subject) -> Figure | None:
+    series = {world: run.series for world, run in shown.runs.items()}
     return curves({world: each for world, each in series.items() if each is not None})
 
 
@@ -103,25 +124,27 @@ SECTIONS: Final = (
             Drawing(
                 "timeline",
                 _timeline,
-                "The beginning of both runs on one time axis. In every lane, computations are above and communications "
+                "The beginning. In every lane, computations are above and communications "
                 "below; sand is waiting for a participant, the other colours are data moving.",
             ),
         ),
     ),
-    Section("operations", "Operations", above="operations"),
+    Section("operations", "Operations", above="operations", suits=_has_trace),
     Section(
         "breakdown",
         "Where the time went",
         (
             Drawing(
                 "breakdown",
-                lambda comparison: breakdown_bars({run: comparison.breakdowns[run] for run in comparison.runs}),
+                _breakdown,
                 "A moment counts as compute while the rank computes, else as transfer while data moves to or from it, "
-                "else as waiting while it is blocked in a communication, else as idle. The parts add up to the "
-                "makespan exactly; transfers hidden behind computation do not show.",
+                "else as waiting while it is blocked in a communication, else as free: until a tick of its clock, for "
+                "another stream of its own, or at its end. A rank that waits or is free is idle. The parts add up to "
+                "the makespan exactly; transfers hidden behind computation do not show.",
             ),
         ),
         above="breakdown",
+        suits=_has_trace,
     ),
     Section(
         "why",
@@ -143,8 +166,8 @@ SECTIONS: Final = (
         "memory",
         "Memory",
         (
-            Drawing("memory", lambda comparison: _memory(comparison.simulated), _MEMORY, world="simulated"),
-            Drawing("memory_measured", lambda comparison: _memory(comparison.measured), _MEMORY, world="measured"),
+            Drawing("memory", lambda shown: _memory(shown, "simulated"), _MEMORY, world="simulated"),
+            Drawing("memory_measured", lambda shown: _memory(shown, "measured"), _MEMORY, world="measured"),
         ),
     ),
     Section(
@@ -153,7 +176,7 @@ SECTIONS: Final = (
         (
             Drawing(
                 "staleness",
-                lambda comparison: staleness_bars(comparison.staleness),
+                lambda shown: staleness_bars(shown.staleness),
                 "How many versions of its own parameters a worker wrote between reading them for a contribution and "
                 "applying that contribution.",
             ),
@@ -167,12 +190,18 @@ SECTIONS: Final = (
             Drawing(
                 "curves",
                 _curves,
-                "Against the clock of each run. Consensus distance is the sum over workers of the squared distance to "
+                "Against the run's own clock. Consensus distance is the sum over workers of the squared distance to "
                 "their mean.",
             ),
         ),
     ),
-    Section("calibration", "The calibration that would mend it", above="calibration"),
+    Section(
+        "calibration",
+        "The calibration that would mend it",
+        above="calibration",
+        alone="What a simulation should assume",
+        suits=lambda shown: MEASURED in shown.calibrations,
+    ),
     Section("environment", "Environment", above="environment"),
     Section("reproduce", "To reproduce", above="reproduce"),
 )

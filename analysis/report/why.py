@@ -25,14 +25,17 @@ Row = dict[str, Any]
 
 def why_tables(explanations: Mapping[str, Explanation]) -> Row:
     """What the template shows, from the explanations by world."""
-    simulated = explanations["simulated"]
+    world, first = next(iter(explanations.items()))
     return {
+        "world": world,
         "parts": _parts(explanations),
         "waits": _waits(explanations),
-        "links": [_link(row) for row in simulated.links],
-        "ranks": [_rank(row) for row in simulated.ranks],
+        "links": [_link(row) for row in first.links],
+        "ranks": [_rank(row) for row in first.ranks],
         "collective_columns": COLLECTIVE_COLUMNS,
-        "collectives": [collective_cells(each) for each in simulated.collectives],
+        "collectives": [
+            dict(zip(COLLECTIVE_COLUMNS, collective_cells(each), strict=True)) for each in first.collectives
+        ],
     }
 
 
@@ -43,16 +46,20 @@ def _parts(explanations: Mapping[str, Explanation]) -> list[Row]:
         for part in each.parts:
             by_name.setdefault(part_name(part), {})[world] = part
     ordered = sorted(by_name.items(), key=lambda item: -max(part["share"] for part in item[1].values()))
-    return [{"name": name, **{world: _part(row.get(world)) for world in explanations}} for name, row in ordered]
+    return [
+        {"name": name, **{key: each for world in explanations for key, each in _part(world, row.get(world)).items()}}
+        for name, row in ordered
+    ]
 
 
-def _part(part: Row | None) -> Row:
+def _part(world: str, part: Row | None) -> Row:
+    """The cells of one world, by its name and what they tell."""
     if part is None:
-        return {"seconds": MISSING, "share": MISSING, "place": ""}
+        return {world: MISSING, f"{world} share": MISSING, f"{world} place": ""}
     place = part_place(part)
     if place and part["of_part"] < 1:  # where all of it was there, the place says enough
         place = f"{share(part['of_part'])} on {place}"
-    return {"seconds": with_unit(part["seconds"], "s"), "share": share(part["share"]), "place": place}
+    return {world: with_unit(part["seconds"], "s"), f"{world} share": share(part["share"]), f"{world} place": place}
 
 
 def _waits(explanations: Mapping[str, Explanation]) -> list[Row]:

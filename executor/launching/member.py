@@ -20,6 +20,7 @@ from executor.rank import run_rank
 from executor.seat import Order, Seat
 from schedules.errors import ScheduleError
 from schedules.record.files import Info
+from schedules.record.quantities import SECONDS, with_unit
 from schedules.result import Followed, read_replay
 from schedules.scenario import Scenario, ScenarioError
 
@@ -88,7 +89,7 @@ def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, told
     result = report.merge(scenario, seat.directory, {"launcher": "executor", **told})
     result.save(out)
     makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
-    print(f"{seat.num_workers} ranks: {makespan:.3f} s, {speed:.1f} gradients/s; written to {out}")
+    print(f"{seat.num_workers} ranks: {with_unit(makespan, SECONDS)}, {speed:.1f} gradients/s; written to {out}")
 
 
 def hand_in(store: SharedStore, path: Path) -> None:

@@ -95,13 +95,16 @@ class RunFiles:
     info: Info
     summary: Summary
 
-    def trace(self) -> pd.DataFrame:
-        """One row an operation, with the columns of `schedules.record.trace.COLUMNS`; times are int64 nanoseconds.
+    def trace(self) -> pd.DataFrame | None:
+        """One row an operation, with the columns of `schedules.record.trace.COLUMNS`; times are int64 nanoseconds. None
+        of a run that was to keep none.
 
         Raises:
             ValueError: if the file is missing, cut short, of another run, or not such a table; it is named.
         """
         path = self.directory / "trace.parquet"
+        if not path.exists() and self.info["scenario"].get("run", {}).get("trace") is False:
+            return None
         table = _arrow_table(path)
         frame = _frame(path, table, COLUMNS)
         _check_description(path, table, self.info)

@@ -14,6 +14,9 @@ from schedules.payload import KINDS
 
 MISSING: Final = "–"
 _PREFIXES: Final = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n"}
+_LONG_TIMES: Final = ((3600, "h"), (60, "min"))
+_LONG: Final = 120
+"""From so many of the smaller unit on a time is told in the larger one: 119 s, 2 min, 119 min, 2 h."""
 _SHARES: Final = ("utilization", "fraction", "bubble", "accuracy")
 
 SECONDS: Final = "s"
@@ -55,6 +58,13 @@ class Quantity:
         return f"{title} {self.axis if self.axis.startswith('$') else f'({self.axis})'}" if self.axis else title
 
     @property
+    def alone(self) -> str:
+        """Where its value stands beside it with a unit of its own, and other quantities above and below: `throughput
+        (gradients/s)`, `makespan`."""
+        is_told = not self.axis or self.axis.startswith("$") or self.unit not in (COUNT, PER_SECOND)
+        return self.of_a_run if is_told else f"{self.of_a_run} ({self.axis})"
+
+    @property
     def scale(self) -> int:
         """What a value is multiplied by where its axis is in percent."""
         return 100 if self.unit == SHARE else 1
@@ -75,7 +85,7 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
         "throughput", PER_SECOND, "throughput", "gradients/s", heading="gradients/s", axis="gradients/s"
     ),
     "samples_per_s": Quantity("throughput", PER_SECOND, "throughput", "samples/s", axis="samples/s"),
-    "window_s": Quantity("window of throughput", SECONDS, "throughput", "window", title="window", axis="s"),
+    "window_s": Quantity("window of throughput", SECONDS, "throughput", "window", axis="s"),
     "exchange_rate": Quantity(
         "exchange rate",
         COUNT,
@@ -90,9 +100,9 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
         "lag (mean)", SECONDS, "averaging", "lag (mean)", title="mean lag behind the clock", axis="s"
     ),
     "lag_p95_s": Quantity("lag (95 %)", SECONDS, "averaging", "(95 %)", title="lag, 95th percentile", axis="s"),
-    "throughput_mean": Quantity("steady throughput (mean)", axis="gradients/s"),
-    "throughput_low": Quantity("steady throughput (low)", axis="gradients/s"),
-    "throughput_high": Quantity("steady throughput (high)", axis="gradients/s"),
+    "throughput_mean": Quantity("steady throughput (mean)", title="mean steady throughput", axis="gradients/s"),
+    "throughput_low": Quantity("steady throughput (low)", title="steady throughput, low end", axis="gradients/s"),
+    "throughput_high": Quantity("steady throughput (high)", title="steady throughput, high end", axis="gradients/s"),
     "precision_reached": Quantity("precision reached"),
     "warm_up_s": Quantity("warm-up", SECONDS, axis="s"),
     "batches": Quantity("batches"),
@@ -105,10 +115,10 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
     "utilization_communication": Quantity(
         "communicating", SHARE, "communicating", "of the time", title="communication utilization", axis="%"
     ),
-    "idle_fraction": Quantity("idle", SHARE, "idle", "of the time", title="idle time", axis="%"),
-    "bytes_sent": Quantity("sent", BYTES, "sent", axis="B"),
+    "idle_fraction": Quantity("idle", SHARE, "idle", "of the time", title="idle", axis="%"),
+    "bytes_sent": Quantity("sent", BYTES, "sent", title="data sent", axis="B"),
     "exchanges": Quantity("exchanges", COUNT, "sent", "exchanges"),
-    "peak_memory_bytes": Quantity("memory", BYTES, "memory", "at the peak", axis="B"),
+    "peak_memory_bytes": Quantity("memory", BYTES, "memory", "at the peak", title="memory at the peak", axis="B"),
     "staleness_mean": Quantity(
         "staleness (mean)", COUNT, "staleness", "versions (mean)", "staleness", "mean staleness", "versions"
     ),
@@ -164,13 +174,22 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def with_unit(value: float, unit: str, digits: int = 4) -> str:
-    """A number with an SI prefix: `with_unit(0.0123, "s")` is `12.3 ms`, bytes are in powers of 1000."""
+    """A number with an SI prefix: `with_unit(0.0123, "s")` is `12.3 ms`, bytes are in powers of 1000. Longer times are
+    in minutes and hours: nobody counts in kiloseconds."""
     if not isfinite(value):
         return MISSING
+    if unit == SECONDS and abs(value) >= 1:
+        scale, unit = time_unit(abs(value))
+        return f"{number(value / scale, digits)} {unit}"
     power = min(9, max(-9, 3 * (_magnitude(value) // 3))) if value else 0
     if unit == "B":
         power = max(power, 0)  # there are no millibytes
     return f"{number(value / 10**power, digits)} {_PREFIXES[power]}{unit}"
+
+
+def time_unit(longest_s: float) -> tuple[int, str]:
+    """In what times up to this one are told, from a second on: the seconds of a unit, and its name."""
+    return next((each for each in _LONG_TIMES if longest_s >= _LONG * each[0] / 60), (1, SECONDS))
 
 
 def percent(error: float | None, *, signed: bool = True) -> str:
@@ -187,6 +206,13 @@ def resolved(values: tuple[float, ...], half_width: float) -> tuple[str, ...]:
     """Numbers with as many decimals as an interval of this half-width justifies: two digits of it."""
     decimals = 1 - _magnitude(half_width) if half_width > 0 else 3 - _magnitude(values[0])
     return tuple(f"{value:,.{min(6, max(0, decimals))}f}" for value in values)
+
+
+def sentence_of(key: str, value: float) -> str:
+    """A summary's number as a sentence has it: `throughput 397.4 gradients/s`, `makespan 1.26 s`."""
+    found = QUANTITIES.get(key, Quantity(name_of(key)))
+    unit = found.axis if found.unit in (COUNT, PER_SECOND) and not found.axis.startswith("$") else ""
+    return f"{found.of_a_run} {beside_words(key, value)} {unit}".strip()
 
 
 def quantity(key: str, value: float | None) -> str:
@@ -206,6 +232,13 @@ def quantity(key: str, value: float | None) -> str:
 def beside_words(key: str, value: float) -> str:
     """A summary's value where the words beside it say already what happens a second."""
     return number(value) if unit_of(key) == PER_SECOND else quantity(key, value)
+
+
+def name_of(key: str) -> str:
+    """A summary's key in words, where quantities stand one below the other; of a user's module the key's own words."""
+    if key in QUANTITIES:
+        return QUANTITIES[key].alone
+    return (key.removesuffix("_s") if unit_of(key) == SECONDS else key).replace("_", " ")
 
 
 def unit_of(key: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from twinclock.commands.quickstart_steps import STEPS, Quickstart
 from twinclock.options import PATH, json_option
 from twinclock.printing.tables import print_json
+from twinclock.quickstart_steps import STEPS, Quickstart
 from twinclock.targets import check_directory
 
 EXAMPLES = """\b

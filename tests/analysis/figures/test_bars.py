@@ -65,7 +65,7 @@ def test_breakdown_bars_stack_up_to_the_makespan(traces):
     axes = figures.breakdown_bars(tables).axes[0]
     ends = [bar.get_x() + bar.get_width() for bar in axes.containers[3]]
     assert ends == pytest.approx(tables["simulated"]["makespan_ns"].to_numpy() / 1e9)
-    assert [container.get_label() for container in axes.containers] == ["compute", "transfer", "waiting", "idle"] * 2
+    assert [container.get_label() for container in axes.containers] == ["compute", "transfer", "waiting", "free"] * 2
     assert axes.get_xlabel() == "time (s)"
 
 

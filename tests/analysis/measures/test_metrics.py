@@ -63,7 +63,7 @@ def test_compute_claims_a_moment_before_transfer_and_transfer_before_waiting():
     ) == [140, 40, 20, 0]
 
 
-def test_nothing_going_on_is_idle_until_the_last_rank_is_done():
+def test_nothing_going_on_is_free_until_the_last_rank_is_done():
     rows = (gradient(0, 0, 100), {"op": "Until", "stream": "gossip", "at": (100, 100, 130)}, gradient(1, 0, 175))
     assert parts(*rows) == [100, 0, 0, 75]
     assert parts(*rows, rank=1) == [175, 0, 0, 0]
@@ -111,7 +111,7 @@ def test_breakdown_agrees_with_a_painted_time_axis():
     trace[times] = trace[times] // 10_000  # steps of 10 us
     table = breakdown(trace)
     for rank, rows in trace.groupby("rank"):
-        axis = np.zeros(int(trace["end_ns"].max()), dtype=int)  # 0 idle, 1 waiting, 2 transfer, 3 compute
+        axis = np.zeros(int(trace["end_ns"].max()), dtype=int)  # 0 free, 1 waiting, 2 transfer, 3 compute
         for level, kind, begin, end in (
             (1, "Exchange", "start_ns", "ready_ns"),
             (2, "Exchange", "ready_ns", "end_ns"),

@@ -145,7 +145,7 @@ def test_tables_say_what_the_report_says(comparison, place):
     assert ("Exchange", "transfer_s") in operations.index
     parts = pd.read_csv(place / "out" / "breakdown.csv")
     assert parts["world"].unique().tolist() == ["simulated", "measured"]
-    assert (parts[["compute_ns", "transfer_ns", "waiting_ns", "idle_ns"]].sum(axis=1) == parts["makespan_ns"]).all()
+    assert (parts[["compute_ns", "transfer_ns", "waiting_ns", "free_ns"]].sum(axis=1) == parts["makespan_ns"]).all()
 
 
 def test_the_report_says_why(comparison, page, place):

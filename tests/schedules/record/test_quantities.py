@@ -8,6 +8,7 @@ from schedules.record.quantities import (
     DETAILS,
     QUANTITIES,
     beside_words,
+    name_of,
     number,
     percent,
     quantity,
@@ -46,6 +47,13 @@ def test_number(value, text):
         (3e-12, "s", "0.003 ns"),
         (1.25e12, "B/s", "1,250 GB/s"),
         (inf, "s", "–"),
+        (119.4, "s", "119.4 s"),
+        (125.3, "s", "2.088 min"),
+        (7140, "s", "119 min"),
+        (12_345, "s", "3.429 h"),
+        (1e6, "s", "277.8 h"),
+        (-1e6, "s", "-277.8 h"),
+        (12_345, "B", "12.35 kB"),
     ],
 )
 def test_with_unit(value, unit, text):
@@ -118,6 +126,15 @@ def test_the_units_of_the_table_are_those_that_the_keys_name(monkeypatch):
     told = {key: unit_of(key) for key in QUANTITIES}
     monkeypatch.setattr("schedules.record.quantities.QUANTITIES", {})
     assert {key: unit_of(key) for key in told} == told
+
+
+def test_names_in_words_are_told_apart():
+    names = {key: name_of(key) for key in QUANTITIES}
+    assert len(set(names.values())) == len(names)
+    assert names["gradients_per_s"] == "throughput (gradients/s)"
+    assert names["staleness_mean"] == "mean staleness (versions)"
+    assert names["consensus_distance"] == "final consensus distance"
+    assert name_of("module_warm_up_s") == "module warm up"
 
 
 def test_what_no_table_knows_is_read_off_its_name():

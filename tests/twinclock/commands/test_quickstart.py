@@ -7,8 +7,8 @@ import pytest
 
 from schedules.scenario import load
 from simulator.sweep import plan
-from twinclock.commands import quickstart_steps
-from twinclock.commands.quickstart_steps import GRADIENTS, SCENARIO, SIMULATED_WORKERS, STEPS, WORKERS
+from twinclock import quickstart_steps
+from twinclock.quickstart_steps import GRADIENTS, SCENARIO, SIMULATED_WORKERS, STEPS, WORKERS
 
 SHORT = (
     SCENARIO.replace(f"gradients = {GRADIENTS}", "gradients = 20")

@@ -1,0 +1,33 @@
+"""`twinclock report`."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def simulated(here, scenario, run):
+    assert run("simulate", scenario(), "--out", "simulated").exit_code == 0
+    return "simulated"
+
+
+def test_report_writes_the_page_of_a_run(here, run, simulated):
+    result = run("report", simulated)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(("Throughput ", "Exchange rate "))
+    assert "\nwrote report/report.html\n" in result.stdout
+    assert (here / "report/report.html").is_file()
+
+
+def test_report_as_json(here, run, simulated):
+    found = json.loads(run("report", simulated, "--out", "new/page", "--json").stdout)
+    assert found["files"][0] == "new/page/report.html"
+    assert found["caveats"] == []
+
+
+def test_what_is_no_run_is_refused(here, run):
+    (here / "nothing").mkdir()
+    result = run("report", "nothing")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("twinclock: nothing/run.json: expected a JSON file, found nothing")
+    assert not (here / "report").exists()
