@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,10 @@ import click
 
 from analysis.claims import headline, number_of, spread_sentence
 from analysis.measures.intervals import spread
+from analysis.repeats import numbered_runs
 from schedules.errors import ScheduleError
+from schedules.record.files import RUN_FILES
+from schedules.record.whole import remove_own
 from schedules.result import Result
 from schedules.scenario import Scenario
 from twinclock.endings import INTERRUPTED, Ending
@@ -80,14 +82,10 @@ def _written(run: Path) -> int | None:
 
 
 def _leave_only(place: Path) -> None:
-    """Remove what an earlier call has left beside the first run: this directory was found to be one of runs."""
-    for each in place.parent.iterdir():
-        if each == place:
-            continue
-        if each.is_dir():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
+    """Remove the runs that an earlier call has left beside the first one, or around it; what else is there stays."""
+    for each in (place.parent, *numbered_runs(place.parent)):
+        if each != place:
+            remove_own(each, RUN_FILES)
 
 
 def _spread(results: list[Result]) -> str:

@@ -19,7 +19,7 @@ from executor.launching.cluster import Place
 from executor.rank import run_rank
 from executor.seat import Order, Seat
 from schedules.errors import ScheduleError
-from schedules.result import read_replay
+from schedules.result import keep_run, read_replay
 from schedules.scenario import Scenario, ScenarioError
 
 NOTHING = "nothing"
@@ -46,7 +46,7 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
     if status == 0:
         try:
             _collect(store, scenario, seat, out, is_replay=replay is not None)
-        except ScheduleError as error:  # another rank has failed after the run was over
+        except ScheduleError as error:  # another rank has failed after the run, or the run is kept in another place
             print(f"executor: {error}", file=sys.stderr)
             status = 1
         shutil.rmtree(directory)  # its files are in the run directory by now, or in the store
@@ -83,7 +83,7 @@ def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, *, i
         for suffix in suffixes:
             fetch(store, report.stem(seat.directory, rank).with_suffix(suffix))
     result = report.merge(scenario, seat.directory, {"launcher": "executor", "is_replay": is_replay})
-    result.save(out)
+    keep_run(result, out)
     makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
     print(f"{seat.num_workers} ranks: {makespan:.3f} s, {speed:.1f} gradients/s; written to {out}")
 

@@ -46,9 +46,10 @@ def execute(
     # With the time in its name: a run of the same name would be replaced, and a measured one cannot be had again.
     target = out or Path("runs") / f"{scenario.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     if repeats is not None:
-        check_repeats_directory(target)
+        for line in check_repeats_directory(target):
+            click.echo(f"to be {line}", err=True)  # now, as it is replaced when the first run is done
         execute_repeatedly(run, resolved, target, num_runs=repeats, replay=replay, as_json=as_json)
         return
-    check_run_directory(target)
+    replaced = check_run_directory(target)
     result = run(resolved, out=target, replay=replay)
-    show(result, target, as_json=as_json)
+    show(result, target, as_json=as_json, replaced=replaced)

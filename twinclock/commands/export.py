@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from analysis import export as exported
-from twinclock.endings import reading
+from twinclock.endings import bad_input, reading
 from twinclock.options import PATH, json_option
 from twinclock.printing.tables import print_json, print_written
 from twinclock.targets import check_file
 
 NAMES = {"perfetto": "trace.perfetto.json", "graphml": "communication.graphml", "csv": "trace.csv"}
+
+STANDARD_OUTPUT = Path("-")
 
 EXAMPLES = """\b
 Formats:
@@ -23,17 +26,21 @@ Formats:
 Examples:
   twinclock export runs/measured --format perfetto
   twinclock export runs/measured --format csv --out trace.csv
+  twinclock export runs/measured --format csv --out - | head
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("run_dir", type=PATH)
 @click.option("--format", "format_", type=click.Choice(list(NAMES)), required=True, help="What to write.")
-@click.option("--out", type=PATH, metavar="FILE", help="The file to write. Default: in the run's directory")
+@click.option("--out", type=PATH, metavar="FILE", help="The file; - is the output. Default: in the run's directory")
 @json_option
 def export(run_dir: Path, format_: str, out: Path | None, as_json: bool) -> None:
     """Write a run's trace for Perfetto, as a graph, or as CSV."""
     target = out or run_dir / NAMES[format_]
+    if target == STANDARD_OUTPUT:
+        _to_output(run_dir, format_, as_json)
+        return
     with reading():
         check_file(target)
         written = exported(run_dir, format_, target)
@@ -41,3 +48,12 @@ def export(run_dir: Path, format_: str, out: Path | None, as_json: bool) -> None
         print_json({"format": format_, "files": [written]})
     else:
         print_written([written])
+
+
+def _to_output(run_dir: Path, format_: str, as_json: bool) -> None:
+    if as_json:
+        raise bad_input("--json: expected a file for --out beside it, found -, where the run itself is written")
+    with TemporaryDirectory() as place, reading():
+        written = exported(run_dir, format_, Path(place) / NAMES[format_])
+        content = written.read_bytes()
+    click.echo(content, nl=False)

@@ -10,7 +10,7 @@ import click
 from twinclock.commands.quickstart_steps import STEPS, Quickstart
 from twinclock.options import PATH, json_option
 from twinclock.printing.tables import print_json
-from twinclock.targets import check_directory
+from twinclock.targets import check_directory, check_run_directory
 
 EXAMPLES = """\b
 It takes about a minute, needs no GPU and no network, and leaves in DIR:
@@ -33,6 +33,8 @@ def quickstart(out: Path, as_json: bool) -> None:
     """Calibrate, simulate, execute and compare: all on this machine."""
     # Either file will do: a quickstart that was interrupted may have written the second one only.
     check_directory(out, ("scenario.toml", "platform.toml"))
+    for name in ("measured", "simulated", "report/null"):
+        check_run_directory(out / name)
     begin = time.monotonic()
     with Quickstart(out) as started:
         for number, (words, step) in enumerate(STEPS, 1):
