@@ -17,7 +17,7 @@ from schedules.record.files import RUN_FILES
 from schedules.record.whole import remove_own
 from schedules.result import Result
 from schedules.scenario import Scenario
-from twinclock.endings import INTERRUPTED, Ending
+from twinclock.endings import interrupted
 from twinclock.printing.run_summary import record, show
 from twinclock.printing.tables import print_json
 
@@ -64,8 +64,8 @@ def _keeping(results: list[Result], num_runs: int, target: Path) -> Iterator[Non
     before = _written(first)
     try:
         yield
-    except KeyboardInterrupt:
-        raise Ending(f"interrupted: {kept}", INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        raise interrupted(error, kept) from None
     except ScheduleError as error:
         error.add_note(kept)
         raise

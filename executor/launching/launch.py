@@ -128,7 +128,11 @@ class Ranks:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.close()
-            process.wait()
+            try:
+                process.wait(timeout=2)
+            except subprocess.TimeoutExpired:  # it is still loading torch, and its ranks end with it in any case
+                process.kill()
+                process.wait()
             process.stdout.close()
 
     def _start(self) -> subprocess.Popen[bytes]:

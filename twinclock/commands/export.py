@@ -9,13 +9,11 @@ import click
 
 from analysis import export as exported
 from twinclock.endings import bad_input, reading
-from twinclock.options import PATH, json_option
+from twinclock.options import PATH, STANDARD_OUTPUT, json_option
 from twinclock.printing.tables import print_json, print_written
 from twinclock.targets import check_file
 
 NAMES = {"perfetto": "trace.perfetto.json", "graphml": "communication.graphml", "csv": "trace.csv"}
-
-STANDARD_OUTPUT = Path("-")
 
 EXAMPLES = """\b
 Formats:

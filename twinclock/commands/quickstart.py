@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from twinclock.commands.quickstart_steps import STEPS, Quickstart
-from twinclock.options import PATH, json_option
+from twinclock.options import PATH, is_quiet, json_option
 from twinclock.printing.tables import print_json
 from twinclock.targets import check_directory, check_run_directory
 
@@ -49,6 +49,8 @@ def quickstart(out: Path, as_json: bool) -> None:
 
 def _say(line: str, *, as_json: bool) -> None:
     """Progress; beside JSON it goes to stderr."""
+    if is_quiet():
+        return
     click.echo(line, err=as_json)
 
 
