@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from schedules.record.whole import whole_file
-
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -30,10 +28,9 @@ def tables_toml(tables: Mapping[str, Mapping[str, object]], comments: Iterable[s
 
 
 def write_platform(platform: Mapping[str, object], path: str | Path) -> Path:
-    """Write it to a file, to be put into a scenario or given as `--platform`; all or nothing."""
+    """Write it to a file, to be put into a scenario or given as `--platform`."""
     target = Path(path)
-    with whole_file(target) as file:
-        file.write_text(platform_toml(platform), encoding="utf-8")
+    target.write_text(platform_toml(platform), encoding="utf-8")
     return target
 
 

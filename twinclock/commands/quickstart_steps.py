@@ -107,7 +107,9 @@ def calibrate(quickstart: Quickstart) -> Iterable[str]:
     """Measure this machine; write platform.toml and scenario.toml."""
     assumed = {"platform": {"gradient": DEVICE}}
     quickstart.platform = measure({**tomllib.loads(SCENARIO), **assumed}, ranks=quickstart.ranks).platform
-    written = write_platform(quickstart.platform, quickstart.out / "platform.toml")
+    written = quickstart.out / "platform.toml"
+    with whole_file(written) as file:
+        write_platform(quickstart.platform, file)
     told = _set_aside(quickstart.scenario)
     with whole_file(quickstart.scenario) as file:
         file.write_text(SCENARIO + written.read_text(encoding="utf-8"), encoding="utf-8")
