@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from executor.launching.cluster import place_in_cluster
 from executor.launching.launch import executable, execute
@@ -48,9 +50,17 @@ def main() -> int:
     except ScheduleError as error:
         print(f"executor: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("executor: interrupted", file=sys.stderr)
+        return 130  # what a shell says of a process that Ctrl-C has ended
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)  # so that the processes that were started are ended, too
 
 
 def _run_here(scenario: Scenario, options: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _terminate)
     result = execute(scenario, out=options.out, replay=options.replay)
     if options.json:
         print(json.dumps(result.summary))

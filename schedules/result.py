@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -13,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules import catalogue
+from schedules.errors import ScheduleError
 from schedules.misuse.values import short
 from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, read_trace, write_run
 from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
+from schedules.record.whole import free_places
 from schedules.scenario import Scenario, ScenarioError, as_recorded, counting, load, recorded_fingerprint, texts
 from schedules.showing import views
 from schedules.training.readout import Numbers
@@ -199,10 +202,11 @@ class Result:
         return None if self._files is None else self._files.parameters()
 
     def save(self, directory: str | Path) -> Path:
-        """Write the run directory; one that is there already is replaced as a whole.
+        """Write the run directory; one that is there already is replaced as a whole, but for what is not a run's in it.
 
         Raises:
             ScenarioError: if there is something at that place that is no run directory.
+            OSError: if it cannot be written.
         """
         tables = {"trace": self.trace, "memory": self.memory, "series": self.series, "links": self.links}
         write_run(Contents(self.info, self.summary, tables, self.parameters, self.network), Path(directory))
@@ -216,6 +220,22 @@ def load_run(directory: str | PathLike[str]) -> Result:
         ValueError: if the directory or one of its files is missing, unreadable, or not as expected; it is named.
     """
     return Result.opened(open_run(directory))
+
+
+def keep_run(run: Result, target: Path) -> Path:
+    """Write the run directory of a run that took its time: somewhere else where its place has become awkward since.
+
+    Raises:
+        ScheduleError: if its place could not be written; the message says where the run is kept instead.
+    """
+    try:
+        return run.save(target)
+    except (OSError, ScenarioError) as error:
+        for other in free_places(target):
+            with suppress(OSError, ScenarioError):
+                run.save(other)
+                raise ScheduleError(f"{target}: cannot be written ({error}); the run is kept in {other}") from error
+        raise ScheduleError(f"{target}: cannot be written ({error}), nor can any place beside it") from error
 
 
 class Followed(NamedTuple):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from schedules.errors import ScenarioError, ScheduleError
@@ -81,11 +84,35 @@ def outcomes(cases: Iterable[Case], jobs: int, dask: str | None) -> Iterator[tup
         with _backend(dask):
             # One case a batch: joblib would put several short ones together, and a break would lose what they came to.
             parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            yield from parallel(delayed(_keyed_case)(case.key, case.tables) for case in cases)
+            with _interrupts_held():
+                done = parallel(delayed(_keyed_case)(case.key, case.tables) for case in cases)
+            try:
+                # Not `yield from`, which would close it itself, with the warnings.
+                for outcome in done:  # noqa: UP028
+                    yield outcome
+            finally:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # joblib counts what is cancelled, which our caller does itself
+                    done.close()
     except BrokenProcessPool as error:
         # Joblib's first sentence; the next ones guess at causes.
         reason = str(error).partition(".")[0]
         raise SweepError(f"a process of the sweep died ({reason}); start the sweep again to go on") from None
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """While processes begin: they inherit that Ctrl-C and hang-up are not for them, but for the one that ends them.
+
+    A terminal sends these to all, and each would print where it was. What comes meanwhile is heard afterwards.
+    """
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()  # before: Python ends its start with Ctrl-C let through, whatever was before
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 @contextmanager

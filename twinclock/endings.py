@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import IO
 
 import click
@@ -12,7 +19,7 @@ from schedules.errors import ScenarioError, ScheduleError
 
 FAILED = 1
 BAD_INPUT = 2
-INTERRUPTED = 130  # what a shell says of a process that SIGINT has ended: 128 + 2
+SIGNALLED = 128  # what a shell adds to the number of the signal that has ended a process
 
 
 class Ending(click.ClickException):
@@ -30,6 +37,75 @@ class Ending(click.ClickException):
 def bad_input(message: str) -> Ending:
     """What the user gave is wrong; nothing was written."""
     return Ending(message, BAD_INPUT)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: what Ctrl-C ends in order, they do, too.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def interrupted(error: KeyboardInterrupt, kept: str = "") -> Ending:
+    """Somebody has ended the command: by Ctrl-C, or by a signal of another name.
+
+    Args:
+        error: how.
+        kept: what is told of what was done until then.
+    """
+    warnings.simplefilter("ignore")  # what libraries say of things that were not closed helps nobody now
+    number = error.number if isinstance(error, Terminated) else signal.SIGINT
+    word = "terminated" if isinstance(error, Terminated) else "interrupted"
+    return Ending(f"{word}: {kept}" if kept else word, SIGNALLED + number)
+
+
+@contextmanager
+def orderly_signals() -> Iterator[None]:
+    """Around the whole command: SIGTERM and SIGHUP become `Terminated`, so that whatever is open is closed."""
+    # Only the main thread may ask for signals; a command called from another one is ended by that one.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # What is ignored stays ignored: `nohup` has said so.
+    caught = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    former = {each: signal.signal(each, _terminate) for each in caught}
+    try:
+        yield
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def check_streams(*, is_quiet: bool) -> None:
+    """Before anything is read: a standard stream that was closed (`>&-`) is the null device for whatever we open.
+
+    Otherwise the next file or pipe that is opened would have its number, and get what is printed.
+
+    Args:
+        is_quiet: whether nothing is to be printed.
+    Raises:
+        Ending: if what is to be printed has nowhere to go.
+    """
+    is_closed = sys.stdout is None
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    # Typed as if they were always there.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if is_closed and not is_quiet:
+        raise Ending("the standard output is closed", FAILED)
 
 
 @contextmanager
@@ -53,8 +129,14 @@ def plain_endings() -> Iterator[None]:
         raise bad_input(f"{_line(error.format_message())} (see {command} --help)") from None
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
-    except KeyboardInterrupt:
-        raise Ending("interrupted", INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        raise interrupted(error) from None
+    except BrokenPipeError as error:
+        if not _is_output_gone():
+            raise Ending(str(error), FAILED) from None
+        # `twinclock ... | head`: whoever reads has what was wanted. What is left in buffers goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(0) from None
     except Exception as error:
         ending = _expected(error)
         if ending is None:
@@ -68,11 +150,21 @@ def _expected(error: Exception) -> Ending | None:
     if isinstance(error, ScheduleError):
         # Its notes (where the rest of a failed run is kept) are otherwise shown by a traceback only.
         return Ending("\n".join((str(error), *getattr(error, "__notes__", ()))), FAILED)
-    # A broken pipe is `twinclock ... | head`: click ends that in silence. Any other OSError (a full disk, a directory
-    # that was taken away) is the machine's, and no defect of ours.
-    if isinstance(error, BrokenPipeError) or not isinstance(error, OSError):
+    # A full disk, a directory that was taken away: the machine's, and no defect of ours.
+    if not isinstance(error, OSError):
         return None
     return Ending(str(error), FAILED)
+
+
+def _is_output_gone() -> bool:
+    """Whether nobody reads the standard output any more."""
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError, AttributeError):  # no file
+        return False
+    poll = select.poll()
+    poll.register(output, select.POLLOUT)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _line(text: str) -> str:

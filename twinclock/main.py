@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import click
 
-from twinclock.endings import plain_endings
+from twinclock.endings import Ending, check_streams, orderly_signals, plain_endings
 
 EPILOG = """\b
 Where to begin:
@@ -16,7 +17,8 @@ Where to begin:
   twinclock schedules                          what there is to run
   twinclock simulate examples/ring-gossip.toml
 \b
-Exit status: 0; 1 if a run failed; 2 if the input is wrong, in which case nothing is written."""
+Exit status: 0; 1 if a run failed; 2 if the input is wrong, in which case nothing is written; 130 and 143
+if it was interrupted or terminated."""
 
 
 class Listed(NamedTuple):
@@ -104,6 +106,17 @@ class Commands(click.Group):
         lines = [(name, click.Command(name, help=listed.line)) for name, listed in COMMANDS.items()]
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(limit)) for name, command in lines])
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """The command line."""
+        given = sys.argv[1:] if args is None else args
+        try:
+            check_streams(is_quiet="--quiet" in given or "-q" in given)
+        except Ending as ending:  # click is not there yet, which would show it
+            ending.show()
+            sys.exit(ending.exit_code)
+        with orderly_signals():
+            return super().main(args, *others, **options)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -17,11 +19,40 @@ F = TypeVar("F", bound=Callable[..., None])
 
 PATH = click.Path(path_type=Path)
 
+STANDARD_OUTPUT = Path("-")
+"""What `--out` says for it where a command can write there."""
+
 scenario_argument = click.argument("scenario", type=PATH)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 replay_option = click.option(
     "--replay", type=PATH, metavar="DIR", help="Follow the trace of this run: its order, peers and arrivals."
 )
+
+
+_QUIET = "twinclock.quiet"
+
+
+def json_option(command: F) -> F:
+    """`--json`, and beside it `--quiet`: nothing is printed but errors, and JSON if that is asked for."""
+
+    @functools.wraps(command)
+    def perhaps_quiet(*, quiet: bool, as_json: bool, **others: Any) -> None:
+        click.get_current_context().meta[_QUIET] = quiet
+        is_output = as_json or others.get("out") == STANDARD_OUTPUT
+        with ExitStack() as stack:
+            if quiet and not is_output:
+                stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            command(as_json=as_json, **others)
+
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+    return as_json(
+        click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")(cast(F, perhaps_quiet))
+    )
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs was given `--quiet`: progress, too, is not shown then."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
 
 
 def settings_option(words: str) -> Callable[[F], F]:

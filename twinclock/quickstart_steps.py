@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from analysis import compare as compared
 from executor.calibration.calibrate import measure
 from executor.launching.launch import Ranks
 from schedules.platform.toml import write_platform
+from schedules.record.whole import free_places, whole_file
 from schedules.result import load_run
 from simulator.run import simulate as run
 from simulator.sweep import Sweep
@@ -107,15 +107,29 @@ def calibrate(quickstart: Quickstart) -> Iterable[str]:
     """Measure this machine; write platform.toml and scenario.toml."""
     assumed = {"platform": {"gradient": DEVICE}}
     quickstart.platform = measure({**tomllib.loads(SCENARIO), **assumed}, ranks=quickstart.ranks).platform
-    written = write_platform(quickstart.platform, quickstart.out / "platform.toml")
-    quickstart.scenario.write_text(SCENARIO + written.read_text(encoding="utf-8"), encoding="utf-8")
-    return [*table_lines(platform_rows(quickstart.platform)), f"wrote {written}", f"wrote {quickstart.scenario}"]
+    written = quickstart.out / "platform.toml"
+    with whole_file(written) as file:
+        write_platform(quickstart.platform, file)
+    told = _set_aside(quickstart.scenario)
+    with whole_file(quickstart.scenario) as file:
+        file.write_text(SCENARIO + written.read_text(encoding="utf-8"), encoding="utf-8")
+    return [*table_lines(platform_rows(quickstart.platform)), f"wrote {written}", *told, f"wrote {quickstart.scenario}"]
+
+
+def _set_aside(scenario: Path) -> list[str]:
+    """Keep a scenario that its reader has changed, beside the one that is to be written."""
+    if not scenario.exists() or scenario.read_bytes().startswith(SCENARIO.encode()):
+        return []
+    kept = next(free_places(scenario))
+    scenario.rename(kept)
+    return [f"kept your {scenario.name} as {kept}"]
 
 
 def sweep(quickstart: Quickstart) -> Iterable[str]:
     """Simulate every case of the scenario's [sweep]; earlier ones are of an earlier calibration."""
     target = quickstart.out / "sweep"
-    shutil.rmtree(target, ignore_errors=True)  # the first time it is not there
+    for each in (target / "cases").glob("*.json"):
+        each.unlink()
     prepared = Sweep(quickstart.scenario, target)
     table = prepared.run()
     files = [*prepared.tables, *draw(table, prepared.series(), target)]

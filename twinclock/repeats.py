@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +11,13 @@ import click
 
 from analysis.claims import headline, number_of, spread_sentence
 from analysis.measures.intervals import spread
+from analysis.repeats import numbered_runs
 from schedules.errors import ScheduleError
+from schedules.record.files import RUN_FILES
+from schedules.record.whole import remove_own
 from schedules.result import Result
 from schedules.scenario import Scenario
-from twinclock.endings import INTERRUPTED, Ending
+from twinclock.endings import interrupted
 from twinclock.printing.run_summary import record, show
 from twinclock.printing.tables import print_json
 
@@ -62,8 +64,8 @@ def _keeping(results: list[Result], num_runs: int, target: Path) -> Iterator[Non
     before = _written(first)
     try:
         yield
-    except KeyboardInterrupt:
-        raise Ending(f"interrupted: {kept}", INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        raise interrupted(error, kept) from None
     except ScheduleError as error:
         error.add_note(kept)
         raise
@@ -80,14 +82,10 @@ def _written(run: Path) -> int | None:
 
 
 def _leave_only(place: Path) -> None:
-    """Remove what an earlier call has left beside the first run: this directory was found to be one of runs."""
-    for each in place.parent.iterdir():
-        if each == place:
-            continue
-        if each.is_dir():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
+    """Remove the runs that an earlier call has left beside the first one, or around it; what else is there stays."""
+    for each in (place.parent, *numbered_runs(place.parent)):
+        if each != place:
+            remove_own(each, RUN_FILES)
 
 
 def _spread(results: list[Result]) -> str:

@@ -22,7 +22,7 @@ from executor.launching.lines import OrderTables, RankEvent, RunOrder
 from schedules.errors import DeadRankError, ScheduleError
 from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
-from schedules.result import Followed, Result, read_replay
+from schedules.result import Followed, Result, keep_run, read_replay
 from schedules.scenario import Scenario, ScenarioError, Source, load
 
 
@@ -45,7 +45,8 @@ def execute(
     Raises:
         ScenarioError: if the scenario is wrong, or the trace is unreadable or of another scenario.
         ScheduleError: if the run cannot go on: a program's mistake, a dead rank, a replay that diverges, or
-            (`TimeoutError`, with the board of all ranks) nothing has happened anywhere for `execution.timeout`.
+            (`TimeoutError`, with the board of all ranks) nothing has happened anywhere for `execution.timeout`. Also
+            if `out` could not be written after the run, which is kept beside it then, as the message says.
     """
     resolved = executable(scenario, overrides, is_replay=replay is not None)
     if out is not None:
@@ -117,7 +118,7 @@ class Ranks:
         finally:
             shutil.rmtree(directory, ignore_errors=True)
         if out is not None:
-            result.save(out)
+            keep_run(result, Path(out))
         return result
 
     def close(self) -> None:
@@ -128,7 +129,11 @@ class Ranks:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.close()
-            process.wait()
+            try:
+                process.wait(timeout=2)
+            except subprocess.TimeoutExpired:  # it is still loading torch, and its ranks end with it in any case
+                process.kill()
+                process.wait()
             process.stdout.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -213,5 +218,8 @@ def _failure(news: News, scenario: Scenario, directory: Path, out: str | Path | 
         found = [stem for stem in stems if stem.with_suffix(".rows").exists()]
         if found:
             result.trace = read_rank_files(found, run=scenario.fingerprint(), world=MEASURED)
-        error.add_note(f"What was recorded until then is in {result.save(out)}")
+        try:
+            error.add_note(f"What was recorded until then is in {keep_run(result, Path(out))}")
+        except ScheduleError as elsewhere:  # what has failed is told first all the same
+            error.add_note(str(elsewhere))
     return error

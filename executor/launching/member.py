@@ -21,7 +21,7 @@ from executor.seat import Order, Seat
 from schedules.errors import ScheduleError
 from schedules.record.files import Info
 from schedules.record.quantities import SECONDS, with_unit
-from schedules.result import Followed, read_replay
+from schedules.result import Followed, keep_run, read_replay
 from schedules.scenario import Scenario, ScenarioError
 
 NOTHING = "nothing"
@@ -51,7 +51,7 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
         try:
             told = {} if followed is None else followed.told()
             _collect(store, scenario, seat, out, {"is_replay": followed is not None, **told})
-        except ScheduleError as error:  # another rank has failed after the run was over
+        except ScheduleError as error:  # another rank has failed after the run, or the run is kept in another place
             print(f"executor: {error}", file=sys.stderr)
             status = 1
         shutil.rmtree(directory)  # its files are in the run directory by now, or in the store
@@ -87,7 +87,7 @@ def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, told
         for suffix in suffixes:
             fetch(store, report.stem(seat.directory, rank).with_suffix(suffix))
     result = report.merge(scenario, seat.directory, {"launcher": "executor", **told})
-    result.save(out)
+    keep_run(result, out)
     makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
     print(f"{seat.num_workers} ranks: {with_unit(makespan, SECONDS)}, {speed:.1f} gradients/s; written to {out}")
 

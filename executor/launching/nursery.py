@@ -149,7 +149,10 @@ class Nursery:
 
     def _tell(self, event: RankEvent) -> None:
         # Straight to the descriptor: a buffer would be inherited by every fork, and flushed by it once more.
-        os.write(self._events, (json.dumps(event) + "\n").encode())
+        try:
+            os.write(self._events, (json.dumps(event) + "\n").encode())
+        except BrokenPipeError:  # the launcher is gone, and with it who wants to know
+            raise SystemExit(1) from None
 
 
 def _died(rank: int, status: int, directory: Path) -> str:

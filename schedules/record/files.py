@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from schedules.errors import ScenarioError
 from schedules.record.summary import Summary
 from schedules.record.trace import COLUMNS, with_buckets
-from schedules.record.whole import new_directory
+from schedules.record.whole import check_place, new_directory
 from topologies.checks import AnyGraph
 from topologies.files import load, save
 
@@ -58,13 +59,11 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What the two JSON files must have."""
 
+RUN_FILES: Final = (*(f"{name}.parquet" for name in _COLUMNS), *_KEYS, "parameters.npy", "network.json")
+"""The files of a run directory; others in it are the user's."""
+
 STANDS_IN: Final[Mapping[str, Mapping[str, Any]]] = {
-    "trace": {
-        "target": "x",
-        "gradients": 1,
-        "channel": "",
-        **dict.fromkeys(("steps_behind", "read_ns", "due_ns"), -1),
-    },
+    "trace": {"target": "x", "gradients": 1, "channel": "", **dict.fromkeys(("steps_behind", "read_ns", "due_ns"), -1)},
     "run.json": {"versions": {}, "host": {}, "started": None, "command": ""},
     "summary.json": {"peak_memory_by_kind": {}, "per_rank": {}},
 }
@@ -153,8 +152,8 @@ def open_run(directory: str | PathLike[str]) -> RunFiles:
     """
     place = Path(directory)
     if not place.is_dir():
-        found = "a file" if place.exists() else "nothing"
-        raise ValueError(f"{place}: expected a run directory (run.json, summary.json, trace.parquet), found {found}")
+        told = "expected a run directory (run.json, summary.json, trace.parquet), found"
+        raise ValueError(f"{place}: {told} {'a file' if place.exists() else 'nothing'}")
     info = _read_json(place / "run.json")
     if info["world"] not in WORLDS:
         raise ValueError(f"{place / 'run.json'}: expected world to be one of {WORLDS}, found {info['world']!r}")
@@ -191,9 +190,17 @@ def read_trace(directory: str | PathLike[str], columns: tuple[str, ...] = COLUMN
 
 
 def check_target(target: Path) -> None:
-    """Refuse to replace what is no run directory, before anything is run."""
-    if target.exists() and not ((target / "run.json").is_file() or (target.is_dir() and not any(target.iterdir()))):
+    """Refuse, before anything is run, to replace what is no run directory, and a place that cannot be written to."""
+    check_place(target, is_directory=True)
+    if target.exists() and not (is_run(target) or (target.is_dir() and not any(target.iterdir()))):
         raise ScenarioError(f"{target}: expected a new or empty directory, or an earlier run's, found something else")
+
+
+def is_run(directory: Path) -> bool:
+    """Whether there is a run directory of ours: its `run.json` says what it must."""
+    with suppress(ValueError):
+        return "world" in _read_json(directory / "run.json")
+    return False
 
 
 @dataclass(frozen=True)
@@ -216,13 +223,14 @@ class Contents:
 
 
 def write_run(contents: Contents, target: Path) -> None:
-    """Write a run directory; one that is there already is replaced as a whole.
+    """Write a run directory; one that is there already is replaced as a whole, but for what is not a run's in it.
 
     Raises:
         ScenarioError: if there is something at that place that is no run directory.
+        OSError: if it cannot be written.
     """
     check_target(target)
-    with new_directory(target) as place:
+    with new_directory(target, RUN_FILES) as place:
         _write_json(contents.info, place / "run.json")
         _write_json(contents.summary, place / "summary.json")
         for name, frame in contents.tables.items():
@@ -265,11 +273,12 @@ def _read_json(path: Path) -> Info | Summary:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, found {type(content).__name__}")
     keys = _KEYS[path.name]
-    missing = [key for key in keys if key not in content]
-    if missing:
+    if missing := [key for key in keys if key not in content]:
         raise ValueError(f"{path}: expected the keys {', '.join(keys)}; {', '.join(missing)} missing")
-    lacking = {key: neutral for key, neutral in STANDS_IN[path.name].items() if key not in content}
-    return content | copy.deepcopy(lacking)  # whoever has the run may change what it says
+    # A copy, as whoever has the run may change what it says.
+    return (
+        copy.deepcopy({key: neutral for key, neutral in STANDS_IN[path.name].items() if key not in content}) | content
+    )
 
 
 def _arrow_table(path: Path) -> pa.Table:
@@ -290,8 +299,7 @@ def _frame(path: Path, table: pa.Table, columns: tuple[str, ...]) -> pd.DataFram
     if path.stem == "trace":
         frame = with_buckets(frame)
     filled = {column: neutral[column] for column in columns if column not in frame.columns and column in neutral}
-    missing = [column for column in columns if column not in frame.columns and column not in filled]
-    if missing:
+    if missing := [column for column in columns if column not in frame.columns and column not in filled]:
         raise ValueError(f"{path}: expected the columns {', '.join(columns)}; {', '.join(missing)} missing")
     if not filled:
         return frame

@@ -1,6 +1,7 @@
-"""Writing so that a failure leaves nothing half written: to a temporary place first, then moved.
+"""Writing so that a failure leaves nothing half written, and nothing of the user's is lost.
 
-The temporary place lies beside the final one, since only within one file system a move is done at once.
+What is written goes to a temporary place first and is moved then: beside the final place, since only within one file
+system a move is done at once. A link is followed. A device or a pipe is written to, as nothing can take its place.
 """
 
 from __future__ import annotations
@@ -8,23 +9,38 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from schedules.errors import ScenarioError
+
+PREFIX = ".twinclock-"
+"""What the names of temporary places begin with."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends without an error.
+    """A temporary path, whose file takes the place of `path` when the block ends without an error.
 
     Raises:
         OSError: if it cannot be written.
     """
-    with _beside(path) as place:
+    if is_stream(path):
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as place:
+            temporary = Path(place) / path.name
+            yield temporary
+            with temporary.open("rb") as written, path.open("wb") as stream:
+                shutil.copyfileobj(written, stream)
+        return
+    target = path.resolve()
+    with _beside(target) as beside:
         # A file of the same name in a directory of its own: writers that look at the suffix see the right one.
-        temporary = place / path.name
+        temporary = beside / path.name
         yield temporary
-        os.replace(temporary, path)
+        if target.is_file():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
 
 
 @contextmanager
@@ -35,40 +51,168 @@ def whole_directory(path: Path, last: str) -> Iterator[Path]:
 
     Args:
         path: made if it is not there.
-        last: the file that is moved last: where it is new, all are.
+        last: the file that is moved last: where it is new, all are. A directory without it is not yet one of these.
     Raises:
-        ValueError: if `path` is a file.
+        ValueError: if `path` is a file, or without `last` has a file of a name that is to be written.
         OSError: if it cannot be written.
     """
-    if path.exists() and not path.is_dir():
+    target = path.resolve()
+    if target.exists() and not target.is_dir():
         raise ValueError(f"{path}: expected a directory to write to, found a file")
-    with _beside(path) as temporary:
+    with _beside(target) as temporary:
         yield temporary
-        path.mkdir(exist_ok=True)
-        for each in sorted(temporary.iterdir(), key=lambda each: (each.name == last, each.name)):
-            os.replace(each, path / each.name)
+        made = sorted(temporary.iterdir(), key=lambda each: (each.name == last, each.name))
+        taken = [each.name for each in made if (target / each.name).exists()]
+        if taken and not (target / last).exists():
+            told = f"found {', '.join(taken)} and no {last}"
+            raise ValueError(f"{path}: expected a new directory, or one that has {last} already, {told}")
+        target.mkdir(exist_ok=True)
+        for each in made:
+            os.replace(each, target / each.name)
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
-    """A temporary directory that takes the place of `path`, and of all that was in it, when the block ends well.
+def new_directory(path: Path, own: Collection[str]) -> Iterator[Path]:
+    """A temporary directory that takes the place of `path` when the block ends well.
 
+    Whatever else is in the former directory is moved over. A directory that cannot be moved itself, such as a mounted
+    one or the one that the user stands in, gets the new files one by one.
+
+    Args:
+        path: the directory, or a link to it.
+        own: names of the files that may be written, and that are removed with the former directory.
     Raises:
-        OSError: if it cannot be written.
+        OSError: if it cannot be written; then `path` is as it was.
     """
-    with _beside(path) as temporary:
-        yield temporary
-        temporary.chmod(0o755)  # a temporary directory is for its owner only
-        if path.exists():
-            shutil.rmtree(path)  # a directory that is not empty cannot be moved over
-        os.replace(temporary, path)
+    target = path.resolve()
+    is_fixed = is_immovable(target)
+    parent = target if is_fixed else target.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    made, former = place / "new", place / "former"
+    made.mkdir()
+    try:
+        yield made
+        if is_fixed:
+            _fill(target, made, own)
+        elif target.exists():
+            _exchange(target, made, former, own)
+        else:
+            os.rename(made, target)
+    finally:
+        # Never whole trees: should anything of the user's be in there still, it stays.
+        for each in (made, former):
+            remove_own(each, own)
+        with suppress(OSError):
+            place.rmdir()
+
+
+def _exchange(target: Path, made: Path, former: Path, own: Collection[str]) -> None:
+    shutil.copymode(target, made)
+    moved = []
+    try:
+        for each in strangers(target, own):
+            os.rename(each, made / each.name)
+            moved.append(each.name)
+        os.rename(target, former)
+        os.rename(made, target)
+    except BaseException:  # Ctrl-C, too
+        if former.exists():
+            os.rename(former, target)
+        for name in moved:
+            os.rename(made / name, target / name)
+        raise
+
+
+def _fill(target: Path, made: Path, own: Collection[str]) -> None:
+    written = [each.name for each in made.iterdir()]
+    for name in written:
+        os.replace(made / name, target / name)
+    for name in set(own).difference(written):
+        (target / name).unlink(missing_ok=True)
+
+
+def strangers(directory: Path, own: Collection[str]) -> list[Path]:
+    """What is in a directory beside the files of these names; empty where there is no directory."""
+    if not directory.is_dir():
+        return []
+    found = (each for each in directory.iterdir() if each.name not in own or (each.is_dir() and not each.is_symlink()))
+    return sorted(each for each in found if not each.name.startswith(PREFIX))
+
+
+def remove_own(directory: Path, own: Collection[str]) -> None:
+    """Remove the files of these names from a directory, and the directory where it is empty then."""
+    with suppress(OSError):
+        for name in own:
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe or an open file of this process: something to be written to as it is."""
+    if not os.path.exists(path) or path.is_dir():  # `Path.exists` raises where a name is too long
+        return False
+    return not path.is_file() or path.absolute().parts[1] in ("dev", "proc")
+
+
+def is_immovable(directory: Path) -> bool:
+    """Whether a directory can only be written into: it is mounted, its parent is locked, or this process stands in it.
+
+    Args:
+        directory: resolved.
+    """
+    if not directory.is_dir():
+        return False
+    here = Path.cwd()
+    is_underfoot = directory == here or directory in here.parents
+    return is_underfoot or os.path.ismount(directory) or not os.access(directory.parent, os.W_OK | os.X_OK)
+
+
+def check_place(path: Path, *, is_directory: bool = False) -> None:
+    """Refuse, before anything is run, a place that cannot be written to.
+
+    Args:
+        path: of what is to be written.
+        is_directory: whether that is a directory; else it is a file.
+    Raises:
+        ScenarioError: if nothing can be written there.
+    """
+    if is_stream(path) and not is_directory:
+        if not os.access(path, os.W_OK):
+            raise ScenarioError(f"{path}: expected something that can be written to, found what cannot")
+        return
+    try:
+        target = path.resolve()
+        target.exists()  # here a name that is too long is told
+        above = next(each for each in target.parents if each.exists())
+    except (OSError, RuntimeError) as error:  # a RuntimeError is a link that leads to itself
+        raise ScenarioError(f"{path}: expected a place to write to, found: {error}") from None
+    if not above.is_dir():
+        raise ScenarioError(f"{path}: expected a place in a directory, found the file {above}")
+    if is_directory and is_immovable(target):
+        above = target
+    try:
+        # Tried, not asked for: what may be written says nothing of a full or a strange file system.
+        os.rmdir(tempfile.mkdtemp(prefix=PREFIX, dir=above))
+    except OSError as error:
+        reason = error.strerror or error
+        told = f"expected a directory that can be written to, found {above}, which cannot"
+        raise ScenarioError(f"{path}: {told} ({reason})") from None
+
+
+def free_places(path: Path) -> Iterator[Path]:
+    """Where something may be kept instead: the first free `NAME-2`, `NAME-3`, ... beside it, then a temporary place."""
+    target = path.resolve()
+    numbered = (target.with_stem(f"{target.stem}-{number}") for number in range(2, 1000))
+    yield next(each for each in numbered if not os.path.lexists(each))
+    yield Path(tempfile.mkdtemp(prefix="twinclock-kept-")) / target.name
 
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """An empty directory beside `path`, which is removed in the end if it is still there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
     try:
         yield temporary
     finally:

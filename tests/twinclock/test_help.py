@@ -13,7 +13,7 @@ from twinclock.main import COMMANDS, main
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = str(ROOT / "examples" / "ring-gossip.toml")
 SLOW = [
-    "torch", "pandas", "matplotlib", "pydantic", "networkx", "numpy", "scipy", "simpy", "pint", "joblib", "pyarrow",
+    "torch", "pandas", "matplotlib", "pydantic", "networkx", "numpy", "scipy", "simpy", "joblib", "pyarrow",
     "sklearn", "tqdm", "jinja2", "distributed",
 ]  # fmt: skip
 OURS = ["topologies", "schedules", "simulator", "executor", "analysis", "twinclock"]

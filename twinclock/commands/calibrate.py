@@ -8,6 +8,7 @@ import click
 
 from executor.calibration.calibrate import measure
 from schedules.platform.toml import write_platform
+from schedules.record.whole import whole_file
 from schedules.scenario import Scenario, load
 from twinclock.options import PATH, Changes, changes_options, json_option
 from twinclock.printing.platform_rows import platform_rows
@@ -44,8 +45,8 @@ def calibrate(scenario: Path | None, changes: Changes, out: Path, as_json: bool)
     if not as_json:
         click.echo(_begin(resolved))
     measured = measure(resolved)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_platform(measured.platform, out)
+    with whole_file(out) as file:
+        write_platform(measured.platform, file)
     if as_json:
         print_json({"platform": measured.platform, "info": measured.info, "files": [out]})
         return

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from analysis import compare as compared
+from schedules.record.whole import check_place
 from schedules.result import load_run
 from twinclock.endings import reading
 from twinclock.null_model import NULL, null_model
 from twinclock.options import PATH, json_option
 from twinclock.printing.comparison_table import comparison_record, show_comparison
 from twinclock.printing.tables import print_json
-from twinclock.targets import check_place, check_run_directory
+from twinclock.targets import check_run_directory
 
 EXAMPLES = """\b
 Beside every error stands the error without a network: that of the same simulation under the
@@ -36,7 +37,7 @@ Several measured runs of one scenario (twinclock execute --repeats 5 --out runs/
 @json_option
 def compare(simulated: Path, measured: Path, out: Path, force: bool, as_json: bool) -> None:
     """Lay a simulation beside its execution: writes a report."""
-    check_place(out)
+    check_place(out, is_directory=True)
     check_run_directory(out / NULL)
     with reading():
         predicted = load_run(simulated)

@@ -10,7 +10,7 @@ import click
 from executor.launching.launch import execute as run
 from schedules.scenario import load
 from twinclock.endings import bad_input
-from twinclock.options import PATH, Changes, changes_options, json_option, replay_option, scenario_argument
+from twinclock.options import PATH, Changes, changes_options, is_quiet, json_option, replay_option, scenario_argument
 from twinclock.printing.run_summary import show
 from twinclock.repeats import execute_repeatedly
 from twinclock.targets import check_repeats_directory, check_run_directory
@@ -46,9 +46,11 @@ def execute(
     # With the time in its name: a run of the same name would be replaced, and a measured one cannot be had again.
     target = out or Path("runs") / f"{scenario.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     if repeats is not None:
-        check_repeats_directory(target)
+        replaced = check_repeats_directory(target)
+        for line in () if is_quiet() else replaced:
+            click.echo(f"to be {line}", err=True)  # now, as it is replaced when the first run is done
         execute_repeatedly(run, resolved, target, num_runs=repeats, replay=replay, as_json=as_json)
         return
-    check_run_directory(target)
+    replaced = check_run_directory(target)
     result = run(resolved, out=target, replay=replay)
-    show(result, target, as_json=as_json)
+    show(result, target, as_json=as_json, replaced=replaced)

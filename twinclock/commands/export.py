@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from analysis import export as exported
 from analysis.exports.formats import DIRECTORIES
-from twinclock.endings import reading
-from twinclock.options import PATH, json_option
+from schedules.record.whole import check_place
+from twinclock.endings import bad_input, reading
+from twinclock.options import PATH, STANDARD_OUTPUT, json_option
 from twinclock.printing.tables import print_json, print_written
-from twinclock.targets import check_file, check_place
+from twinclock.targets import check_file
 
 NAMES = {
     "perfetto": "trace.perfetto.json",
@@ -30,6 +32,7 @@ Formats:
 Examples:
   twinclock export runs/measured --format perfetto
   twinclock export runs/measured --format csv --out trace.csv
+  twinclock export runs/measured --format csv --out - | head
 """
 
 
@@ -37,16 +40,36 @@ Examples:
 @click.argument("run_dir", type=PATH)
 @click.option("--format", "format_", type=click.Choice(list(NAMES)), required=True, help="What to write.")
 @click.option(
-    "--out", type=PATH, metavar="PATH", help="The file or directory to write. Default: in the run's directory"
+    "--out",
+    type=PATH,
+    metavar="PATH",
+    help="The file or directory to write; - is the output. Default: in the run's directory",
 )
 @json_option
 def export(run_dir: Path, format_: str, out: Path | None, as_json: bool) -> None:
     """Write a run for Perfetto or TensorBoard, as a graph, or as CSV."""
     target = out or run_dir / NAMES[format_]
+    if target == STANDARD_OUTPUT:
+        _to_output(run_dir, format_, as_json)
+        return
     with reading():
-        (check_place if format_ in DIRECTORIES else check_file)(target)
+        if format_ in DIRECTORIES:
+            check_place(target, is_directory=True)
+        else:
+            check_file(target)
         written = exported(run_dir, format_, target)
     if as_json:
         print_json({"format": format_, "files": [written]})
     else:
         print_written([written])
+
+
+def _to_output(run_dir: Path, format_: str, as_json: bool) -> None:
+    if as_json:
+        raise bad_input("--json: expected a file for --out beside it, found -, where the run itself is written")
+    if format_ in DIRECTORIES:
+        raise bad_input(f"--out: expected a directory for --format {format_}, found -")
+    with TemporaryDirectory() as place, reading():
+        written = exported(run_dir, format_, Path(place) / NAMES[format_])
+        content = written.read_bytes()
+    click.echo(content, nl=False)

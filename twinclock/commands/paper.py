@@ -9,7 +9,7 @@ import click
 
 from schedules.settings import Table
 from twinclock.endings import bad_input, reading
-from twinclock.options import PATH, json_option, settings_option, values
+from twinclock.options import PATH, is_quiet, json_option, settings_option, values
 from twinclock.paper_tables import catalogue
 from twinclock.paper_tables.catalogue import PaperTable
 from twinclock.paper_tables.cells import Row
@@ -88,7 +88,7 @@ def _rows(table: PaperTable, chosen: Sequence[Table]) -> list[Row]:
     from tqdm import tqdm
 
     # None means "if stderr is a terminal" to tqdm.
-    return list(tqdm(table.ours(chosen), total=len(chosen), unit="row", disable=None))
+    return list(tqdm(table.ours(chosen), total=len(chosen), unit="row", disable=True if is_quiet() else None))
 
 
 def _show(table: PaperTable, rows: list[Row], out: Path | None, as_json: bool) -> None:

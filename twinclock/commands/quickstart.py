@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from twinclock.options import PATH, json_option
+from twinclock.options import PATH, is_quiet, json_option
 from twinclock.printing.tables import print_json
 from twinclock.quickstart_steps import STEPS, Quickstart
-from twinclock.targets import check_directory
+from twinclock.targets import check_directory, check_run_directory
 
 EXAMPLES = """\b
 It takes about a minute, needs no GPU and no network, and leaves in DIR:
@@ -33,6 +33,8 @@ def quickstart(out: Path, as_json: bool) -> None:
     """Calibrate, simulate, execute and compare: all on this machine."""
     # Either file will do: a quickstart that was interrupted may have written the second one only.
     check_directory(out, ("scenario.toml", "platform.toml"))
+    for name in ("measured", "simulated", "report/null"):
+        check_run_directory(out / name)
     begin = time.monotonic()
     with Quickstart(out) as started:
         for number, (words, step) in enumerate(STEPS, 1):
@@ -47,6 +49,8 @@ def quickstart(out: Path, as_json: bool) -> None:
 
 def _say(line: str, *, as_json: bool) -> None:
     """Progress; beside JSON it goes to stderr."""
+    if is_quiet():
+        return
     click.echo(line, err=as_json)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from analysis import report_run
+from schedules.record.whole import check_place
 from twinclock.endings import reading
 from twinclock.options import PATH, json_option
 from twinclock.printing.tables import print_json, print_written
-from twinclock.targets import check_place
 
 EXAMPLES = """\b
 The page needs nothing else: summary, timeline, where the time went and why, memory,
@@ -29,7 +29,7 @@ Examples:
 def report(run: Path, out: Path, as_json: bool) -> None:
     """Write the page of one run, simulated or measured."""
     with reading():
-        check_place(out)
+        check_place(out, is_directory=True)
         told = report_run(run, out)
     if as_json:
         print_json({"claim": told.claim, "caveats": told.caveats, "files": told.files})

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from analysis.measures.explanation import explain_run
+from schedules.result import keep_run
 from schedules.scenario import load
 from simulator.run import simulate as run
 from twinclock.options import PATH, Changes, changes_options, json_option, replay_option, scenario_argument
@@ -32,6 +33,7 @@ Examples:
 def simulate(scenario: Path, changes: Changes, out: Path | None, replay: Path | None, as_json: bool) -> None:
     """Simulate one scenario and print what came of it, and why."""
     resolved = load(scenario, changes.overrides())
-    check_run_directory(out)
+    replaced = check_run_directory(out)
     result = run(resolved, replay=replay)
-    show(result, out and result.save(out), as_json=as_json, explanation=explain_run(result))
+    kept = out and keep_run(result, out)
+    show(result, kept, as_json=as_json, explanation=explain_run(result), replaced=replaced)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from simulator.sweep import Sweep
-from twinclock.endings import FAILED, INTERRUPTED, Ending, bad_input
-from twinclock.options import PATH, Changes, changes_options, json_option, scenario_argument
+from twinclock.endings import FAILED, Ending, bad_input, interrupted
+from twinclock.options import PATH, Changes, changes_options, is_quiet, json_option, scenario_argument
 from twinclock.printing.sweep_figures import draw
 from twinclock.printing.sweep_table import show_table
 from twinclock.printing.tables import print_json, print_written
@@ -80,10 +80,10 @@ def _impossible(sweep: Sweep) -> list[str]:
 
 def _run(sweep: Sweep, jobs: int, dask: str | None) -> pd.DataFrame:
     try:
-        return sweep.run(jobs=jobs, dask=dask)
-    except KeyboardInterrupt:
+        return sweep.run(jobs=jobs, dask=dask, progress=not is_quiet())
+    except KeyboardInterrupt as error:
         kept = f"{len(sweep.records)} of {len(sweep.cases)} cases are finished and kept in {sweep.out / 'cases'}"
-        raise Ending(f"interrupted: {kept}; the same command goes on", INTERRUPTED) from None
+        raise interrupted(error, f"{kept}; the same command goes on") from None
 
 
 def _failures(sweep: Sweep, table: pd.DataFrame) -> str:

@@ -21,8 +21,8 @@ def keep(out: Path, rows: Sequence[Row], columns: Sequence[Mapping[str, object]]
         rows: of the table.
         columns: the same rows, flat (`twinclock.paper_tables.published.flat`).
     """
-    for former in (out / SCENARIOS).glob("*.toml"):
-        former.unlink()  # of a table that had more rows
+    for former in (out / SCENARIOS).glob("[0-9]*-*.toml"):
+        former.unlink()  # of a table that had more rows; files of other names are the user's
     scenarios = list(_write_scenarios(out, rows))
     cells = [_command(number, name, cell) for number, name, cell in _cells(rows)]
     return [_write(out / TABLE, columns), _write(out / CELLS, cells), *scenarios]

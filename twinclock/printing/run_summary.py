@@ -23,10 +23,17 @@ KEEPING_UP = 0.95
 STANDARD_ERRORS = 3
 
 
-def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explanation | None = None) -> None:
-    """Print a run, perhaps why it took as long as it did, and where it was written."""
+def show(
+    result: Result,
+    out: Path | None,
+    *,
+    as_json: bool,
+    explanation: Explanation | None = None,
+    replaced: Sequence[str] = (),
+) -> None:
+    """Print a run, perhaps why it took as long as it did, where it was written, and in the place of what."""
     if as_json:
-        print_json(record(result, out, explanation))
+        print_json(record(result, out, explanation) | ({"replaced": list(replaced)} if replaced else {}))
         return
     click.echo(title(result))
     print_table([(f"  {name}", value) for name, value in (*_unit(result), *_end(result), *rows(result.summary))])
@@ -36,6 +43,8 @@ def show(result: Result, out: Path | None, *, as_json: bool, explanation: Explan
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
         print_written([out])
+    for line in replaced:
+        click.echo(f"  {line}")
 
 
 def record(result: Result, out: Path | None, explanation: Explanation | None = None) -> dict[str, object]:
