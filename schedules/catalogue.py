@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from schedules.errors import MisuseError, nearest
-from schedules.misuse.values import FUNCTION, Sort, an, derived_from, or_none, raised, text
+from schedules.misuse.values import FUNCTION, Sort, an, derived_from, or_none, raised, short, text
 from schedules.operations import Program
 from schedules.training.readout import ReadOut
 from schedules.training.state import is_free
@@ -35,7 +35,7 @@ class Schedule:
         source: the paper.
         settings: pydantic model of the keys of [schedule].
         streams: worker -> its programs by stream name, in the order in which they begin.
-        vectors: what the workers keep beside x.
+        vectors: what the workers keep beside x; or settings -> these, where it depends on a key.
         optimizer: SHARD where the optimizer works on the rank's part of x; None: on all of it.
         constants: worker -> further names that rules see, with their values at the start.
         read_out: (state, time) -> the parameters to be looked at; None: x as it is.
@@ -54,7 +54,7 @@ class Schedule:
     source: str
     settings: type[BaseModel]
     streams: Callable[[Worker], Mapping[str, Program]]
-    vectors: Vectors = field(default_factory=dict)
+    vectors: Vectors | Callable[[Any], Vectors] = field(default_factory=dict)
     optimizer: Vector | None = None
     constants: Callable[[Worker], Mapping[str, Any]] | None = None
     read_out: ReadOut | None = None
@@ -67,6 +67,22 @@ class Schedule:
     told: Callable[[Any], Mapping[str, Any]] | None = None
     survives: bool = False
 
+    def vectors_of(self, settings: Any) -> Vectors:
+        """What the workers keep beside x under these settings.
+
+        Raises:
+            ValueError: if the module's function `STATE` raises, or returns what are no vectors.
+        """
+        if not callable(self.vectors):
+            return self.vectors
+        try:
+            found = self.vectors(settings)
+        except Exception as error:
+            raise ValueError(f"STATE: expected vectors by name, found an error ({raised(error)})") from None
+        if not isinstance(found, Mapping):
+            raise ValueError(f"STATE: expected vectors by name, found {short(found)}")
+        return _checked(found, self.name)
+
 
 _FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role")
 """What a module may have beside `streams`: see `Schedule`."""
@@ -74,7 +90,7 @@ _FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role")
 _DECLARED = {
     "SOURCE": Sort("text", text),
     "Settings": Sort("a class that is derived from Table", derived_from(BaseModel)),
-    "STATE": Sort("a dict of vectors by name", an(Mapping)),
+    "STATE": Sort("a dict of vectors by name", lambda value: value if callable(value) else an(Mapping)(value)),
     "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
     "SURVIVES_FAILURES": Sort("True or False", an(bool)),
     **dict.fromkeys(("streams", "summary", *_FUNCTIONS), FUNCTION),
@@ -138,8 +154,12 @@ def _check_declared(module: ModuleType, name: object) -> None:
                 raise ValueError(str(error)) from None
 
 
-def _vectors(module: ModuleType, name: object) -> Vectors:
-    vectors = getattr(module, "STATE", {})
+def _vectors(module: ModuleType, name: object) -> Vectors | Callable[[Any], Vectors]:
+    found = getattr(module, "STATE", {})
+    return found if callable(found) else _checked(found, name)
+
+
+def _checked(vectors: Mapping[str, Any], name: object) -> Vectors:
     for key, vector in vectors.items():
         if not isinstance(vector, Vector) or not is_free(key):
             raise ValueError(

@@ -31,3 +31,10 @@ Number = Annotated[float, BeforeValidator(_integer_as_float)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+CountOfRank = Count | list[Count]
+"""The same on all ranks, or a list of one a rank."""
+
+
+def of_rank(counts: int | list[int], rank: int) -> int:
+    """That of a rank, of what is a number for all or a list."""
+    return counts[rank] if isinstance(counts, list) else counts

@@ -60,7 +60,9 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 
 STANDS_IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "trace": {
-        "target": "x", "gradients": 1, "channel": "",
+        "target": "x",
+        "gradients": 1,
+        "channel": "",
         **dict.fromkeys(("steps_behind", "read_ns", "due_ns"), -1),
     },
     "run.json": {"versions": {}, "host": {}, "started": None, "command": ""},

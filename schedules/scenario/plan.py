@@ -48,6 +48,8 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     Raises:
         ValueError: if it says what cannot be, naming the function.
     """
+    if schedule.length is None:
+        _check_numbers(schedule, settings.gradients, num_workers)
     lengths = (
         _counts("gradients", _gradients, settings, num_workers)
         if schedule.length is None
@@ -66,12 +68,21 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     return Plan(lengths, updates, roles, stages)
 
 
+def _check_numbers(schedule: Schedule, gradients: object, num_workers: int) -> None:
+    """Of a list of one a worker: as many as there are workers, and equal where every rank makes the same steps."""
+    if not isinstance(gradients, list | tuple):
+        return
+    if len(gradients) != num_workers:
+        raise ValueError(f"gradients: expected a number for each of {num_workers} workers, found {len(gradients)}")
+    if schedule.is_in_step and len(set(map(str, gradients))) > 1:
+        told = f"expected one number for all ranks of {schedule.name}, which wait for each other at every step"
+        raise ValueError(f"gradients: {told}, found {short(list(gradients))}: the others would wait for ever")
+
+
 def _gradients(settings: Any, rank: int) -> int:
     """The key `gradients`: a number, or a list of one a worker."""
     found = settings.gradients
     if isinstance(found, list | tuple):
-        if rank >= len(found):
-            raise ValueError(f"gradients: expected a number for each worker, found {len(found)}")
         found = found[rank]
     return found  # type: ignore[no-any-return]  # `_counts` looks at it
 
