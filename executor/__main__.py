@@ -17,6 +17,7 @@ from executor.launching.cluster import place_in_cluster
 from executor.launching.launch import executable, execute
 from schedules.errors import ScheduleError
 from schedules.record.files import check_target
+from schedules.record.quantities import throughput
 from schedules.scenario import Scenario, ScenarioError, read_setting
 
 
@@ -54,8 +55,8 @@ def _run_here(scenario: Scenario, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result.summary))
     else:
-        makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
-        print(f"{makespan:.3f} s, {speed:.1f} gradients/s; written to {options.out}")
+        told = ", ".join(filter(None, (f"{result.summary['makespan_s']:.3f} s", throughput(result.summary))))
+        print(f"{told}; written to {options.out}")
     return 0
 
 

@@ -45,6 +45,8 @@ class Schedule:
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
         updates: (settings, rank) -> steps of its optimizer; None: as many.
         role: (settings, rank) -> "worker" or "server"; None: all are workers.
+        work: settings -> what its kernels make, by unit and kernel: {"tokens": {"decode": 1}}; None: gradients, or
+            where there are none the kernels themselves.
         told: run -> further keys of its summary; the module's function `summary`.
         survives: whether the others go on when a worker fails: an exchange with it is answered None.
     """
@@ -64,6 +66,7 @@ class Schedule:
     is_in_step: bool = False
     updates: Callable[[Any, int], int] | None = None
     role: Callable[[Any, int], str] | None = None
+    work: Callable[[Any], Mapping[str, Mapping[str, int]]] | None = None
     told: Callable[[Any], Mapping[str, Any]] | None = None
     survives: bool = False
 
@@ -84,7 +87,7 @@ class Schedule:
         return _checked(found, self.name)
 
 
-_FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role")
+_FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role", "work")
 """What a module may have beside `streams`: see `Schedule`."""
 
 _DECLARED = {

@@ -80,6 +80,7 @@ class Setup:
         has_unit = scenario.platform.gradient is not None
         self.clocks = Clocks(self.graph, scenario.run.seed, horizon, lengths=lengths, ahead=ahead, has_unit=has_unit)
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
+        self.ledger.work.is_declared = bool(self.plan.units)
         self.is_recorded = is_recorded
         self.problem = self._problem(xp, device) if scenario.is_numeric else None
         self.read_outs: dict[int, list[ReadOuts]] = {}

@@ -170,6 +170,7 @@ def _result(setup: Setup, world: World) -> Result:
         cut_ns=world.course.stopped_ns,
         failed=gone,
         servers=scenario.plan.servers,
+        units=scenario.plan.units,
         ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, world.gradient_ns),
     )
     result = Result(scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone})

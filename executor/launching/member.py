@@ -19,6 +19,7 @@ from executor.launching.cluster import Place
 from executor.rank import run_rank
 from executor.seat import Order, Seat
 from schedules.errors import ScheduleError
+from schedules.record.quantities import throughput
 from schedules.result import read_replay
 from schedules.scenario import Scenario, ScenarioError
 
@@ -84,8 +85,8 @@ def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, *, i
             fetch(store, report.stem(seat.directory, rank).with_suffix(suffix))
     result = report.merge(scenario, seat.directory, {"launcher": "executor", "is_replay": is_replay})
     result.save(out)
-    makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
-    print(f"{seat.num_workers} ranks: {makespan:.3f} s, {speed:.1f} gradients/s; written to {out}")
+    told = ", ".join(filter(None, (f"{result.summary['makespan_s']:.3f} s", throughput(result.summary))))
+    print(f"{seat.num_workers} ranks: {told}; written to {out}")
 
 
 def hand_in(store: SharedStore, path: Path) -> None:
