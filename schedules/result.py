@@ -69,7 +69,7 @@ class Result:
         Raises:
             ScenarioError: if the scenario of a run on disk cannot be resolved here, as without its user's module.
         """
-        return load(self.tables)
+        return load(self.tables, is_forced=True)  # it has been run
 
     @cached_property
     def info(self) -> Info:

@@ -24,6 +24,11 @@ replay_option = click.option(
 )
 
 
+force_option = click.option(
+    "--force", "is_forced", is_flag=True, help="Go on where the estimate of memory and time is too large."
+)
+
+
 def settings_option(words: str) -> Callable[[F], F]:
     """`--set KEY=VALUE`, any number of times."""
     return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=words)

@@ -71,6 +71,7 @@ class Ledger:
         activations: bytes that kernels hold, by their name; those that hold none are not in it.
         ended: the gradients that were computed.
         work: the kernels that ended and computed none.
+        num_transfers: how many were folded.
     """
 
     def __init__(self, num_ranks: int = 1, *, keeps_curve: bool = False) -> None:
@@ -92,7 +93,7 @@ class Ledger:
         self._transferring = self._computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
         self._exchange_ends: list[Integers] = []
-        self._num_folded = 0
+        self._num_folded = self.num_transfers = 0
         self._passes: dict[int, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ entries
@@ -174,6 +175,7 @@ class Ledger:
             self.work.packed.clear()  # the gradients say how fast the run is
         self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
         rank, issued, ready, end, size, is_exchange, _ = transfers
+        self.num_transfers += len(end)
         self._exchange_ends.append(end[is_exchange > 0])
         np.add.at(self._waited, rank, ready - issued)  # `+=` would count a rank once, however often it is in it
         np.add.at(self._sent, rank, size)

@@ -15,18 +15,20 @@ from schedules.scenario.ends import may_lack_length, with_share
 from schedules.scenario.files import read, set_key, with_samples
 from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
+from schedules.scenario.sizes import check_size
 from schedules.settings import Tables
 
 Source = str | Path | Mapping[str, object] | Scenario
 """A scenario's file, tables of the same shape, or one that is resolved already."""
 
 
-def load(source: Source, overrides: Mapping[str, object] | None = None) -> Scenario:
+def load(source: Source, overrides: Mapping[str, object] | None = None, *, is_forced: bool = False) -> Scenario:
     """Read a scenario from a file, or from tables of the same shape; a [sweep] is left out.
 
     Args:
         source: the file, the tables, or a resolved scenario, which is handed back unless something is to be changed.
         overrides: values by dotted key, such as `{"schedule.rate": 2}`.
+        is_forced: whether a run that this machine can hardly hold or finish is taken, too: see `sizes`.
 
     Raises:
         ScenarioError: naming the file and the key, what was expected, and what was found.
@@ -39,11 +41,11 @@ def load(source: Source, overrides: Mapping[str, object] | None = None) -> Scena
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)
     tables.pop("sweep", None)
-    return resolve(tables, where)
+    return resolve(tables, where, is_forced=is_forced)
 
 
-def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
-    """Validate the tables and fill in every default."""
+def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced: bool = False) -> Scenario:
+    """Validate the tables and fill in every default; `is_forced` as for `load`."""
     check_tables(tables, where)
     rest: Tables = dict(tables)
     schedule = dict(rest.pop("schedule"))
@@ -62,6 +64,7 @@ def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
     # Before the tables are checked, not within: a validator that opened files would do so for whoever builds a table.
     rest["platform"] = with_samples(rest["platform"], where)
     scenario = validated(Scenario, {**rest, "program": program, "schedule": settings}, where)
+    check_size(scenario, where, is_forced=is_forced)  # before anything is built
     try:
         scenario = with_share(scenario, is_said=is_said)
     except ValueError as error:
