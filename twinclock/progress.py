@@ -1,6 +1,6 @@
-"""How far a command has come, for what takes longer than two seconds: on the standard error, from a thread of its own.
+"""How far a command has come, where it takes long: on the standard error, from a thread of its own.
 
-On a terminal one line that is written over every second, elsewhere a line every ten seconds. The thread only reads
+On a terminal one line that is written over every second, from two seconds on; elsewhere a line every ten seconds. The thread only reads
 counters that the work keeps anyway: a simulation's loop does nothing for it, and ranks that are being measured neither
 know of it nor print.
 """
@@ -57,7 +57,7 @@ class ProgressLine:
     def _show(self) -> None:
         stream = sys.stderr
         is_terminal = stream.isatty()
-        if self._is_over.wait(FIRST_S):
+        if self._is_over.wait(FIRST_S if is_terminal else ELSEWHERE_S):
             return
         try:
             while True:

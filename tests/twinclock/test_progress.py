@@ -63,7 +63,7 @@ class OneLook:
 @pytest.mark.parametrize(
     ("stream", "waits", "told"),
     [
-        (io.StringIO(), [2.0, 10.0], "simulating: 0 s\n"),
+        (io.StringIO(), [10.0, 10.0], "simulating: 0 s\n"),
         (Terminal(), [2.0, 1.0], "\rsimulating: 0 s\x1b[K\r\x1b[K"),
     ],
 )

@@ -43,11 +43,11 @@ class Settings(Table):
 
     gradients: CountOfRank
     """Gradients per worker: one number, as all make the same steps."""
-    accumulate: Count = 1
-    """Gradients of a worker that are added up before their mean is reduced; the last update takes what is left."""
     overlap: bool = False
     bucket_size: Bytes = 25e6
     """Bytes of a bucket, where gradients and their reduction overlap."""
+    accumulate: Count = 1
+    """Gradients of a worker that are added up before their mean is reduced; the last update takes what is left."""
 
 
 def streams(worker: Worker) -> Mapping[str, Program]:
