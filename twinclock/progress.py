@@ -1,8 +1,8 @@
 """How far a command has come, where it takes long: on the standard error, from a thread of its own.
 
-On a terminal one line that is written over every second, from two seconds on; elsewhere a line every ten seconds. The thread only reads
-counters that the work keeps anyway: a simulation's loop does nothing for it, and ranks that are being measured neither
-know of it nor print.
+On a terminal one line that is written over every second, from two seconds on; elsewhere a line every ten seconds. The
+thread only reads counters that the work keeps anyway: a simulation's loop does nothing for it, and ranks that are being
+measured neither know of it nor print.
 """
 
 from __future__ import annotations
