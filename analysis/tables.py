@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analysis.claims import number_of
 from analysis.measures.metrics import operation_table
-from schedules.record.quantities import relative_error
+from schedules.record.quantities import applies, relative_error
 from schedules.record.rows import BOOKKEEPING
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ def summary_errors(simulated: Summary, measured: Summary, null: Summary | None =
 
     Returns:
         columns key, simulated, measured (NaN where a summary lacks it), error = simulated / measured - 1; with a null
-        model also null and null_error.
+        model also null and null_error. A number that applies to neither run has no row.
     """
     keys = dict.fromkeys([*measured, *simulated])
     rows = [(key, [number_of(summary, key) for summary in (simulated, measured)]) for key in keys]
     kept = [
         {"key": key, **_beside(ours, theirs, None if null is None else number_of(null, key), has_null=null is not None)}
         for key, (ours, theirs) in rows
-        if (ours, theirs) != (None, None)
+        if (ours, theirs) != (None, None) and (applies(key, simulated) or applies(key, measured))
     ]
     return _table(kept, ["key"], has_null=null is not None)
 

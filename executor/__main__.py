@@ -19,7 +19,7 @@ from executor.launching.cluster import place_in_cluster
 from executor.launching.launch import executable, execute
 from schedules.errors import ScheduleError
 from schedules.record.files import check_target
-from schedules.record.quantities import SECONDS, with_unit
+from schedules.record.quantities import SECONDS, throughput, with_unit
 from schedules.scenario import Scenario, ScenarioError, read_setting
 
 
@@ -65,8 +65,9 @@ def _run_here(scenario: Scenario, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result.summary))
     else:
-        makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
-        print(f"{with_unit(makespan, SECONDS)}, {speed:.1f} gradients/s; written to {options.out}")
+        makespan = with_unit(result.summary["makespan_s"], SECONDS)
+        told = ", ".join(filter(None, (makespan, throughput(result.summary))))
+        print(f"{told}; written to {options.out}")
     return 0
 
 

@@ -77,10 +77,12 @@ def write(report: Report, directory: Path) -> Path:
         "lanes": [each.lane for each in report.collectives],
         "evaluation": report.evaluation,
         "contributions": report.ledger.contributions.told(),
+        "kernels": list(report.ledger.work.kernels),
     }
     # As bytes: how entries are packed only the ledger knows.
     arrays: dict[str, Any] = {name: np.frombuffer(bytes(getattr(report.ledger, name)), np.uint8) for name in _ENTRIES}
     arrays["contributions"] = np.frombuffer(bytes(report.ledger.contributions.packed), np.uint8)
+    arrays["work"] = np.frombuffer(bytes(report.ledger.work.packed), np.uint8)
     # Reshaped, as of no collectives there would be one axis only.
     arrays["collectives"] = np.array([each[1:] for each in report.collectives], dtype=np.int64).reshape(-1, 4)
     arrays["always"] = report.ledger.memory.always[report.rank]
@@ -107,6 +109,7 @@ def read(directory: Path, rank: int) -> Report:
     for name in _ENTRIES:
         getattr(ledger, name).extend(arrays[name].tobytes())
     ledger.contributions.extend(arrays["contributions"].tobytes(), told["contributions"])
+    ledger.work.extend(arrays["work"].tobytes(), told["kernels"])
     t0_ns, before, after, is_shared = told["clock"]
     took = [Took(lane, *times) for lane, times in zip(told["lanes"], arrays["collectives"].tolist(), strict=True)]
     report = Report(
@@ -135,6 +138,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
         batch_size=scenario.workload.batch_size,
         cut_ns=cut_ns,
         servers=scenario.plan.servers,
+        units=scenario.plan.units,
         ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, scenario.gradient_s * 1e9),
     )
     result = Result(scenario, MEASURED, summary, info={"cut_ns": cut_ns, **info})
@@ -190,6 +194,7 @@ def _ledger(reports: Sequence[Report], readies: Sequence[Sequence[int]], *, keep
             getattr(ledger, name).extend(getattr(report.ledger, name))
         theirs = report.ledger.contributions
         ledger.contributions.extend(theirs.packed, theirs.told())
+        ledger.work.extend(report.ledger.work.packed, list(report.ledger.work.kernels))
         ledger.memory.always[report.rank] = report.ledger.memory.always[report.rank]
         for took, at in zip(report.collectives, ready, strict=True):
             ledger.transferred(report.rank, took.start_ns, at, took.end_ns, sent=took.sent, held=took.held)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         Until,
     )
     from schedules.payload import Array
-    from schedules.settings import Count, NonNegative, Number, Positive, Table
+    from schedules.settings import Count, CountOfRank, NonNegative, Number, Positive, Table, of_rank
     from schedules.training.kernels import Kernel
     from schedules.training.optimizers import squared_norm
     from schedules.training.parts import part
@@ -59,11 +59,11 @@ if TYPE_CHECKING:
 # running program needs the modules' names; a test holds the three together.
 __all__ = [
     "COPY", "SHARD", "ZERO", "ZERO_SHARD", "AllGather", "AllReduce", "AllToAll", "Array", "Arrivals", "Await",
-    "Barrier", "Broadcast", "Bytes", "BytesPerSecond", "Cancel", "Compute", "Count", "Exchange", "Field", "Flop",
-    "FlopPerSecond", "Group", "Handle", "Join", "Kernel", "Leave", "Meet", "NonNegative", "Number", "Operation",
-    "Partner", "Payload", "Positive", "Program", "Put", "Receive", "ReduceScatter", "Reduction", "Rule", "Seconds",
-    "Send", "Start", "State", "StreamKey", "Table", "Take", "Tick", "Until", "Vector", "Worker", "descend",
-    "field_validator", "model_validator", "part", "squared_norm",
+    "Barrier", "Broadcast", "Bytes", "BytesPerSecond", "Cancel", "Compute", "Count", "CountOfRank", "Exchange",
+    "Field", "Flop", "FlopPerSecond", "Group", "Handle", "Join", "Kernel", "Leave", "Meet", "NonNegative", "Number",
+    "Operation", "Partner", "Payload", "Positive", "Program", "Put", "Receive", "ReduceScatter", "Reduction",
+    "Rule", "Seconds", "Send", "Start", "State", "StreamKey", "Table", "Take", "Tick", "Until", "Vector", "Worker",
+    "descend", "field_validator", "model_validator", "of_rank", "part", "squared_norm",
 ]  # fmt: skip
 
 _NAMES = {
@@ -76,7 +76,7 @@ _NAMES = {
     ),
     "schedules.payload": ("Array",),
     "schedules.training.parts": ("part",),
-    "schedules.settings": ("Count", "NonNegative", "Number", "Positive", "Table"),
+    "schedules.settings": ("Count", "CountOfRank", "NonNegative", "Number", "Positive", "Table", "of_rank"),
     "schedules.training.kernels": ("Kernel",),
     "schedules.training.optimizers": ("squared_norm",),
     "schedules.training.state": ("Rule", "State", "descend"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from schedules.errors import MisuseError, nearest
-from schedules.misuse.values import FUNCTION, Sort, an, derived_from, or_none, raised, text
+from schedules.misuse.values import FUNCTION, Sort, an, derived_from, or_none, raised, short, text
 from schedules.operations import Program
 from schedules.training.readout import ReadOut
 from schedules.training.state import is_free
@@ -35,7 +35,7 @@ class Schedule:
         source: the paper.
         settings: pydantic model of the keys of [schedule].
         streams: worker -> its programs by stream name, in the order in which they begin.
-        vectors: what the workers keep beside x.
+        vectors: what the workers keep beside x; or settings -> these, where it depends on a key.
         optimizer: SHARD where the optimizer works on the rank's part of x; None: on all of it.
         constants: worker -> further names that rules see, with their values at the start.
         read_out: (state, time) -> the parameters to be looked at; None: x as it is.
@@ -45,6 +45,8 @@ class Schedule:
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
         updates: (settings, rank) -> steps of its optimizer; None: as many.
         role: (settings, rank) -> "worker" or "server"; None: all are workers.
+        work: settings -> what its kernels make, by unit and kernel: {"tokens": {"decode": 1}}; None: gradients, or
+            where there are none the kernels themselves.
         told: run -> further keys of its summary; the module's function `summary`.
         survives: whether the others go on when a worker fails: an exchange with it is answered None.
     """
@@ -54,7 +56,7 @@ class Schedule:
     source: str
     settings: type[BaseModel]
     streams: Callable[[Worker], Mapping[str, Program]]
-    vectors: Vectors = field(default_factory=dict)
+    vectors: Vectors | Callable[[Any], Vectors] = field(default_factory=dict)
     optimizer: Vector | None = None
     constants: Callable[[Worker], Mapping[str, Any]] | None = None
     read_out: ReadOut | None = None
@@ -64,17 +66,34 @@ class Schedule:
     is_in_step: bool = False
     updates: Callable[[Any, int], int] | None = None
     role: Callable[[Any, int], str] | None = None
+    work: Callable[[Any], Mapping[str, Mapping[str, int]]] | None = None
     told: Callable[[Any], Mapping[str, Any]] | None = None
     survives: bool = False
 
+    def vectors_of(self, settings: Any) -> Vectors:
+        """What the workers keep beside x under these settings.
 
-_FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role")
+        Raises:
+            ValueError: if the module's function `STATE` raises, or returns what are no vectors.
+        """
+        if not callable(self.vectors):
+            return self.vectors
+        try:
+            found = self.vectors(settings)
+        except Exception as error:
+            raise ValueError(f"STATE: expected vectors by name, found an error ({raised(error)})") from None
+        if not isinstance(found, Mapping):
+            raise ValueError(f"STATE: expected vectors by name, found {short(found)}")
+        return _checked(found, self.name)
+
+
+_FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role", "work")
 """What a module may have beside `streams`: see `Schedule`."""
 
 _DECLARED = {
     "SOURCE": Sort("text", text),
     "Settings": Sort("a class that is derived from Table", derived_from(BaseModel)),
-    "STATE": Sort("a dict of vectors by name", an(Mapping)),
+    "STATE": Sort("a dict of vectors by name", lambda value: value if callable(value) else an(Mapping)(value)),
     "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
     "SURVIVES_FAILURES": Sort("True or False", an(bool)),
     **dict.fromkeys(("streams", "summary", *_FUNCTIONS), FUNCTION),
@@ -138,8 +157,12 @@ def _check_declared(module: ModuleType, name: object) -> None:
                 raise ValueError(str(error)) from None
 
 
-def _vectors(module: ModuleType, name: object) -> Vectors:
-    vectors = getattr(module, "STATE", {})
+def _vectors(module: ModuleType, name: object) -> Vectors | Callable[[Any], Vectors]:
+    found = getattr(module, "STATE", {})
+    return found if callable(found) else _checked(found, name)
+
+
+def _checked(vectors: Mapping[str, Any], name: object) -> Vectors:
     for key, vector in vectors.items():
         if not isinstance(vector, Vector) or not is_free(key):
             raise ValueError(

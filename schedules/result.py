@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schedules import catalogue
-from schedules.errors import ScheduleError
 from schedules.misuse.values import short
-from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, read_trace, write_run
+from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, write_run
 from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
 from schedules.record.summary import Summary
-from schedules.record.whole import free_places
-from schedules.scenario import Scenario, ScenarioError, as_recorded, counting, load, recorded_fingerprint, texts
+from schedules.scenario import Scenario, counting, load, recorded_fingerprint, texts
 from schedules.showing import views
 from schedules.training.readout import Numbers
 from topologies.checks import AnyGraph
@@ -52,7 +49,7 @@ class Result:
         # Now, since the moment counts; the rest of `info` only where somebody asks. A failed run has no makespan.
         took_s = summary.get("makespan_s", 0) if world == MEASURED else 0
         self._noted = {"cut_ns": None, **occasion(took_s), **(info or {})}
-        self.cut_ns, self.is_whole = self._noted["cut_ns"], _is_whole(self._noted)
+        self.cut_ns, self.is_whole = self._noted["cut_ns"], is_whole(self._noted)
         self._files: RunFiles | None = None
 
     @classmethod
@@ -63,7 +60,7 @@ class Result:
         run = cls.__new__(cls)
         run.world, run.summary = files.info["world"], files.summary
         run.info = run._about = files.info
-        run.cut_ns, run.is_whole = files.info.get("cut_ns"), _is_whole(files.info)
+        run.cut_ns, run.is_whole = files.info.get("cut_ns"), is_whole(files.info)
         run.directory, run._files = files.directory, files
         return run
 
@@ -94,7 +91,7 @@ class Result:
         Raises:
             ScenarioError: if the scenario of a run on disk cannot be resolved here, as without its user's module.
         """
-        return load(self.tables)
+        return load(self.tables, is_forced=True)  # it has been run
 
     @cached_property
     def info(self) -> Info:
@@ -222,103 +219,9 @@ def load_run(directory: str | PathLike[str]) -> Result:
     return Result.opened(open_run(directory))
 
 
-def keep_run(run: Result, target: Path) -> Path:
-    """Write the run directory of a run that took its time: somewhere else where its place has become awkward since.
-
-    Raises:
-        ScheduleError: if its place could not be written; the message says where the run is kept instead.
-    """
-    try:
-        return run.save(target)
-    except (OSError, ScenarioError) as error:
-        for other in free_places(target):
-            with suppress(OSError, ScenarioError):
-                run.save(other)
-                raise ScheduleError(f"{target}: cannot be written ({error}); the run is kept in {other}") from error
-        raise ScheduleError(f"{target}: cannot be written ({error}), nor can any place beside it") from error
-
-
-class Followed(NamedTuple):
-    """A recorded run that is to be followed: all but the last are the arguments of `schedules.driving.replay.Replay`.
-
-    Attributes:
-        trace: with all of its rows.
-        gradient_s: its gradient time in seconds.
-        cut_ns: when it was cut, or None.
-        is_whole: whether its programs came to their end.
-        scenario: of the run that follows it, as long as it was.
-    """
-
-    trace: pd.DataFrame
-    gradient_s: float
-    cut_ns: int | None
-    is_whole: bool
-    scenario: Scenario
-
-    def told(self) -> Info:
-        """What `run.json` of the run that follows it says of its end: a replay of that one ends there, too."""
-        if self.cut_ns is None:
-            return {"cut_ns": None, "ends_early": not self.is_whole}
-        # In its own gradient times: at this one the parameters are read out.
-        return {"cut_ns": round(self.cut_ns / self.gradient_s * self.scenario.gradient_s)}
-
-
-def read_replay(followed: str | Path | Result, scenario: Scenario) -> Followed:
-    """The run to follow; it must be of the same scenario.
-
-    Args:
-        followed: a run directory, of which only the trace is needed, or a run.
-        scenario: of the run that is to follow it.
-    Raises:
-        ScenarioError: if the trace is unreadable, or of another scenario.
-    """
-    if isinstance(followed, Result):
-        if followed.trace is None:
-            raise ScenarioError("replay: expected a result with its trace (run.trace = true), found one without")
-        if followed.fingerprint != scenario.fingerprint():
-            told = _differences(followed.info, scenario)
-            raise ScenarioError(f"replay: expected a result of this scenario, found {told}")
-        follower = as_recorded(scenario, followed.tables)
-        return Followed(followed.trace, followed.gradient_s, followed.cut_ns, followed.is_whole, follower)
-    trace, info = read_trace(followed)
-    if recorded_fingerprint(info) != scenario.fingerprint():
-        raise ScenarioError(f"{followed}: expected a trace of this scenario, found {_differences(info, scenario)}")
-    follower = as_recorded(scenario, info["scenario"])
-    return Followed(trace, float(info["gradient_s"]), info.get("cut_ns"), _is_whole(info), follower)
-
-
-def _is_whole(info: Info) -> bool:
+def is_whole(info: Info) -> bool:
     """Whether all programs of a run came to their end: it has not failed, nor lost a rank, nor followed such a run."""
     return not any(info.get(key) for key in ("failed", "lost_ranks", "ends_early"))
-
-
-def _differences(info: Info, scenario: Scenario) -> str:
-    theirs, mine, deciding = info.get("scenario", {}), scenario.tables(), scenario.deciding()
-    lines, here, there = [], texts(scenario), info.get("texts") or {}
-    kept = {"run": {"trace"}, "workload": {"activations"}}  # not in the fingerprint either
-    for table, ours in deciding.items():
-        said = theirs.get(table, {})
-        # Of a key that the run does not have, as it is new, the default is what the run had.
-        for key in sorted({*said, *ours} - kept.get(table, set())):
-            a, b = said.get(key), mine[table].get(key)
-            text = here.get(f"{table}.{key}")
-            if a != b and (text is None or text != there.get(f"{table}.{key}")):  # a file may lie elsewhere
-                lines.append(f"{table}.{key} = {a!r} (here {b!r})")
-    if lines:
-        return "another: " + ", ".join(lines)
-    changed = _changed_files(info, scenario)
-    return f"one of {' or '.join(changed)} with another text" if changed else "one of another version"
-
-
-def _changed_files(info: Info, scenario: Scenario) -> list[str]:
-    """The files of a scenario that have another text than a run's; of a run that does not say so, those that may."""
-    ours, theirs = texts(scenario), info.get("texts")
-    files = {
-        "schedule.program": scenario.program,
-        "topology.file": str(scenario.topology.file),
-        "workload.tensors": str(scenario.workload.tensors),
-    }
-    return [files[key] for key, text in ours.items() if theirs is None or theirs.get(key) != text]
 
 
 def add_numbers(run: Result, found: Numbers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 Tables: TypeAlias = dict[str, Any]
 """Tables as TOML or JSON has them: text, numbers, lists and tables, which nobody has checked yet."""
@@ -31,3 +31,14 @@ Number = Annotated[float, BeforeValidator(_integer_as_float)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+CountOfRank = Annotated[
+    Annotated[Count, Tag("number")] | Annotated[list[Count], Tag("list")],
+    # So that of a wrong number no more is said than that it is no number.
+    Discriminator(lambda value: "list" if isinstance(value, list) else "number"),
+]
+"""The same on all ranks, or a list of one a rank."""
+
+
+def of_rank(counts: int | list[int], rank: int) -> int:
+    """That of a rank, of what is a number for all or a list."""
+    return counts[rank] if isinstance(counts, list) else counts

@@ -56,6 +56,7 @@ class Setup:
         is_recorded: whether a trace is kept.
     Attributes:
         plan: what the schedule says of the ranks.
+        vectors: what the workers keep beside x.
         cut: where the world ends the run; None: nowhere.
         read_outs: of every worker that was made, by rank, one a model of it; none in a timing-only run.
     """
@@ -67,6 +68,7 @@ class Setup:
         self.schedule = catalogue.find(scenario.program)
         self.graph, self.plan = scenario.graph, scenario.plan
         self.settings, self.cut = run_settings(scenario), cut(scenario)
+        self.vectors = self.schedule.vectors_of(scenario.schedule)
         ahead, horizon = None, self._horizon(self.plan.lengths)
         if self.cut is not None:
             ahead, horizon = _ahead(self.graph), math.inf
@@ -78,6 +80,7 @@ class Setup:
         has_unit = scenario.platform.gradient is not None
         self.clocks = Clocks(self.graph, scenario.run.seed, horizon, lengths=lengths, ahead=ahead, has_unit=has_unit)
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
+        self.ledger.work.is_declared = bool(self.plan.units)
         self.is_recorded = is_recorded
         self.problem = self._problem(xp, device) if scenario.is_numeric else None
         self.read_outs: dict[int, list[ReadOuts]] = {}
@@ -158,7 +161,7 @@ class Setup:
     def _model(self, sizes: Sequence[int], account: Account, stage: int) -> Model:
         size = sizes[stage] * ITEM_SIZE[self.scenario.workload.dtype]
         tensors = tensors_of(self.scenario.tensors or {}, _held(sizes, stage))
-        number, accumulates = stage if self.plan.stages else -1, GRADIENT in self.schedule.vectors
+        number, accumulates = stage if self.plan.stages else -1, GRADIENT in self.vectors
         return Model(size, account, stage=number, tensors=tensors, accumulates=accumulates)
 
     def _fill(self, worker: Worker, trained: Trained, sizes: Sequence[int]) -> None:
@@ -170,7 +173,7 @@ class Setup:
             model.tensors = tensors_of(trained.tensors, held)
             model.state = State(
                 x[held],
-                self.schedule.vectors,
+                self.vectors,
                 constants=constants,
                 part=self._place(worker, model),
                 optimizer=self._optimizer(worker, model, trained, held),
@@ -225,7 +228,7 @@ class Setup:
             held["parameters"] += model.size
             stepped = (self.schedule.optimizer or COPY).num_bytes(length, item_size, *place)
             held["optimizer"] += optimizer_bytes(self.scenario, stepped)
-            held["vectors"] += sum(each.num_bytes(length, item_size, *place) for each in self.schedule.vectors.values())
+            held["vectors"] += sum(each.num_bytes(length, item_size, *place) for each in self.vectors.values())
         self.ledger.memory.owns(worker.rank, held)
 
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,7 +19,9 @@ from pathlib import Path
 
 from schedules import catalogue
 from schedules.errors import ScenarioError, nearest
+from schedules.record.quantities import with_unit
 from schedules.scenario import Scenario, beside, located, read, renamed, resolve, set_key
+from schedules.scenario.sizes import LONGEST_S
 
 Source = str | Path | Mapping[str, object]
 """A scenario's file, or tables of the same shape."""
@@ -53,6 +56,9 @@ class Case:
 
 
 CASE, IMPOSSIBLE = "case", "impossible"
+
+SECONDS_A_CASE, BYTES_A_CASE = 0.02, 50_000
+"""To resolve one (examples/a2cid2-sweep.toml on two cores, 2026-11-30: 21 ms), and an allowance for what is kept."""
 """The keys of [sweep] that are no lists: tables of keys that go together, and what becomes of impossible cases."""
 
 
@@ -76,7 +82,7 @@ class Swept:
             yield {**group, **dict(zip(self.lists, values, strict=True))}
 
 
-def plan(source: Source, overrides: Mapping[str, object] | None = None) -> list[Case]:
+def plan(source: Source, overrides: Mapping[str, object] | None = None, *, is_forced: bool = False) -> list[Case]:
     """All cases of a scenario's [sweep]: those of its first [[sweep.case]] first, the last list fastest.
 
     Every one is resolved.
@@ -89,14 +95,28 @@ def plan(source: Source, overrides: Mapping[str, object] | None = None) -> list[
     swept = _read_sweep(tables.pop("sweep", None), overrides or {}, f"{where}: sweep")
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)
+    if not is_forced:
+        _check_number(swept, where)
+    place, is_refused = beside(source), swept.is_refused
     cases = [
-        _case(tables, each, where, place=beside(source), is_refused=swept.is_refused) for each in swept.combinations()
+        _case(tables, each, where, place=place, is_refused=is_refused, is_forced=is_forced)
+        for each in swept.combinations()
     ]
     if all(case.reason is not None for case in cases):
         raise ScenarioError(
             f"{where}: sweep: expected a case that is possible, found none; {cases[0]}: {cases[0].reason}"
         )
     return cases
+
+
+def _check_number(swept: Swept, where: str) -> None:
+    """Refuse more cases than could be resolved within an hour: none of them would have begun."""
+    number = len(swept.groups) * math.prod(map(len, swept.lists.values()))
+    seconds, memory = number * SECONDS_A_CASE, number * BYTES_A_CASE
+    if seconds > LONGEST_S:
+        told = f"found {number:,}: about {with_unit(memory, 'B', 2)} of memory and {seconds / 3600:,.1f} h to read them"
+        most = round(LONGEST_S / SECONDS_A_CASE)
+        raise ScenarioError(f"{where}: sweep: expected at most {most:,} cases, {told}; --force goes on")
 
 
 # ---- the table [sweep]
@@ -168,7 +188,13 @@ def _check_overlap(keys: Sequence[str], where: str) -> None:
 
 
 def _case(
-    tables: Mapping[str, object], swept: dict[str, object], where: str, *, place: Path | None, is_refused: bool
+    tables: Mapping[str, object],
+    swept: dict[str, object],
+    where: str,
+    *,
+    place: Path | None,
+    is_refused: bool,
+    is_forced: bool = False,
 ) -> Case:
     where = f"{where}: sweep case {_named(swept)}"
     # `set_key` writes into tables within tables, which all cases would share.
@@ -177,7 +203,7 @@ def _case(
         for key, value in swept.items():
             set_key(case, key, value, where)
         said, case = case, located(case, place, where)
-        scenario = resolve(case, where)
+        scenario = resolve(case, where, is_forced=is_forced)
     except ScenarioError as error:
         if is_refused:
             raise

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from schedules.record.ledger import Ledger
 from simulator.events import Events
 
 HOUSEKEEPING = 50_000
 """The ledger is folded after so many gradients, or so."""
+
+
+class Seen(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+        share: of its end, where that is known.
+        gradients: that were applied, or about so many.
+        now_ns: simulated nanoseconds.
+    """
+
+    share: float | None
+    gradients: int
+    now_ns: int
 
 
 class Course:
@@ -84,6 +99,18 @@ class Course:
         self.is_cut = True
         self.stopped_ns = now
         self._events.drop_all()  # the loop ends with its queue
+
+    def seen(self, ledger: Ledger, *, gradients: int | None = None, until_ns: int | None = None) -> Seen:
+        """How far the run has come; it may be asked by another thread, as it only reads.
+
+        Args:
+            gradients: with which the run ends, if it does.
+            until_ns: when it ends, if that is known.
+        """
+        made, now = len(ledger.contributions), self._events.now
+        if until_ns:
+            return Seen(now / until_ns, made, now)
+        return Seen(made / gradients if gradients and made else None, made, now)
 
     def end(self) -> None:
         """The run is over: count its events."""

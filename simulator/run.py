@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from schedules.clocks import edge_ticks
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.replay import Replay
+from schedules.errors import ScheduleError
 from schedules.operations import Program
 from schedules.platform.outages import outages
 from schedules.platform.stragglers import pace
@@ -18,11 +20,13 @@ from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LINK_COLUMNS, SIMULATED, Info
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
-from schedules.result import Result, add_end, add_numbers, add_own_summary, read_replay
-from schedules.scenario import Cut, ScenarioError, Source, load
+from schedules.result import Result, add_end, add_numbers, add_own_summary
+from schedules.runs.followed import read_replay
+from schedules.scenario import Cut, ScenarioError, Source, counting, load
 from schedules.setup import OBSERVE, Setup
 from schedules.training.readout import numbers
 from schedules.worker import Worker
+from simulator.course import Seen
 from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
 from simulator.messages.formulas import Formulas
@@ -37,6 +41,7 @@ def simulate(
     *,
     replay: str | Path | Result | None = None,
     overrides: Mapping[str, Any] | None = None,
+    watch: Callable[[Callable[[], Seen]], object] | None = None,
 ) -> Result:
     """Simulate a scenario: a file, tables of the same shape, or one that is resolved already.
 
@@ -44,6 +49,7 @@ def simulate(
         scenario: what to simulate.
         replay: a run directory, or a run, whose trace is to be followed: its order, times, peers and arrivals.
         overrides: dotted keys to change in the scenario, e.g. `{"schedule.rate": 2}`.
+        watch: is given, before the run begins, a function that tells how far it has come, to be called by any thread.
     Raises:
         ScenarioError: if the scenario is wrong, or the trace is unreadable or of another scenario.
         ScheduleError: if the run cannot go on (deadlock, replay divergence, a program's mistake).
@@ -60,11 +66,29 @@ def simulate(
     steady = Steady(world, resolved.run, spells) if is_steady else None
     if setup.cut is not None and replay is None:
         _expect(world, setup.cut)
-    world.run()
+    if watch is not None:
+        watch(_looks(setup, world))
+    try:
+        world.run()
+    except (struct.error, OverflowError) as error:
+        told = f"a time or a number of bytes is larger than 64 bits hold ({error})"
+        raise ScheduleError(f"{resolved.program}: {told}: expected shorter times, or fewer bytes") from None
+    if steady is not None:
+        steady.check_end()
     result = _result(setup, world, {} if followed is None else followed.told())
     if steady is not None:
         result.summary |= steady.summary()
     return result
+
+
+def _looks(setup: Setup, world: World) -> Callable[[], Seen]:
+    """What tells how far a run has come, by the end that it is to have."""
+    expected, at_ns = sum(setup.plan.lengths[rank] for rank in counting(setup.plan)), None
+    if setup.cut is not None:
+        expected, at_ns = setup.cut.total or 0, setup.cut.at_ns
+    elif setup.scenario.run.until == "precision":
+        expected = 0  # nobody knows
+    return partial(world.course.seen, world.ledger, gradients=expected, until_ns=at_ns)
 
 
 def _expect(world: World, cut: Cut) -> None:
@@ -171,6 +195,7 @@ def _result(setup: Setup, world: World, told: Info) -> Result:
         cut_ns=world.course.stopped_ns,
         failed=gone,
         servers=scenario.plan.servers,
+        units=scenario.plan.units,
         ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, world.gradient_ns),
     )
     result = Result(scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone, **told})

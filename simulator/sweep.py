@@ -70,8 +70,15 @@ class Sweep:
         errors: of the cases that failed in this run, by key; these are tried again by the next run.
     """
 
-    def __init__(self, source: Source, out: str | Path, *, overrides: Mapping[str, object] | None = None) -> None:
-        self.cases = plan(source, overrides)
+    def __init__(
+        self,
+        source: Source,
+        out: str | Path,
+        *,
+        overrides: Mapping[str, object] | None = None,
+        is_forced: bool = False,
+    ) -> None:
+        self.cases = plan(source, overrides, is_forced=is_forced)
         self.out = Path(out)
         self.records = self._finished()
         self.errors: dict[str, str] = {}

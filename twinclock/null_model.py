@@ -25,6 +25,6 @@ def null_model(run: Result) -> tuple[Result | None, str]:
         here: what else is told of a prediction is told without it.
     """
     try:
-        return simulate(load(run.tables, _CHANGES)), ""
+        return simulate(load(run.tables, _CHANGES, is_forced=True)), ""
     except (ScenarioError, ScheduleError) as error:
         return None, f"No error without a network is told, as that could not be simulated: {error}"

@@ -28,6 +28,10 @@ replay_option = click.option(
 )
 
 
+force_option = click.option(
+    "--force", "is_forced", is_flag=True, help="Go on where the estimate of memory and time is too large."
+)
+
 _QUIET = "twinclock.quiet"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analysis.figures.style import DASHES, INK, LINES, MARKERS, new_figure, styled
-from schedules.record.quantities import QUANTITIES, time_unit
+from schedules.record.quantities import QUANTITIES, WORK_PER_S, applies, label, largest, time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,8 @@ def rate_overview(table: pd.DataFrame, *, rate: str = RATE) -> Figure:
     how far they are behind them, in number and in time. See `against_rate`."""
     averaging = [each for each in ("exchange_rate", "backlog_exchanges", "lag_mean_s", "lag_p95_s") if each in table]
     values = ["gradients_per_s", *averaging[:1], "utilization_compute", "staleness_mean", *averaging[1:]]
-    return against_rate(table, values, rate=rate)
+    own = [each for each in map(str, table) if each.startswith(WORK_PER_S)]
+    return against_rate(table, [*own, *(each for each in values if applies(each, largest(table)))], rate=rate)
 
 
 def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE) -> Figure:
@@ -79,7 +80,7 @@ def against_rate(table: pd.DataFrame, values: Sequence[str], *, rate: str = RATE
             axes.set_xlabel(
                 "communication rate (per worker and gradient)" if len(values) == 1 else "communication rate"
             )
-            axes.set_ylabel(QUANTITIES[value].label if value in QUANTITIES else value)
+            axes.set_ylabel(label(value))
         _legend(figure, named, has_markers=True)
     return figure
 

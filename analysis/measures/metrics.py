@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedules.record.ledger import merged
+from schedules.record.memory import merged
 from schedules.record.rows import APPLY, BLOCKED, COMPUTE, SLEEPING, TRANSFERS, kind_of
 
 if TYPE_CHECKING:

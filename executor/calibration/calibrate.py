@@ -127,7 +127,7 @@ def probe(scenario: Scenario, sizes: Sequence[int] | None = None) -> Scenario:
         tables["platform"]["gradient"] = {"mean": 0.0}
     # The fit reads the trace; read-outs would take time from the cores, and only a simulation ends by a precision.
     tables["run"] |= {"trace": True, "observations": 0, "until": "end"}
-    return resolve(tables, "calibration")
+    return resolve(tables, "calibration", is_forced=True)
 
 
 def gradient_table(trace: pd.DataFrame) -> dict[str, object]:

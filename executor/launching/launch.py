@@ -22,7 +22,9 @@ from executor.launching.lines import OrderTables, RankEvent, RunOrder
 from schedules.errors import DeadRankError, ScheduleError
 from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
-from schedules.result import Followed, Result, keep_run, read_replay
+from schedules.result import Result
+from schedules.runs.followed import Followed, read_replay
+from schedules.runs.kept import keep_run
 from schedules.scenario import Scenario, ScenarioError, Source, load
 
 

@@ -20,8 +20,9 @@ from executor.rank import run_rank
 from executor.seat import Order, Seat
 from schedules.errors import ScheduleError
 from schedules.record.files import Info
-from schedules.record.quantities import SECONDS, with_unit
-from schedules.result import Followed, keep_run, read_replay
+from schedules.record.quantities import SECONDS, throughput, with_unit
+from schedules.runs.followed import Followed, read_replay
+from schedules.runs.kept import keep_run
 from schedules.scenario import Scenario, ScenarioError
 
 NOTHING = "nothing"
@@ -88,8 +89,9 @@ def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, told
             fetch(store, report.stem(seat.directory, rank).with_suffix(suffix))
     result = report.merge(scenario, seat.directory, {"launcher": "executor", **told})
     keep_run(result, out)
-    makespan, speed = result.summary["makespan_s"], result.summary["gradients_per_s"]
-    print(f"{seat.num_workers} ranks: {with_unit(makespan, SECONDS)}, {speed:.1f} gradients/s; written to {out}")
+    makespan = with_unit(result.summary["makespan_s"], SECONDS)
+    line = ", ".join(filter(None, (makespan, throughput(result.summary))))
+    print(f"{seat.num_workers} ranks: {line}; written to {out}")
 
 
 def hand_in(store: SharedStore, path: Path) -> None:

@@ -141,5 +141,6 @@ class Computing:
 def _enter(running: Running, end_ns: int | None = None) -> None:
     """Enter a computation with its activations; it ends with the operation, or sooner where that is cancelled."""
     account, end = running.worker.account, running.end_ns if end_ns is None else end_ns
-    gradients = 0 if running.is_cancelled else running.result.what[2]
-    account.ledger.computed(account.rank, running.ready_ns, end, running.operation, gradients)
+    is_done = not running.is_cancelled
+    gradients = running.result.what[2] if is_done else 0
+    account.ledger.computed(account.rank, running.ready_ns, end, running.operation, gradients, is_done=is_done)

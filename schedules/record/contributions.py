@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules.payload import Payload, What
-from schedules.record.memory import Integers
+from schedules.record.memory import LATEST, Integers
 from schedules.record.trace import Names
 
 _WIDTH = 8
 _pack = struct.Struct(f"<{_WIDTH}q").pack  # "<": as numpy reads them below, on any machine
+_pack_work = struct.Struct("<4q").pack
 
 UNKNOWN = -(2**63)
 """How far behind a contribution was that does not say it: a payload that a program has made itself has no step. Not -1:
@@ -184,8 +185,57 @@ class Window(NamedTuple):
     per_s: NDArray[np.float64]
 
 
+class Done(NamedTuple):
+    """What was done, in a unit that is none of gradients: int64 [num_done] each, as in `Applied`."""
+
+    rank: Integers
+    at_ns: Integers
+    gradients: Integers
+
+
+class KernelEnds:
+    """Kernels that ended, so that programs without gradients have a throughput, too: rank, start, end, kernel's number.
+
+    Attributes:
+        is_declared: whether the schedule says what its kernels make. Then all are kept, those of gradients too.
+        until_ns: when the run was cut: what ends later has not.
+    """
+
+    def __init__(self) -> None:
+        self.packed = bytearray()
+        self.kernels: Names[str] = Names()
+        self.is_declared = False
+        self.until_ns: int | None = None
+
+    def enter(self, rank: int, start: int, end: int, kernel: str) -> None:
+        """Enter one."""
+        self.packed += _pack_work(rank, start, end, self.kernels[kernel])
+
+    def take_back(self, rank: int, start: int, end: int) -> None:
+        """One that was entered to its end is abandoned."""
+        at = self.packed.rfind(_pack_work(rank, start, end, 0)[:24])  # from the end: it was entered not long ago
+        if at >= 0:
+            del self.packed[at : at + 32]
+
+    def extend(self, packed: bytes | bytearray, kernels: Sequence[str]) -> None:
+        """Enter those of another rank, and the names by their numbers there."""
+        entries = np.frombuffer(packed, dtype="<i8").reshape(-1, 4).copy()
+        entries[:, 3] = np.array([self.kernels[name] for name in kernels], dtype=np.int64)[entries[:, 3]]
+        self.packed += entries.tobytes()
+
+    def done(self, units: Mapping[str, Mapping[str, int]]) -> dict[str, Done]:
+        """What they made, by unit; without any units each kernel is one."""
+        rank, _, end, kernel = np.frombuffer(bytes(self.packed), dtype="<i8").reshape(-1, 4).T
+        found = {}
+        for unit, made in (units or {name: {name: 1} for name in self.kernels}).items():
+            number = np.array([made.get(name, 0) for name in self.kernels], dtype=np.int64)[kernel]
+            is_made = (number > 0) & (end <= (LATEST if self.until_ns is None else self.until_ns))
+            found[unit] = Done(rank[is_made], end[is_made], number[is_made])
+        return found
+
+
 def window(
-    applied: Applied,
+    applied: Applied | Done,
     num_ranks: int,
     makespan_ns: int,
     *,
@@ -244,29 +294,30 @@ class Dropped(NamedTuple):
 class Ended:
     """Computed gradients by rank.
 
-    Those that ended after the rank's last apply are kept one by one: in a run that is cut they are under way.
+    Those that ended after the rank's last apply are kept one by one (`recent`: rank, start, end, number): in a run that
+    is cut they are under way.
     """
 
     def __init__(self, num_ranks: int) -> None:
         self._counts, self._took = (np.zeros(num_ranks, dtype=np.int64) for _ in range(2))
         self._last_applied = np.full(num_ranks, -1, dtype=np.int64)
-        self._recent = np.empty((4, 0), dtype=np.int64)
+        self.recent = np.empty((4, 0), dtype=np.int64)
 
     def enter(self, computations: Integers) -> None:
         """Enter computations that are over: rows rank, start, end, and how many gradients each has computed."""
-        self._recent = np.concatenate((self._recent, computations[:, computations[3] > 0]), axis=1)
+        self.recent = np.concatenate((self.recent, computations[:, computations[3] > 0]), axis=1)
 
     def applied(self, rank: Integers, at_ns: Integers) -> None:
         """Gradients were applied: what had ended by then is under way no more."""
         np.maximum.at(self._last_applied, rank, at_ns)
-        is_old = self._recent[2] < self._last_applied[self._recent[0]]
-        self._add(self._recent[:, is_old])
-        self._recent = self._recent[:, ~is_old]
+        is_old = self.recent[2] < self._last_applied[self.recent[0]]
+        self._add(self.recent[:, is_old])
+        self.recent = self.recent[:, ~is_old]
 
     def dropped(self, num_applied: int, *, is_cut: bool) -> Dropped:
         """What was computed and not applied; in a run that was cut, without what was under way."""
         counts, took = int(self._counts.sum()), int(self._took.sum())
-        rank, start, end, gradients = self._recent
+        rank, start, end, gradients = self.recent
         is_counted = (end == self._last_applied[rank]) | (not is_cut)
         counts, took = counts + int(gradients[is_counted].sum()), took + int((end - start)[is_counted].sum())
         number = max(0, counts - num_applied)

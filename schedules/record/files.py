@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 SIMULATED: Final = "simulated"
 MEASURED: Final = "measured"
 WORLDS: Final = (SIMULATED, MEASURED)
-
 Tables = dict[str, Any]
 """A scenario as plain tables, as TOML and JSON hold it."""
 
@@ -226,8 +225,7 @@ def write_run(contents: Contents, target: Path) -> None:
     """Write a run directory; one that is there already is replaced as a whole, but for what is not a run's in it.
 
     Raises:
-        ScenarioError: if there is something at that place that is no run directory.
-        OSError: if it cannot be written.
+        ScenarioError, OSError: if there is something at that place that is no run directory, or it cannot be written.
     """
     check_target(target)
     with new_directory(target, RUN_FILES) as place:
@@ -254,9 +252,8 @@ def write_parquet(frame: pd.DataFrame, path: Path, info: Info) -> None:
 
 def _described(info: Info) -> Info:
     """What a trace says of its run: not when and how that was started, so that equal runs give equal bytes."""
-    ends = "cut_ns", "failed", "lost_ranks", "ends_early"  # a replay ends as its run did
-    kept = (*_KEYS["run.json"], "texts", "versions", "host", *(key for key in ends if info.get(key)))
-    return {key: info[key] for key in kept if key in info}
+    ends = (key for key in ("cut_ns", "failed", "lost_ranks", "ends_early") if info.get(key))  # replays end as it did
+    return {key: info[key] for key in (*_KEYS["run.json"], "texts", "versions", "host", *ends) if key in info}
 
 
 def _write_json(content: Info | Summary, path: Path) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 
 from schedules.errors import MisuseError
 from schedules.misuse.values import WHOLE, short
-from schedules.record.contributions import UNKNOWN, Contributions, Ended
-from schedules.record.memory import KIND, KINDS, LATEST, Integers, Memory
+from schedules.record.contributions import UNKNOWN, Contributions, Ended, KernelEnds
+from schedules.record.memory import KIND, KINDS, LATEST, Integers, Intervals, Memory, merged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,25 +28,6 @@ _pack_computation = struct.Struct("<4q").pack  # "<": as numpy reads them below,
 _pack_transfer = struct.Struct("<7q").pack
 _pack_exchange, _pack_due = struct.Struct("<8q").pack, struct.Struct("<3q").pack
 _pack_buffer = struct.Struct("<5q").pack
-
-Intervals = tuple[Integers, Integers, Integers]
-"""Rank, start and end of each: int64 [num_intervals]."""
-
-
-def merged(rank: Integers, start: Integers, end: Integers) -> Intervals:
-    """The union of time intervals rank by rank, as disjoint intervals (rank, start, end) in ascending order."""
-    kept = end > start
-    rank, start, end = rank[kept], start[kept], end[kept]
-    if not len(rank):
-        return rank, start, end
-    span = int(end.max()) + 1  # all ranks on one line, so far apart that none reaches another
-    order = np.argsort(start + rank * span)
-    rank, start, end = rank[order], start[order], end[order]
-    reach = np.maximum.accumulate(end + rank * span) - rank * span
-    is_first = np.concatenate(([True], (rank[1:] != rank[:-1]) | (start[1:] > reach[:-1])))
-    first = np.flatnonzero(is_first)
-    last = np.append(first[1:], len(rank)) - 1
-    return rank[first], start[first], reach[last]
 
 
 class Totals(NamedTuple):
@@ -89,6 +70,8 @@ class Ledger:
         memory: what is made of them, and what the ranks hold throughout.
         activations: bytes that kernels hold, by their name; those that hold none are not in it.
         ended: the gradients that were computed.
+        work: the kernels that ended and computed none.
+        num_transfers: how many were folded.
     """
 
     def __init__(self, num_ranks: int = 1, *, keeps_curve: bool = False) -> None:
@@ -104,19 +87,24 @@ class Ledger:
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
         self.activations: dict[str, int] = {}
         self.ended = Ended(num_ranks)
+        self.work = KernelEnds()
         nothing = np.empty(0, dtype=np.int64)
         self._computing: Intervals = (nothing, nothing, nothing)
         self._transferring = self._computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
         self._exchange_ends: list[Integers] = []
-        self._num_folded = 0
+        self._num_folded = self.num_transfers = 0
         self._passes: dict[int, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ entries
 
-    def computed(self, rank: int, start: int, end: int, operation: Compute, gradients: int = 0) -> None:
+    def computed(
+        self, rank: int, start: int, end: int, operation: Compute, gradients: int = 0, *, is_done: bool = True
+    ) -> None:
         """Enter a computation, how many gradients it has computed, and the activations that it needs."""
         self.computations += _pack_computation(rank, start, end, gradients)
+        if is_done and (not gradients or self.work.is_declared):
+            self.work.enter(rank, start, end, operation.kernel)
         if self.activations:
             self._hold_activations(rank, operation, start, end)
 
@@ -145,6 +133,7 @@ class Ledger:
         at = self.computations.rfind(entry)  # from the end: it was entered not long ago
         if at >= 0:
             self.computations[at : at + 32] = _pack_computation(rank, start, now, 0)
+        self.work.take_back(rank, start, end)
         self._passes.pop(rank, None)
         owner, kind, since, until, size = _entries(bytes(self.buffers), 5)  # a copy, as entries are replaced below
         found = np.flatnonzero((owner == rank) & (kind == KIND["activations"]) & (since <= start) & (until == end))
@@ -182,8 +171,11 @@ class Ledger:
         held, self.buffers = _split(self.buffers, 5, 3, until)
         self._computing = _union(self._computing, computations[:3])
         self.ended.enter(computations)
+        if len(self.contributions) and not self.work.is_declared:
+            self.work.packed.clear()  # the gradients say how fast the run is
         self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
         rank, issued, ready, end, size, is_exchange, _ = transfers
+        self.num_transfers += len(end)
         self._exchange_ends.append(end[is_exchange > 0])
         np.add.at(self._waited, rank, ready - issued)  # `+=` would count a rank once, however often it is in it
         np.add.at(self._sent, rank, size)
@@ -193,6 +185,7 @@ class Ledger:
     def stop(self, now: int) -> None:
         """The run ends now, in the middle of things. The time of what is under way counts up to now; it is not done."""
         self.fold(now)
+        self.work.until_ns = now
         dues = np.frombuffer(self.dues, dtype="<i8").reshape(-1, 3)
         dues[dues[:, 0] > now, 2] = 0
         for packed, width, times in (

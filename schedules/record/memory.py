@@ -64,6 +64,26 @@ def received(operation: Any, result: Any) -> int:
     return int(result.size - (operation.size if name == "AllGather" else 0))  # one's own part is held already
 
 
+Intervals = tuple[Integers, Integers, Integers]
+"""Rank, start and end of each: int64 [num_intervals]."""
+
+
+def merged(rank: Integers, start: Integers, end: Integers) -> Intervals:
+    """The union of time intervals rank by rank, as disjoint intervals (rank, start, end) in ascending order."""
+    kept = end > start
+    rank, start, end = rank[kept], start[kept], end[kept]
+    if not len(rank):
+        return rank, start, end
+    span = int(end.max()) + 1  # all ranks on one line, so far apart that none reaches another
+    order = np.argsort(start + rank * span)
+    rank, start, end = rank[order], start[order], end[order]
+    reach = np.maximum.accumulate(end + rank * span) - rank * span
+    is_first = np.concatenate(([True], (rank[1:] != rank[:-1]) | (start[1:] > reach[:-1])))
+    first = np.flatnonzero(is_first)
+    last = np.append(first[1:], len(rank)) - 1
+    return rank[first], start[first], reach[last]
+
+
 class Buffers(NamedTuple):
     """Intervals, or changes at `start` where there is no `end`: int64 [num_buffers] each, `kind` by number."""
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor, isfinite, log10
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from schedules.payload import KINDS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MISSING: Final = "–"
 _PREFIXES: Final = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n"}
@@ -154,6 +157,12 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
 }
 """The numbers of a summary by key, in the order in which people look at them."""
 
+WORK: Final = "work."
+WORK_PER_S: Final = "work_per_s."
+"""How the keys begin that a summary has for a schedule's own units: `work.tokens`, `work_per_s.tokens`."""
+
+_OF_GRADIENTS: Final = ("gradients", "samples_per_s", "window_s", "exchange_rate", "throughput_")
+
 DETAILS: Final[Mapping[str, str]] = {
     "per_rank": "the same, rank by rank",
     "peak_memory_by_kind": "what the fullest rank holds at its peak",
@@ -238,14 +247,63 @@ def name_of(key: str) -> str:
     """A summary's key in words, where quantities stand one below the other; of a user's module the key's own words."""
     if key in QUANTITIES:
         return QUANTITIES[key].alone
+    if key.startswith((WORK, WORK_PER_S)):
+        return words(key)
     return (key.removesuffix("_s") if unit_of(key) == SECONDS else key).replace("_", " ")
+
+
+def words(key: str, *, is_heading: bool = False) -> str:
+    """What a summary's key is called where its value stands beside it, or over its column."""
+    if key.startswith(WORK_PER_S):
+        return f"{key.removeprefix(WORK_PER_S)}/s"
+    found = QUANTITIES.get(key)
+    if found is None:
+        return key.removeprefix(WORK)
+    return found.heading or found.words if is_heading else found.words
+
+
+def label(key: str) -> str:
+    """What an axis of a summary's key is called."""
+    if key.startswith(WORK_PER_S):
+        return f"throughput ({words(key)})"
+    return QUANTITIES[key].label if key in QUANTITIES else key
+
+
+def units_of(summary: Mapping[str, object]) -> list[str]:
+    """The units of its own that a run counts in."""
+    return [key.removeprefix(WORK_PER_S) for key in summary if key.startswith(WORK_PER_S)]
+
+
+def throughput(summary: Mapping[str, float]) -> str:
+    """All that a run does in a second: `133.3 gradients/s, 7,830 tokens/s`."""
+    gradients = {"gradients": summary["gradients_per_s"]} if applies("gradients_per_s", summary) else {}
+    rates = gradients | {unit: summary[WORK_PER_S + unit] for unit in units_of(summary)}
+    return ", ".join(f"{number(rate)} {unit}/s" for unit, rate in rates.items())
+
+
+def applies(key: str, summary: Mapping[str, object]) -> bool:
+    """Whether a number says something of a run: of one without gradients those of gradients do not.
+
+    Args:
+        summary: of the run; of several runs, the largest value of each.
+    """
+    if summary.get("gradients") != 0:  # older runs may not say so
+        return True
+    if key.startswith("staleness"):
+        return any(each.startswith("staleness_mean.") and value is not None for each, value in summary.items())
+    return not key.startswith(_OF_GRADIENTS)
+
+
+def largest(table: pd.DataFrame) -> dict[str, object]:
+    """The largest value of each column of numbers that has one, for `applies`."""
+    return {str(key): value for key, value in table.max(numeric_only=True).dropna().items()}
 
 
 def unit_of(key: str) -> str:
     """The unit of a summary's key; of one that is not in the table, as a user's module may have, read off its name."""
     if key in QUANTITIES:
         return QUANTITIES[key].unit
-    if key.endswith("_per_s"):
+    if key.endswith("_per_s") or key.startswith(WORK_PER_S):
         return PER_SECOND
     if any(word in key for word in _SHARES):
         return SHARE

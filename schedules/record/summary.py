@@ -6,12 +6,13 @@ What they are called, and in which unit they are printed, is in `schedules.recor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.record.contributions import UNKNOWN, Staleness, StalenessOf, Window, window
+from schedules.record.contributions import UNKNOWN, Done, Staleness, StalenessOf, Window, window
 from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS, Integers
 from schedules.record.rows import BoolArray
@@ -45,6 +46,7 @@ def summarise(
     failed: Collection[int] = (),
     servers: Collection[int] = (),
     ticks: Ticks | None = None,
+    units: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Summary:
     """The summary of a run from its ledger.
 
@@ -56,6 +58,7 @@ def summarise(
         failed: ranks that have failed for good.
         servers: ranks whose gradients alone count, where the schedule has servers.
         ticks: of the edges, for a run that is cut or has lost ranks: its workers did not come to all of them.
+        units: what the schedule says that its kernels make, as `schedules.scenario.plan.Plan` has it.
     """
     makespan, totals, applied = makespan_ns / 1e9, ledger.totals(), ledger.contributions.applied()
     peaks = ledger.peak_memory()
@@ -74,6 +77,7 @@ def summarise(
         "gradients_per_s": per_second,
         "samples_per_s": per_second * batch_size,
         "window_s": counted.end_ns / 1e9,
+        **_work(ledger, units or {}, partial(window, makespan_ns=makespan_ns, cut_ns=cut_ns, failed=failed)),
         **_averaging(ledger, counted, None if cut_ns is None and not failed else ticks),
         "utilization_compute": int(totals.compute_ns.sum()) / whole,
         "utilization_communication": int(totals.transfer_ns.sum()) / whole,
@@ -97,6 +101,22 @@ def summarise(
             "peak_memory_bytes": held.tolist(),
         },
     }
+
+
+def _work(ledger: Ledger, units: Mapping[str, Mapping[str, int]], counted: Callable[..., Window]) -> dict[str, float]:
+    """How much was made of each unit that the schedule counts in, and how fast, by the rule of gradients' throughput.
+
+    Where it names none, and no gradient was applied, the units are its kernels."""
+    done = ledger.work.done(units) if units or not len(ledger.contributions) else {}
+    if not units and not len(ledger.contributions):
+        rank, _, end, number = ledger.ended.recent
+        done["computed gradients"] = Done(rank, end, number)
+    told: dict[str, float] = {}
+    for unit, each in done.items():
+        if len(each.rank) or unit in units:
+            told[f"work.{unit}"] = int(each.gradients.sum())
+            told[f"work_per_s.{unit}"] = float(counted(each, ledger.num_ranks).per_s.sum())
+    return told
 
 
 def _averaging(ledger: Ledger, counted: Window, ticks: Ticks | None) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from schedules.catalogue import Schedule
@@ -21,12 +21,14 @@ class Plan:
         updates: steps of each worker's optimizer, the horizon of the learning rate.
         roles: "worker" or "server", by rank.
         stages: for every stage of the model the ranks that hold it; none where each holds the whole.
+        units: what the schedule counts beside gradients: by unit, how many of it a kernel makes, by kernel.
     """
 
     lengths: tuple[int, ...]
     updates: tuple[int, ...]
     roles: tuple[str, ...]
     stages: tuple[tuple[int, ...], ...] = ()
+    units: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def ranks(self, stage: int) -> tuple[int, ...]:
         """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
@@ -48,6 +50,8 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     Raises:
         ValueError: if it says what cannot be, naming the function.
     """
+    if schedule.length is None:
+        _check_numbers(schedule, settings.gradients, num_workers)
     lengths = (
         _counts("gradients", _gradients, settings, num_workers)
         if schedule.length is None
@@ -63,15 +67,26 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     stages = (
         () if schedule.place is None else _stages(_asked("place", schedule.place, settings, num_workers), num_workers)
     )
-    return Plan(lengths, updates, roles, stages)
+    work = schedule.work
+    units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
+    return Plan(lengths, updates, roles, stages, units)
+
+
+def _check_numbers(schedule: Schedule, gradients: object, num_workers: int) -> None:
+    """Of a list of one a worker: as many as there are workers, and equal where every rank makes the same steps."""
+    if not isinstance(gradients, list | tuple):
+        return
+    if len(gradients) != num_workers:
+        raise ValueError(f"gradients: expected a number for each of {num_workers} workers, found {len(gradients)}")
+    if schedule.is_in_step and len(set(map(str, gradients))) > 1:
+        told = f"expected one number for all ranks of {schedule.name}, which wait for each other at every step"
+        raise ValueError(f"gradients: {told}, found {short(list(gradients))}: the others would wait for ever")
 
 
 def _gradients(settings: Any, rank: int) -> int:
     """The key `gradients`: a number, or a list of one a worker."""
     found = settings.gradients
     if isinstance(found, list | tuple):
-        if rank >= len(found):
-            raise ValueError(f"gradients: expected a number for each worker, found {len(found)}")
         found = found[rank]
     return found  # type: ignore[no-any-return]  # `_counts` looks at it
 
@@ -96,6 +111,19 @@ def _asked(name: str, function: Callable[[Any, int], Any], settings: Any, number
         if function is _gradients:
             raise
         raise ValueError(f"{name}: expected an answer, found an error ({raised(error)})") from None
+
+
+def _units(declared: Any) -> Mapping[str, Mapping[str, int]]:
+    """What a schedule's `work` returns."""
+    for unit, kernels in declared.items() if isinstance(declared, Mapping) else [("work", declared)]:
+        is_right = isinstance(unit, str) and isinstance(kernels, Mapping) and kernels
+        if not is_right or not all(isinstance(each, str) for each in kernels):
+            told = 'how many of each unit a kernel makes, such as {"tokens": {"decode": 1}}'
+            raise ValueError(f"work: expected {told}, found {short(declared)}")
+        for kernel, number in kernels.items():
+            if number.__class__ is not int or number < 1:
+                raise ValueError(f"work: {unit}: expected a whole number of at least 1 for {kernel}, found {number!r}")
+    return declared  # type: ignore[no-any-return]  # looked at above
 
 
 def _stages(placed: Any, num_workers: int) -> tuple[tuple[int, ...], ...]:

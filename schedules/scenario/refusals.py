@@ -58,7 +58,12 @@ def _check_plan(scenario: Scenario, where: str) -> None:
         # It begins with the key, or with the name of a function of the program.
         place = "schedule." if str(error).startswith("gradients: ") else "schedule.program: "
         raise ScenarioError(f"{where}: {place}{error}") from None
-    key = catalogue.find(scenario.program).length_key
+    schedule = catalogue.find(scenario.program)
+    try:
+        schedule.vectors_of(scenario.schedule)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: schedule.program: {error}") from None
+    key = schedule.length_key
     if scenario.run.until == "precision" and not isinstance(getattr(scenario.schedule, str(key), None), int):
         told = f"expected 'end' for a schedule whose length is not one number, schedule.{key}, found 'precision'"
         raise ScenarioError(f"{where}: run.until: {told}")
@@ -115,7 +120,7 @@ def _check_start(scenario: Scenario, where: str) -> None:
     if scenario.workload.options.get("start") != "spread":
         return
     schedule = catalogue.find(scenario.program)
-    vectors = [*schedule.vectors.values(), *([schedule.optimizer] if schedule.optimizer else [])]
+    vectors = [*schedule.vectors_of(scenario.schedule).values(), *([schedule.optimizer] if schedule.optimizer else [])]
     if scenario.plan.stages or any(each.is_shard for each in vectors):
         held = "stages" if scenario.plan.stages else "shards"
         told = f"expected 'common' for a schedule whose ranks hold one model in {held}, found 'spread'"

@@ -16,6 +16,7 @@ from schedules.scenario.files import beside, read, set_key, with_samples
 from schedules.scenario.places import located
 from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
+from schedules.scenario.sizes import check_size
 from schedules.settings import Tables
 from topologies.files import text_of
 from topologies.given import graph_of
@@ -24,12 +25,13 @@ Source = str | Path | Mapping[str, object] | Scenario
 """A scenario's file, tables of the same shape, or one that is resolved already."""
 
 
-def load(source: Source, overrides: Mapping[str, object] | None = None) -> Scenario:
+def load(source: Source, overrides: Mapping[str, object] | None = None, *, is_forced: bool = False) -> Scenario:
     """Read a scenario from a file, or from tables of the same shape; a [sweep] is left out.
 
     Args:
         source: the file, the tables, or a resolved scenario, which is handed back unless something is to be changed.
         overrides: values by dotted key, such as `{"schedule.rate": 2}`.
+        is_forced: whether a run that this machine can hardly hold or finish is taken, too: see `sizes`.
 
     Raises:
         ScenarioError: naming the file and the key, what was expected, and what was found.
@@ -42,11 +44,11 @@ def load(source: Source, overrides: Mapping[str, object] | None = None) -> Scena
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)
     tables.pop("sweep", None)
-    return resolve(located(tables, beside(source), where), where)
+    return resolve(located(tables, beside(source), where), where, is_forced=is_forced)
 
 
-def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
-    """Validate the tables, whose files are `located`, and fill in every default."""
+def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced: bool = False) -> Scenario:
+    """Validate the tables, whose files are `located`, and fill in every default; `is_forced` as for `load`."""
     check_tables(tables, where)
     rest: Tables = dict(tables)
     schedule = dict(rest.pop("schedule"))
@@ -69,6 +71,7 @@ def resolve(tables: Mapping[str, object], where: str = "scenario") -> Scenario:
     scenario = validated(Scenario, {**rest, "program": program, "schedule": settings}, where)
     if not has_workers:  # what follows was not said, and another file may follow later
         scenario.topology.model_fields_set.discard("workers")
+    check_size(scenario, where, is_forced=is_forced)  # before anything is built
     try:
         scenario = with_share(scenario, is_said=is_said)
     except ValueError as error:

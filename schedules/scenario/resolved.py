@@ -20,12 +20,11 @@ from schedules.platform.tables import PlatformTable
 from schedules.scenario.files import read_text
 from schedules.scenario.plan import Plan, plan
 from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, TopologyTable, WorkloadTable
-from schedules.scenario.tensors import parse_tensors
 from schedules.settings import Table, Tables
 from schedules.training import problems
 from schedules.training.parts import length, part
 from schedules.training.problems import Problem
-from schedules.training.vectors import ITEM_SIZE, Tensor
+from schedules.training.vectors import ITEM_SIZE, Tensor, parse_tensors
 from topologies.checks import AnyGraph
 from topologies.conventions import has_weights, with_own_rates
 from topologies.files import text_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from schedules.training.parts import part, size_of_part
 
 ITEM_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 """Bytes of one number."""
+
+FIELDS = ("name", "shape")
+"""Of a file of tensors."""
 
 GRADIENT = "gradient"
 """The vector that gradients are added up in: with it, no computed gradient takes room of its own."""
@@ -103,3 +107,37 @@ def tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         found[name] = Tensor(shape, offset, math.prod(shape))
         offset += found[name].size
     return found
+
+
+def parse_tensors(text: str, where: str) -> Mapping[str, Tensor]:
+    """The tensors by name, one behind the other as the rows are.
+
+    Args:
+        text: of a CSV file whose first row has `FIELDS`; a shape is such as 64x3x3x3. Further columns may be there.
+        where: the file, for errors.
+    Raises:
+        ValueError: for a column that is missing, a shape that is none, or a name that is there already.
+    """
+    rows = csv.DictReader(text.splitlines())
+    found = rows.fieldnames or ()
+    if not set(FIELDS) <= set(found):
+        raise ValueError(f"{where}: expected the columns {' and '.join(FIELDS)}, found {', '.join(found) or 'none'}")
+    shapes: dict[str, tuple[int, ...]] = {}
+    for row in rows:
+        name, line = row["name"], f"{where}, line {rows.line_num}"
+        if None in row:  # a shape with commas, say
+            raise ValueError(f"{line}: expected {len(found)} fields, found {len(found) + len(row[None])}")
+        if not name or name in shapes:
+            raise ValueError(f"{line}: expected a name of its own, found {name!r}")
+        shapes[name] = _shape(row["shape"], line)
+    if not shapes:
+        raise ValueError(f"{where}: expected at least one tensor, found none")
+    return tensors(shapes)
+
+
+def _shape(text: str | None, where: str) -> tuple[int, ...]:
+    sizes = (text or "").strip().split("x")
+    # isdigit alone lets superscripts through, which int refuses.
+    if not all(each.isascii() and each.isdigit() and 0 < int(each) < 2**48 for each in sizes):
+        raise ValueError(f"{where}: expected a shape such as 64x3x3x3, found {text!r}")
+    return tuple(map(int, sizes))

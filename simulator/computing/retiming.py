@@ -135,5 +135,7 @@ class Retiming:
             running.ended()
 
     def _enter(self, running: Running, end: int) -> None:
-        gradients = running.result.what[2] if end == running.end_ns and not running.is_cancelled else 0
-        self._ledger.computed(running.worker.rank, running.ready_ns, end, running.operation, gradients)
+        is_done = end == running.end_ns and not running.is_cancelled
+        gradients = running.result.what[2] if is_done else 0
+        rank, operation = running.worker.rank, running.operation
+        self._ledger.computed(rank, running.ready_ns, end, operation, gradients, is_done=is_done)

@@ -9,11 +9,11 @@ often than it says.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from schedules.scenario import RunTable
+from schedules.scenario import RunTable, ScenarioError
 from simulator.steady.precision import MIN_SAMPLES, Estimate, Samples
 from simulator.steady.rule import StoppingRule
 from simulator.steady.spells import Spells
@@ -23,6 +23,9 @@ FIRST_LOOK = 1e-3
 """When, in gradient times: however fast a step is, not many are simulated for nothing."""
 
 GROWTH = 1.5
+
+MANY = 1_000
+"""Operations a worker in which a program with gradients computes one, and gradients in which it applies some."""
 
 
 class Steady:
@@ -40,7 +43,7 @@ class Steady:
         self.world = world
         self.table = table
         self.rule = StoppingRule(table.precision, spells)
-        self.is_reached = False
+        self.is_reached = self._has_gradients = False
         self._look_at(FIRST_LOOK)
 
     def summary(self) -> dict[str, Any]:
@@ -58,11 +61,44 @@ class Steady:
             "events": self.world.course.num_events,
         }
 
+    def check_end(self) -> None:
+        """The run is over.
+
+        Raises:
+            ScenarioError: if it has applied no gradient.
+        """
+        if not self.world.ledger.contributions.num_gradients:
+            self._refuse("none")
+
+    def _check_gradients(self) -> None:
+        """A run without gradients never gets to know its throughput: told at once, not at its limit.
+
+        Raises:
+            ScenarioError: if nothing like one was seen in its first operations.
+        """
+        ledger, workers = self.world.ledger, len(self.world.crews)
+        if self._has_gradients or ledger.contributions.num_gradients:
+            self._has_gradients = True
+            return
+        ledger.fold()
+        kernels, done = int(ledger.ended.recent[3].sum()), len(ledger.work.packed) // 32 + ledger.num_transfers
+        if done > MANY * workers and not kernels:
+            self._refuse(f"none in its first {done:,} operations")
+        if kernels > MANY * workers:
+            self._refuse(f"none, but {kernels:,} that were computed")
+
+    def _refuse(self, found: str) -> NoReturn:
+        told = (
+            "expected a program that applies gradients for run.until = 'precision', which is that of their throughput"
+        )
+        raise ScenarioError(f"scenario: run.until: {told}, found {found}")
+
     def _look_at(self, time: float) -> None:
         self.world.course.watch(time, lambda now: self._look(now, time))
 
     def _look(self, now: int, time: float) -> None:
         world = self.world
+        self._check_gradients()
         # With fewer no estimate is settled: not worth making.
         if world.ledger.contributions.num_gradients >= MIN_SAMPLES * len(world.crews):
             self.is_reached = self.rule.is_reached(self._samples())

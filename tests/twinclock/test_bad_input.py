@@ -50,6 +50,7 @@ KEYS = [
     ("schedule.overlap", "1", "expected true or false, found 1", ALL_REDUCE),
     ("schedule.bucket_size", '"25 MHz"', 'in byte, such as "44.7 MB"', "found '25 MHz'", ALL_REDUCE),
     ("schedule.rate", "1", "unknown key", "accepted: gradients, overlap, bucket_size", ALL_REDUCE),
+    ("schedule.accumulate", "0", "expected a number of at least 1, found 0", ALL_REDUCE),
     # [topology]
     ("topology.graph", '"rong"', "graph: expected one of ring,", "found 'rong' (did you mean 'ring'?)"),
     ("topology.graph", "3", "expected text, found 3"),

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from schedules.errors import ScheduleError
-from schedules.result import keep_run, load_run
+from schedules.result import load_run
+from schedules.runs.kept import keep_run
 from simulator import simulate
 from twinclock.commands import simulate as simulate_command
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from executor.calibration.calibrate import measure
+from executor.launching.limits import check_ranks
 from schedules.platform.toml import write_platform
 from schedules.record.whole import whole_file
 from schedules.scenario import Scenario, load
-from twinclock.options import PATH, Changes, changes_options, json_option
+from twinclock.options import PATH, Changes, changes_options, force_option, json_option
 from twinclock.printing.platform_rows import platform_rows
 from twinclock.printing.tables import print_json, print_table, print_written
+from twinclock.progress import ProgressLine
 from twinclock.targets import check_file
 
 EXAMPLES = """\b
@@ -37,14 +39,18 @@ DEFAULT = {
 @click.argument("scenario", type=PATH, required=False)
 @changes_options
 @click.option("--out", type=PATH, default=Path("platform.toml"), metavar="FILE", help="Default: platform.toml")
+@force_option
 @json_option
-def calibrate(scenario: Path | None, changes: Changes, out: Path, as_json: bool) -> None:
+def calibrate(scenario: Path | None, changes: Changes, out: Path, is_forced: bool, as_json: bool) -> None:
     """Measure this machine and write a [platform] table."""
-    resolved = load(scenario or DEFAULT, changes.overrides())
+    resolved = load(scenario or DEFAULT, changes.overrides(), is_forced=is_forced)
+    if not is_forced:
+        check_ranks(resolved.topology.workers)
     check_file(out)  # before the measurement, which would be lost
     if not as_json:
         click.echo(_begin(resolved))
-    measured = measure(resolved)
+    with ProgressLine("calibrating"):
+        measured = measure(resolved)
     with whole_file(out) as file:
         write_platform(measured.platform, file)
     if as_json:

@@ -14,6 +14,7 @@ from twinclock.null_model import NULL, null_model
 from twinclock.options import PATH, json_option
 from twinclock.printing.comparison_table import comparison_record, show_comparison
 from twinclock.printing.tables import print_json
+from twinclock.progress import ProgressLine
 from twinclock.targets import check_run_directory
 
 EXAMPLES = """\b
@@ -41,9 +42,10 @@ def compare(simulated: Path, measured: Path, out: Path, force: bool, as_json: bo
     check_run_directory(out / NULL)
     with reading():
         predicted = load_run(simulated)
-    null, why_not = null_model(predicted)
-    with reading():
-        comparison = compared(simulated, measured, out, null=null, force=force)
+    with ProgressLine("comparing"):
+        null, why_not = null_model(predicted)
+        with reading():
+            comparison = compared(simulated, measured, out, null=null, force=force)
     kept = None if null is None else null.save(out / NULL)
     if as_json:
         print_json(comparison_record(comparison) | {"null": kept, "no_null": why_not})

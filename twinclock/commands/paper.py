@@ -22,7 +22,7 @@ from twinclock.printing.tables import print_json, print_written
 from twinclock.targets import check_directory
 
 EXAMPLES = """\b
-Every number is of a scenario or a graph, which --out writes; what was published is laid beside it.
+Every number is of a scenario or a graph, which --out writes; what was published is beside it.
 \b
 Examples:
   twinclock paper                                    all tables

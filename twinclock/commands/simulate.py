@@ -7,11 +7,20 @@ from pathlib import Path
 import click
 
 from analysis.measures.explanation import explain_run
-from schedules.result import keep_run
+from schedules.runs.kept import keep_run
 from schedules.scenario import load
 from simulator.run import simulate as run
-from twinclock.options import PATH, Changes, changes_options, json_option, replay_option, scenario_argument
+from twinclock.options import (
+    PATH,
+    Changes,
+    changes_options,
+    force_option,
+    json_option,
+    replay_option,
+    scenario_argument,
+)
 from twinclock.printing.run_summary import show
+from twinclock.progress import ProgressLine
 from twinclock.targets import check_run_directory
 
 EXAMPLES = """\b
@@ -29,11 +38,16 @@ Examples:
 @changes_options
 @click.option("--out", type=PATH, metavar="DIR", help="Keep the run here; without it nothing is written.")
 @replay_option
+@force_option
 @json_option
-def simulate(scenario: Path, changes: Changes, out: Path | None, replay: Path | None, as_json: bool) -> None:
+def simulate(
+    scenario: Path, changes: Changes, out: Path | None, replay: Path | None, is_forced: bool, as_json: bool
+) -> None:
     """Simulate one scenario and print what came of it, and why."""
-    resolved = load(scenario, changes.overrides())
+    resolved = load(scenario, changes.overrides(), is_forced=is_forced)
     replaced = check_run_directory(out)
-    result = run(resolved, replay=replay)
+    with ProgressLine("simulating") as progress:
+        result = run(resolved, replay=replay, watch=progress.watch)
+        explanation = explain_run(result)
     kept = out and keep_run(result, out)
-    show(result, kept, as_json=as_json, explanation=explain_run(result), replaced=replaced)
+    show(result, kept, as_json=as_json, explanation=explanation, replaced=replaced)

@@ -9,7 +9,7 @@ import click
 
 from simulator.sweep import Sweep
 from twinclock.endings import FAILED, Ending, bad_input, interrupted
-from twinclock.options import PATH, Changes, changes_options, is_quiet, json_option, scenario_argument
+from twinclock.options import PATH, Changes, changes_options, force_option, is_quiet, json_option, scenario_argument
 from twinclock.printing.sweep_figures import draw
 from twinclock.printing.sweep_table import show_table
 from twinclock.printing.tables import print_json, print_written
@@ -43,14 +43,23 @@ Examples:
 @click.option("--out", type=PATH, metavar="DIR", help="Where to keep it. Default: runs/SCENARIO-sweep")
 @click.option("--jobs", type=int, default=-1, metavar="N", help="Processes at a time. Default: one a core")
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler.")
+@force_option
 @json_option
-def sweep(scenario: Path, changes: Changes, out: Path | None, jobs: int, dask: str | None, as_json: bool) -> None:
+def sweep(
+    scenario: Path,
+    changes: Changes,
+    out: Path | None,
+    jobs: int,
+    dask: str | None,
+    is_forced: bool,
+    as_json: bool,
+) -> None:
     """Simulate every case of a scenario's [sweep], in parallel."""
     if jobs == 0 or jobs < -1:
         raise bad_input(f"--jobs: expected a number of processes, or -1 for one a core, found {jobs}")
     target = out or Path("runs") / f"{scenario.stem}-sweep"
     # Made before the directory is looked at: a mistake in the scenario is told first, as by the other commands.
-    prepared = Sweep(scenario, target, overrides=changes.overrides())
+    prepared = Sweep(scenario, target, overrides=changes.overrides(), is_forced=is_forced)
     check_directory(target, ("cases",))
     if not as_json:
         click.echo(_begin(prepared))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from analysis.claims import EXCHANGE_RATE, LAG
-from schedules.record.quantities import QUANTITIES, percent, quantity
+from schedules.record.quantities import WORK_PER_S, percent, quantity, words
 from twinclock.printing.tables import print_written, table_lines
 
 if TYPE_CHECKING:
@@ -53,14 +53,15 @@ def comparison_record(comparison: Comparison) -> dict[str, object]:
 def comparison_lines(comparison: Comparison) -> list[str]:
     """The numbers side by side, the claim, and what to know before believing it."""
     summary = {row["key"]: row for row in comparison.summary.to_dict("records")}
+    own = [key for key in summary if key.startswith(WORK_PER_S)]
     errors = {"error": "error"} | ({} if comparison.null is None else {"null_error": "without a network"})
     rows = [
         [
-            QUANTITIES[key].words,
+            words(key),
             *(quantity(key, summary[key][world]) for world in comparison.runs),
             *(percent(summary[key][error]) for error in errors),
         ]
-        for key in (*(AVERAGING if comparison.headline == EXCHANGE_RATE else ()), *KEYS)
+        for key in (*(AVERAGING if comparison.headline == EXCHANGE_RATE else ()), *KEYS[:1], *own, *KEYS[1:])
         if key in summary
     ]
     table = table_lines(rows, header=("", *comparison.runs, *errors.values()), right=(1, 2, 3, 4))

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedules.record.quantities import QUANTITIES, beside_words, percent, quantity, resolved, with_unit
+from schedules.record.quantities import (
+    QUANTITIES,
+    WORK,
+    WORK_PER_S,
+    applies,
+    beside_words,
+    percent,
+    quantity,
+    resolved,
+    units_of,
+    with_unit,
+)
 from twinclock.printing.explanation_lines import explanation_lines
 from twinclock.printing.tables import print_json, print_table, print_written
 
@@ -59,10 +70,14 @@ def title(result: Result) -> str:
     """One line: which schedule, where, in which world."""
     schedule, topology = result.tables["schedule"], result.tables["topology"]
     graph = topology["graph"] or short_name(topology["file"])
-    return (
-        f"{short_name(schedule['program'])} on {graph}, {topology['workers']} workers, "
-        f"{result.summary['gradients']:,} gradients, seed {result.seed}, {result.world}"
-    )
+    where = f"{short_name(schedule['program'])} on {graph}, {topology['workers']} workers"
+    return ", ".join([where, *_counts(result.summary), f"seed {result.seed}, {result.world}"])
+
+
+def _counts(summary: Mapping[str, Any]) -> list[str]:
+    """How much was done: gradients, and what the schedule counts beside them or in their place."""
+    gradients = [f"{summary['gradients']:,} gradients"] if summary["gradients"] else []
+    return gradients + [f"{summary[WORK + unit]:,} {unit}" for unit in units_of(summary)]
 
 
 def short_name(name: str) -> str:
@@ -98,17 +113,21 @@ def _end(result: Result) -> list[tuple[str, str]]:
 
 def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The lines of the table: those that everybody looks at, then whatever else the schedule says of itself."""
-    values: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {"makespan": [], "throughput": []}
     for key, each in QUANTITIES.items():
-        if each.line and summary.get(key) is not None and (key != "exchange_rate" or summary[key]):
+        is_told = summary.get(key) is not None and applies(key, summary)
+        if each.line and is_told and (key != "exchange_rate" or summary[key]):
             values.setdefault(each.line, []).append(f"{beside_words(key, summary[key])} {each.behind}".strip())
+    made = [f"{beside_words(WORK_PER_S + unit, summary[WORK_PER_S + unit])} {unit}/s" for unit in units_of(summary)]
+    values["throughput"] += made
     if "memory" in values:
         values["memory"][0] += _whose(summary["per_rank"]["peak_memory_bytes"])
-    lines = [(line, ", ".join(parts)) for line, parts in values.items()]
+    lines = [(line, ", ".join(parts)) for line, parts in values.items() if parts]
     if "precision_reached" in summary:
         after = 1 + list(values).index("throughput")
         lines.insert(after, ("steady throughput", _steady(summary)))
     others = [key for key, value in summary.items() if key not in QUANTITIES and isinstance(value, int | float)]
+    others = [key for key in others if not key.startswith((WORK, WORK_PER_S))]
     return lines + [(key.replace("_", " "), quantity(key, summary[key])) for key in others]
 
 

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from schedules import units
 from schedules.platform import computing, tables, transports
 from schedules.scenario import Scenario
+from schedules.settings import CountOfRank
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ QUANTITIES: dict[object, str] = {
     units.Flop: 'FLOP, or text like "4.1 TFLOP"',
     units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
     computing.Speeds: "table by rank | list",
+    CountOfRank: "whole number >= 1 | list",
 }
 """The words for a quantity, or another type that is told by how it is read."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedules.record.quantities import QUANTITIES, beside_words, number
+from schedules.record.quantities import WORK_PER_S, applies, beside_words, largest, number, words
 from simulator.cases import IMPOSSIBLE
 from twinclock.printing.tables import table_lines
 
@@ -31,13 +31,20 @@ def show_table(table: pd.DataFrame, settings: list[str]) -> None:
 
 def sweep_lines(table: pd.DataFrame, settings: list[str]) -> list[str]:
     """One line a case: these settings, and the numbers that people look at first."""
-    numbers = [key for key in _order(table) if key in table and (key != "exchange_rate" or (table[key] != 0).any())]
+    found = largest(table)
+    shown = [key for key in (*own_units(table), *_order(table)) if key in table and applies(key, found)]
+    numbers = [key for key in shown if key != "exchange_rate" or (table[key] != 0).any()]
     rows = [_row(row, settings, numbers) for row in table.head(MAX_ROWS).to_dict("records")]
-    header = [*settings, *(QUANTITIES[key].heading or QUANTITIES[key].words for key in numbers)]
+    header = [*settings, *(words(key, is_heading=True) for key in numbers)]
     texts = [index for index, key in enumerate(settings) if table[key].dtype.kind not in "iuf"]
     lines = table_lines(rows, header=header, right=set(range(len(header))) - set(texts))
     more = [f"... and {len(table) - MAX_ROWS} more cases, in the files"] if len(table) > MAX_ROWS else []
     return [*lines, *more]
+
+
+def own_units(table: pd.DataFrame) -> list[str]:
+    """The columns of throughput in units that schedules count in beside gradients."""
+    return [key for key in map(str, table) if key.startswith(WORK_PER_S)]
 
 
 def _order(table: pd.DataFrame) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Literal
 from schedules import (
     Barrier,
     Compute,
-    Count,
+    CountOfRank,
     Leave,
     Meet,
     Payload,
@@ -31,6 +31,7 @@ from schedules import (
     Take,
     Until,
     Worker,
+    of_rank,
 )
 
 GRADIENT = Compute("gradient")  # operations are frozen, so one object serves all workers and steps
@@ -48,8 +49,8 @@ Exchange = Callable[[Worker, int, int, float, float | None], Program]
 class Settings(Table):
     """The keys of [schedule] for pairwise averaging."""
 
-    gradients: Count
-    """Gradients per worker; with the poisson gradient clock their expected number."""
+    gradients: CountOfRank
+    """Gradients per worker, or a list of one a worker; with the poisson gradient clock their expected number."""
     rate: Positive = 1.0
     """Averagings that a worker takes part in per gradient of its own (so the network makes rate/2 per gradient)."""
     pairing: Literal["edge-clock", "first-come"] = "edge-clock"
@@ -131,7 +132,7 @@ def _gradient_starts(worker: Worker) -> Iterable[float | None]:
     """When each gradient may start; None: at once."""
     if worker.settings.gradient_clock == "poisson":
         return (time for time, _, _ in worker.clock("gradient"))
-    return (None for _ in range(worker.settings.gradients))
+    return (None for _ in range(of_rank(worker.settings.gradients, worker.rank)))
 
 
 def _tick(worker: Worker, start: float, mix: Rule | None) -> Program:

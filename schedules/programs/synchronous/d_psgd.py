@@ -1,23 +1,44 @@
 """D-PSGD: every step exchanges the parameters with all neighbours while the gradient is being computed.
 
-x_i <- sum_j W_ij x_j - gamma g_i(x_i), with the Metropolis weights W_ij = 1 / (1 + max(deg_i, deg_j)).
+x_i <- sum_j W_ij x_j - gamma g_i(x_i), with the Metropolis weights W_ij = 1 / (1 + max(deg_i, deg_j)). With
+`accumulate` = k, g_i is the mean of k gradients at x_i, and a step exchanges once for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules import Array, Await, Barrier, Compute, Count, Exchange, Program, Start, State, Table, Worker
+from schedules import (
+    Array,
+    Await,
+    Barrier,
+    Compute,
+    Count,
+    CountOfRank,
+    Exchange,
+    Program,
+    Start,
+    State,
+    Table,
+    Worker,
+)
+from schedules.programs.synchronous import accumulation
+from schedules.programs.synchronous.accumulation import add, batches, clear, mean_of
 
 SOURCE = "Lian et al. 2017, D-PSGD (arXiv:1705.09056), algorithm 1; weights: Xiao and Boyd 2004"
 IN_STEP = True
+
+STATE = accumulation.vectors
+updates = accumulation.updates
 
 
 class Settings(Table):
     """The keys of [schedule]."""
 
-    gradients: Count
-    """Gradients per worker."""
+    gradients: CountOfRank
+    """Gradients per worker: one number, as all make the same steps."""
+    accumulate: Count = 1
+    """Gradients of a worker, at the same parameters, whose mean is one update; the last is of those that are left."""
 
 
 def streams(worker: Worker) -> Mapping[str, Program]:
@@ -33,16 +54,26 @@ def metropolis_weights(worker: Worker) -> list[float]:
 
 
 def _steps(worker: Worker) -> Program:
-    weights = metropolis_weights(worker)[1:]
-    for number in range(worker.settings.gradients):
-        mine = worker.model.outgoing()  # before the gradient begins, which reads the same x
+    weights, model = metropolis_weights(worker)[1:], worker.model
+    for update, numbers in enumerate(batches(worker)):
+        mine = model.outgoing()  # before the gradient begins, which reads the same x
         computing, _ = yield Start(Compute("gradient"))
         exchanging = []
         for peer in worker.neighbours:
-            handle, _ = yield Start(Exchange(peer, mine, number))
+            handle, _ = yield Start(Exchange(peer, mine, update))
             exchanging.append(handle)
+        made = []
+        for _ in numbers[1:]:  # all of them at the same x
+            ((gradient,), _), _ = yield Await((computing,))
+            model.change(add, gradient)
+            made.append(gradient.rest())
+            computing, _ = yield Start(Compute("gradient"))
         ((gradient, *theirs), _), _ = yield Await((computing, *exchanging))
-        worker.model.apply(mix, gradient, mine, theirs, weights)
+        if worker.settings.accumulate > 1:
+            model.change(add, gradient)
+            model.apply(mix_mean, (*made, gradient.rest()), len(numbers), mine, theirs, weights)
+        else:
+            model.apply(mix, gradient, mine, theirs, weights)
     yield Barrier()
 
 
@@ -56,3 +87,16 @@ def mix(s: State, gradient: Array, mine: Array, theirs: tuple[Array, ...], weigh
     for other, weight in zip(theirs, weights, strict=True):
         change = change + weight * (other - mine)
     s.x = s.x + change
+
+
+def mix_mean(
+    s: State,
+    _: tuple[None, ...],
+    number: int,
+    mine: Array,
+    theirs: tuple[Array, ...],
+    weights: tuple[float, ...],
+) -> None:
+    """The same, with the mean of so many gradients that were added up."""
+    mix(s, mean_of(s, number), mine, theirs, weights)
+    clear(s)

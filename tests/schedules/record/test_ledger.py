@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from schedules import payload
 from schedules.operations import Compute, Payload
-from schedules.record.ledger import UNKNOWN, Account, Ledger, merged
-from schedules.record.memory import KIND
+from schedules.record.ledger import UNKNOWN, Account, Ledger
+from schedules.record.memory import KIND, merged
 from schedules.record.summary import _by_target
 
 GRADIENT = Compute("gradient")

@@ -116,7 +116,7 @@ def test_an_exchange_that_is_given_up_or_under_way_at_the_cut_is_not_answered() 
     ledger = ledger_of([1, 2, 3])
     ledger.exchanged(0, 0, SECOND, SECOND, 4 * SECOND, 4 * SECOND, 100, SECOND)
     for _ in range(2):
-        ledger.transferred(0, SECOND, 2 * SECOND, 2 * SECOND, due=SECOND)
+        ledger.transferred(0, SECOND, 2 * SECOND, 2 * SECOND, due=SECOND // 2)
     ledger.stop(3 * SECOND)
     summary = told(ledger, 3.0, cut_ns=3 * SECOND)
     assert (summary["exchange_rate"], summary["exchanges_due"], summary["backlog_exchanges"]) == (0, 2, 2)

@@ -11,7 +11,7 @@ import pytest
 
 from analysis import compare, load_run
 from schedules import catalogue
-from schedules.result import read_replay
+from schedules.runs.followed import read_replay
 from schedules.scenario import ScenarioError, load, recorded_fingerprint
 from simulator import simulate
 from tests.test_former_runs import FORMER

@@ -12,7 +12,8 @@ import pytest
 
 import topologies
 from schedules.record.files import read_trace
-from schedules.result import Result, _differences, load_run, read_replay
+from schedules.result import Result, load_run
+from schedules.runs.followed import _differences, read_replay
 from schedules.scenario import Scenario, ScenarioError, load, located, renamed
 from simulator import simulate
 from simulator.cases import plan

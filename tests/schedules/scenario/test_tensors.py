@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schedules.result import _differences
+from schedules.runs.followed import _differences
 from schedules.scenario import Scenario, ScenarioError, load
 from schedules.setup import Setup
 from schedules.training.model import Model

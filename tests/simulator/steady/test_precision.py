@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from schedules.errors import DeadlockError
+from schedules.errors import DeadlockError, ScenarioError
 from schedules.operations import Compute, Program, Receive
 from schedules.record.ledger import Ledger
 from schedules.result import Result
@@ -358,3 +359,23 @@ def test_a_sweep_has_the_columns(tmp_path: Any) -> None:
     assert table["precision_reached"].tolist() == [True, True]
     assert ((table["throughput_high"] - table["throughput_low"]) <= table["run.precision"] * 2.2).all()
     assert (table["events"] > 1000).all()
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        ("serving_plainly", r"none in its first [\d,]+ operations"),
+        ("never_applying", r"none, but [\d,]+ that were computed"),
+    ],
+)
+def test_a_program_without_gradients_is_told_at_once(program: str, found: str) -> None:
+    file = Path(__file__).parents[2] / "worlds" / "programs" / f"{program}.py"
+    tables = {
+        "schedule": {"program": str(file)},
+        "topology": {"graph": "complete", "workers": 2},
+        "platform": {"gradient": {"mean": "10 ms"}, "kernels": {"prefill": "1 ms", "decode": "1 ms"}},
+        "workload": {"parameters": 100},
+        "run": {"until": "precision"},
+    }
+    with pytest.raises(ScenarioError, match=f"expected a program that applies gradients .*, found {found}$"):
+        simulate(tables)

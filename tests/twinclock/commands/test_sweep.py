@@ -103,7 +103,7 @@ def test_cases_that_are_impossible_are_listed_with_their_reasons(here, scenario,
         ["all-reduce", "first-come", "impossible"],
     ]
     assert lines[4] == "not run, as impossible: 2 of 4 cases"
-    reason = "schedule.pairing: unknown key; accepted: gradients, overlap, bucket_size"
+    reason = "schedule.pairing: unknown key; accepted: gradients, overlap, bucket_size, accumulate"
     assert lines[5] == f'  schedule.program = "all-reduce", schedule.pairing = "edge-clock": {reason}'
     found = json.loads(run("sweep", file, "--jobs", "1", "--out", "out", "--json").stdout)
     assert (found["failed"], found["impossible"]) == (0, 2)

@@ -1,0 +1,1 @@
+"""Recorded runs: following one, and keeping one that has just been made."""

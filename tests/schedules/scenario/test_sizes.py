@@ -1,0 +1,79 @@
+"""Sizes out of all proportion: one line, before anything is built; and what 64 bits cannot count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schedules.errors import ScenarioError
+from schedules.scenario import load
+from schedules.scenario.sizes import SHARE_OF_MEMORY, estimate, gradients_of, machine_memory, num_edges
+
+BASE: dict[str, Any] = {
+    "schedule": {"program": "gossip", "gradients": 20},
+    "topology": {"graph": "ring", "workers": 4},
+    "platform": {"gradient": {"mean": "2 ms"}, "link": {"bandwidth": "1 GB/s", "latency": "50 us"}},
+    "workload": {"parameters": 1000},
+}
+
+TOO_LARGE = {
+    "topology.workers": 10**9,
+    "schedule.gradients": 10**11,
+    "schedule.rate": 1e12,
+    "run": {"until": "time", "duration": "1000000 years"},
+}
+
+
+def test_an_estimate_counts_what_the_scenario_says() -> None:
+    scenario = load(BASE)
+    assert gradients_of(scenario) == 20
+    assert num_edges(scenario) >= 4
+    assert estimate(scenario).operations == 4 * 20 * 3  # a gradient and two ends of an exchange
+    assert gradients_of(load(BASE, {"schedule.gradients": [10, 20, 30, 40]})) == 25
+
+
+@pytest.mark.parametrize("key", ["topology.workers", "schedule.gradients", "schedule.rate"])
+def test_a_run_that_no_machine_holds_is_refused_with_an_estimate(key: str) -> None:
+    told = r"^scenario: expected a run for this machine .*found one of about .* of memory and .*--force goes on$"
+    with pytest.raises(ScenarioError, match=told):
+        load(BASE, {key: TOO_LARGE[key]})
+
+
+def test_a_dense_graph_is_known_to_be_one_before_it_is_built() -> None:
+    with pytest.raises(ScenarioError, match="--force goes on"):
+        load(BASE, {"topology.workers": 1_000_000, "topology.graph": "complete"})
+
+
+def test_arrays_of_all_workers_count() -> None:
+    workload = {"workload": {"problem": "quadratic", "options": {"dimension": 10**12}}}
+    with pytest.raises(ScenarioError, match="--force goes on"):
+        load({**BASE, **workload})
+
+
+def test_who_forces_it_goes_on() -> None:
+    large = load(BASE, {"schedule.gradients": 10**9}, is_forced=True)
+    assert estimate(large).memory > SHARE_OF_MEMORY * machine_memory() or estimate(large).seconds > 3600
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("platform.link.bandwidth", 1e-15),
+        ("platform.link.latency", 1e12),
+        ("platform.gradient.mean", 1e15),
+        ("platform.overhead", 1e15),
+        ("workload.parameters", 10**21),
+    ],
+)
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_what_64_bits_cannot_count_is_refused_with_its_key(key: str, value: float, is_forced: bool) -> None:
+    named = "platform.gradient" if key == "platform.gradient.mean" else key
+    with pytest.raises(ScenarioError, match=f"^scenario: {named}: expected what 64 bits can count, found "):
+        load(BASE, {key: value}, is_forced=is_forced)
+
+
+def test_large_runs_that_fit_are_no_slip_of_the_finger() -> None:
+    load(BASE, {"topology.workers": 1024, "schedule.gradients": 1000, "run.trace": False})
+    load(BASE, {"run.until": "precision", "topology.workers": 64})
+    load(BASE, {"workload.parameters": 10**12})
