@@ -175,7 +175,7 @@ def _collectives(setup: Setup) -> CollectivesTable:
     return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 
-def _result(setup: Setup, world: World, told: Info) -> Result:
+def _result(setup: Setup, world: World, told: Info | None = None) -> Result:
     # Imported late, so that the command's `--help` need not load it.
     import pandas as pd
 
@@ -198,7 +198,9 @@ def _result(setup: Setup, world: World, told: Info) -> Result:
         units=scenario.plan.units,
         ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, world.gradient_ns),
     )
-    result = Result(scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone, **told})
+    result = Result(
+        scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone, **(told or {})}
+    )
     if world.recorder is not None:
         result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
         result.memory = world.ledger.memory_table()

@@ -153,8 +153,10 @@ class Replay:
             return True
         if row is None and not self.is_whole:
             started.lane = -1  # it was under way at the end: it may serve its other end, and has no row here either
+            if isinstance(started.operation, Compute):
+                return False
         if not isinstance(started.operation, Meet):
-            return False if started.lane < 0 and isinstance(started.operation, Compute) else handler(started)
+            return handler(started)
         if row is None:
             return False
         _answer_meeting(started, row)

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("analysis", "executor", "schedules", "simulator", "topologies", "twinclock")
 MODULES = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "multiprocessing"}
+HARMLESS = {"simulator/pool.py": ["multiprocessing"]}  # its resource tracker is told names of files, a line each
 CALLS = {"read_pickle", "send_object_list", "recv_object_list", "broadcast_object_list", "all_gather_object"}
 
 
@@ -33,7 +34,7 @@ def test_nothing_is_unpickled(package: str) -> None:
         for path in (ROOT / package).rglob("*.py")
         if (told := unpickles(ast.parse(path.read_text())))
     }
-    assert found == {}
+    assert found == {name: told for name, told in HARMLESS.items() if name.startswith(f"{package}/")}
 
 
 def test_what_unpickles_is_found() -> None:

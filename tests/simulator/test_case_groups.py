@@ -110,7 +110,7 @@ def test_second_start_runs_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
 # ---- combinations that make no scenario
 
 RATES = {"schedule.program": ["all-reduce", "gossip"], "schedule.rate": [1, 2]}
-UNKNOWN = "schedule.rate: unknown key; accepted: gradients, overlap, bucket_size"
+UNKNOWN = "schedule.rate: unknown key; accepted: gradients, overlap, bucket_size, accumulate"
 
 
 @pytest.mark.parametrize("then", [{}, {"impossible": "refuse"}])

@@ -225,6 +225,8 @@ def test_a_replay_of_a_cut_run_counts_what_that_did() -> None:
     keys = ["gradients", "gradients_dropped", "steps_apart"]
     assert [followed.summary[key] for key in keys] == [original.summary[key] for key in keys]
     assert len(followed.kept_trace) == len(original.kept_trace)
+    untraced = simulate(case, overrides={"run.trace": False}, replay=original)
+    assert difference(original, untraced) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))

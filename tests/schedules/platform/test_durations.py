@@ -222,12 +222,12 @@ def test_kernels_can_be_read_again() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("fast", r'encode: expected a quantity such as "50 us", found .fast.'),
-        ("4 GB", r'encode: expected a quantity in second, such as "50 us", found .4 GB.'),
+        ("fast", r'encode: expected a quantity such as "50 us" .with .*, found .fast.'),
+        ("4 GB", r'encode: expected a quantity in second, such as "50 us" .with .*, found .4 GB.'),
         (-1, r"encode: expected a number of at least 0, found -1"),
         (True, r'encode: expected a time such as "50 us", a table, or a list of these, one a stage, found true'),
         ([], r"encode: expected at least one duration, found \[\]"),
-        (["1 ms", "x"], r'encode\.1: expected a quantity such as "50 us", found .x.'),
+        (["1 ms", "x"], r'encode\.1: expected a quantity such as "50 us" .with .*, found .x.'),
         ([["1 ms"]], r'encode\.0: expected a time such as "50 us", a table, or a list .*, found \[.1 ms.\]'),
         ([1, {"meen": 1}], r"encode\.1\.meen: unknown key \(did you mean mean\?\); accepted: distribution, mean, "),
         ([{"flops": 1}], r"encode\.0\.flops: expected a table \[platform\.device\] for it, found 1"),
