@@ -27,7 +27,7 @@ def start(*arguments, **options):
 def test_a_signal_ends_a_command_in_order(here, scenario, run, monkeypatch, number):
     closed = []
 
-    def signalled(resolved, replay):
+    def signalled(resolved, replay, watch):
         try:
             os.kill(os.getpid(), number)
         finally:

@@ -62,7 +62,7 @@ def test_a_run_json_of_somebody_else_is_not_replaced(here, scenario, run):
 
 
 def test_a_finished_run_whose_place_was_taken_is_kept_beside_it(here, scenario, run, monkeypatch):
-    def taking(resolved, replay):
+    def taking(resolved, replay, watch):
         (here / "out").write_text("somebody's")
         return simulate(resolved)
 
