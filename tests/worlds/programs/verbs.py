@@ -75,7 +75,7 @@ def at_another(worker: Worker, time: float) -> Program:
     assert answer.read_ns == other.read_ns
 
 
-def work(worker: Worker, time: float) -> Program:
+def half_on_an_engine(worker: Worker, time: float) -> Program:
     """A rule on an engine: it reads the state at issue, and what it returns is what the kernel's row says."""
     issued, size = worker.account.ledger.now, worker.model.size
     answer, _ = yield Compute("gradient", work=half, size=size)
@@ -184,7 +184,7 @@ CASES: Mapping[str, Callable[[Worker, float], Program]] = {
     "Compute(forward)": kernel("forward", ("gradient", "x", 4, 3, 1, 0)),
     "Compute(backward)": kernel("backward", ("change", "x", 4, 3, 0, 0)),
     "Compute(at=)": at_another,
-    "Compute(work=)": work,
+    "Compute(work=)": half_on_an_engine,
     "outgoing": outgoing,
     "payload": payload,
     "payload(of=)": payload_of,
