@@ -105,7 +105,7 @@ def test_a_summary_that_is_none_is_told_in_the_summary(answer: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ([2, 5], r"expected a number for each worker, found 2"),
+        ([2, 5], r"expected a number for each of 4 workers, found 2"),
         ([2, 5, 1, 1.5], r"expected a whole number of at least 0 for rank 3, found 1\.5"),
         ([2, 5, 1, -1], r"expected a whole number of at least 0 for rank 3, found -1"),
     ],
