@@ -292,4 +292,6 @@ def _take_result(running: Running, now: int) -> None:
     size = 0 if running.is_taken else received(running.operation, running.result)
     running.is_taken = True
     if size and running.end_ns < now:
-        running.worker.account.held("received", size, running.end_ns, now)
+        # Past the account, which looks at what programs hand it: this is entered for every message.
+        account = running.worker.account
+        account.ledger.held(account.rank, "received", size, running.end_ns, now)
