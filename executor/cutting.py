@@ -11,11 +11,9 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from torch.distributed import DistError
-
 from executor.agreement.control import Control
 from executor.agreement.news import CUT, News
-from executor.agreement.store import A_DAY
+from executor.agreement.store import wait_for
 from executor.events import Agenda
 from executor.running.computing import Computing
 from schedules.driving.driver import Running
@@ -79,11 +77,5 @@ class Count:
         store.set("cut", "")
 
     def _listen(self) -> None:
-        store = self._control.connect()
-        while True:
-            try:
-                store.wait(["cut"], A_DAY)
-                break
-            except DistError:  # a day without news
-                continue
+        wait_for(self._control.connect(), "cut")
         self._hear(News(CUT, self._control.rank))

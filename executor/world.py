@@ -60,7 +60,7 @@ class World:
         self._service_of: dict[type[Operation], Service] = {}
         self._agenda, self._control, self._watch = agenda, control, Watch(control)
         self._news: News | None = None
-        self._is_done = self.is_cut = False
+        self._is_done = False
         self.cutting = Cutting(control, agenda, services.computing)
         self._join(services)
 
@@ -78,6 +78,11 @@ class World:
             self.streams.append(Stream(self, crew, name, program, is_daemon=name in daemons))
 
     # ------------------------------------------------------------------ what the driver asks for
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the run was ended before its programs."""
+        return self.cutting.is_made
 
     @property
     def now(self) -> int:
@@ -124,14 +129,13 @@ class World:
 
     def _has_ended(self) -> bool:
         """Whether the programs of this rank have, or in the replay of a run that was cut, its rows."""
-        if self.replay is not None and self.replay.is_through(self._control.rank):
-            return True
-        return all(stream.is_over or stream.is_daemon for stream in self.streams)
+        is_through = self.replay is not None and self.replay.is_through(self._control.rank)
+        return is_through or all(stream.is_over or stream.is_daemon for stream in self.streams)
 
     def _cut(self, now: int) -> None:
         """The run is cut here, unless it has ended by itself."""
         if not self._is_done:
-            self._is_done = self.is_cut = True
+            self._is_done = True
             self.cutting.make(now)
 
     def _turn(self, until: int | None = None) -> None:

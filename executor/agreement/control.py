@@ -20,13 +20,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NoReturn, TypeVar
 
-from torch.distributed import DistError
-
 from executor.agreement import boards
 from executor.agreement.boards import Waiting
 from executor.agreement.life.signs import Signs
 from executor.agreement.news import DEAD, FINISHED, STUCK, News, Stopped, decode
-from executor.agreement.store import A_DAY, SharedStore
+from executor.agreement.store import A_DAY, SharedStore, wait_for
 
 T = TypeVar("T")
 
@@ -79,11 +77,12 @@ class Control:
 
         def wait() -> None:
             store = self.connect()  # of its own: while it waits, a client answers nobody else
-            news = _wait_for("news", store)
+            news = decode(wait_for(store, "news"))
             hear(news)
             if news.kind == FINISHED:
                 self._signs.rest()
-                news = _wait_for(LOST, store)
+                wait_for(store, LOST)
+                news = decode(store.get("news"))
             self._ended.put(partial(_stop, news))
             # The loop ends by itself, unless it is in a call that never returns: a gloo wait, a kernel, a connect.
             time.sleep(GRACE_S)
@@ -194,15 +193,6 @@ class Control:
             told = f"the store of the run has not answered rank {self.rank} for {self._signs.limit_s:g} s"
             print(f"executor: {told}: the process that keeps it is gone or stopped.", file=sys.stderr, flush=True)
             self._end()
-
-
-def _wait_for(key: str, store: SharedStore) -> News:
-    while True:
-        try:
-            store.wait([key], A_DAY)
-            return decode(store.get("news"))
-        except DistError:  # a day without news
-            continue
 
 
 def _nothing() -> None:

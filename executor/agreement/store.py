@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Protocol
 
-from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 A_DAY = timedelta(days=1)
 """How long a store is waited for at a time; torch's own limit is five minutes, which a run may well take."""
@@ -54,6 +54,16 @@ class KeptStore(Protocol):
 def connect(host: str, port: int, prefix: str) -> SharedStore:
     """A store client of one's own: a client that waits is of no use to anybody else."""
     return _shared(PrefixStore(prefix, TCPStore(host, port, None, False, wait_for_workers=False)))
+
+
+def wait_for(store: SharedStore, key: str) -> bytes:
+    """The value of a key, however long it takes until somebody sets it."""
+    while True:
+        try:
+            store.wait([key], A_DAY)
+            return store.get(key)
+        except DistError:  # a day without it
+            continue
 
 
 def part_of(store: SharedStore, prefix: str) -> SharedStore:

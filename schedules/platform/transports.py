@@ -20,7 +20,7 @@ announced too, and not in segments: 2L + c take the place of L.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from schedules.operations import AllReduce, Operation
@@ -154,16 +154,18 @@ def gloo_hop(
 
 DEFAULT = "ideal"
 
+IDEAL = Transport(
+    words="messages cost latency and bytes only",
+    is_announced=False,
+    ends_together=True,
+    has_overhead=False,
+    is_in_order=False,
+    collective_seconds=seconds,
+    hop_ns=plain_hop,
+)
+
 TRANSPORTS: dict[str, Transport] = {
-    DEFAULT: Transport(
-        words="messages cost latency and bytes only",
-        is_announced=False,
-        ends_together=True,
-        has_overhead=False,
-        is_in_order=False,
-        collective_seconds=seconds,
-        hop_ns=plain_hop,
-    ),
+    DEFAULT: IDEAL,
     "gloo": Transport(
         words="data leaves only when the receiver's announcement has arrived",
         is_announced=True,
@@ -176,25 +178,15 @@ TRANSPORTS: dict[str, Transport] = {
         # it is an assumption.
         algorithms={kind: default_algorithm(kind) for kind in ALGORITHMS},
     ),
-    "latency": Transport(
+    "latency": replace(
+        IDEAL,
         words="messages cost latency only, however many are under way",
-        is_announced=False,
-        ends_together=True,
-        has_overhead=False,
-        is_in_order=False,
-        collective_seconds=seconds,
-        hop_ns=plain_hop,
         takes_bytes=False,
         leaves_at_once=True,
     ),
-    "none": Transport(
+    "none": replace(
+        IDEAL,
         words="messages and collectives are over when the last of their members is there",
-        is_announced=False,
-        ends_together=True,
-        has_overhead=False,
-        is_in_order=False,
-        collective_seconds=seconds,
-        hop_ns=plain_hop,
         takes_bytes=False,
         has_latency=False,
     ),

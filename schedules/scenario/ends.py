@@ -67,10 +67,10 @@ def with_share(scenario: Scenario, *, is_said: bool) -> Scenario:
         ValueError: if the schedule has no length that could follow.
     """
     schedule, run = catalogue.find(scenario.program), scenario.run
-    if not may_lack_length(run.model_dump()) or (run.until == "precision" and is_said):
-        return scenario
-    if run.until == "precision":
+    if run.until == "precision" and not is_said:
         wanted = run.limit
+    elif not run.says_length:
+        return scenario
     elif run.until == "time":
         wanted = math.ceil(duration_s(scenario) / scenario.gradient_s)
     else:
@@ -88,7 +88,7 @@ def as_recorded(scenario: Scenario, tables: Mapping[str, Any]) -> Scenario:
     """
     key = catalogue.find(scenario.program).length_key
     found = tables.get("schedule", {}).get(key)
-    if found is None or not may_lack_length(scenario.run.model_dump()):
+    if found is None or not scenario.run.says_length:
         return scenario
     return scenario.model_copy(update={"schedule": scenario.schedule.model_copy(update={key: found})})
 

@@ -199,7 +199,7 @@ class Scenario(Table):
             name: table.model_dump(mode="json", include=include, exclude=exclude, exclude_defaults=True)
             for name, (table, include, exclude) in tables.items()
         }
-        if self.run.until in ("gradients", "time") or self.run.samples is not None:
+        if self.run.says_length:
             told["schedule"].pop(str(catalogue.find(self.program).length_key), None)  # it follows from these
         return {**told, "schedule": {"program": self.program, **told["schedule"]}}
 

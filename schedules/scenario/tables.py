@@ -199,6 +199,11 @@ class RunTable(Table):
     limit: Count = 100_000
     """Gradients per worker at which a simulation that goes on until a precision gives up."""
 
+    @property
+    def says_length(self) -> bool:
+        """Whether the length of a schedule follows from these keys, whatever the schedule's own key says."""
+        return self.until in ("gradients", "time") or self.samples is not None
+
     @field_validator("total", "duration", "samples")
     @classmethod
     def _check_end(cls, value: object, info: ValidationInfo) -> object:

@@ -1,32 +1,13 @@
-"""Kernels of its own and no gradient: a prefill, then so many decodes, in the units that it declares."""
+"""`serving_plainly`, in the units that it declares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules import Barrier, Cancel, Compute, Count, Program, Start, Table, Worker
-
-SOURCE = "a test of throughput in a program's own units"
-
-
-class Settings(Table):
-    gradients: Count
-    cancels: bool = False
+from tests.worlds.programs.serving_plainly import SOURCE as SOURCE
+from tests.worlds.programs.serving_plainly import Settings
+from tests.worlds.programs.serving_plainly import streams as streams
 
 
 def work(settings: Settings) -> Mapping[str, Mapping[str, int]]:
     return {"tokens": {"decode": 1, "prefill": 512}, "requests": {"prefill": 1}}
-
-
-def streams(worker: Worker) -> Mapping[str, Program]:
-    return {"serve": _serve(worker)}
-
-
-def _serve(worker: Worker) -> Program:
-    yield Compute("prefill")
-    for _ in range(worker.settings.gradients):
-        yield Compute("decode")
-    if worker.settings.cancels:
-        handle, _ = yield Start(Compute("prefill"))
-        yield Cancel(handle)
-    yield Barrier()
