@@ -25,13 +25,13 @@ class Cutting:
     """The end of a run before that of its programs, on one rank.
 
     Attributes:
-        is_made: whether the run was cut here. All ranks are to hear of it before it is finished.
+        is_cut: whether the run was cut here. All ranks are to hear of it before it is finished.
         at_ns: when every rank is cut, in nanoseconds since the start, or `NEVER`.
     """
 
     def __init__(self, control: Control, agenda: Agenda, computing: Computing) -> None:
         self._control, self._agenda, self._computing = control, agenda, computing
-        self.is_made, self.at_ns = False, NEVER
+        self.is_cut, self.at_ns = False, NEVER
 
     def end_at(self, at_ns: int) -> None:
         """Have the run cut at a time, in nanoseconds since its start."""
@@ -41,14 +41,14 @@ class Cutting:
 
     def make(self, now: int) -> None:
         """The run ends here: what is under way is dropped, and its time counts."""
-        self.is_made = True
+        self.is_cut = True
         self._computing.stop(self._agenda.drop(), now)
         self._control.cut(now)
         self._control.finish()
 
     def drops(self, running: Running) -> bool:
         """Whether an operation that is over comes too late."""
-        return self.is_made or running.end_ns >= self.at_ns
+        return self.is_cut or running.end_ns >= self.at_ns
 
 
 class Count:

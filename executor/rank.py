@@ -150,7 +150,7 @@ class RankRun:
     def _expect(self, cut: Cut) -> None:
         """Have the run cut."""
         if cut.at_ns is not None:
-            self.world.cutting.end_at(cut.at_ns)
+            self.world.course.end_at(cut.at_ns)
         if cut.total is not None:
             count = Count(self.control, cut.total, self.agenda.hear)
             self.worker.account.ledger.contributions.listen(count.applied)

@@ -61,7 +61,7 @@ class World:
         self._agenda, self._control, self._watch = agenda, control, Watch(control)
         self._news: News | None = None
         self._is_done = False
-        self.cutting = Cutting(control, agenda, services.computing)
+        self.course = Cutting(control, agenda, services.computing)
         self._join(services)
 
     def _join(self, services: Services) -> None:
@@ -78,11 +78,6 @@ class World:
             self.streams.append(Stream(self, crew, name, program, is_daemon=name in daemons))
 
     # ------------------------------------------------------------------ what the driver asks for
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the run was ended before its programs."""
-        return self.cutting.is_made
 
     @property
     def now(self) -> int:
@@ -136,15 +131,15 @@ class World:
         """The run is cut here, unless it has ended by itself."""
         if not self._is_done:
             self._is_done = True
-            self.cutting.make(now)
+            self.course.make(now)
 
     def _turn(self, until: int | None = None) -> None:
         """Do what is due: what was woken, timers, and one thing that a thread hands in; wait if there is nothing."""
         agenda, watch = self._agenda, self._watch
         agenda.end_woken()
         now = self.now
-        if now >= self.cutting.at_ns:  # before what is due now: it would end behind the cut
-            self._cut(self.cutting.at_ns)
+        if now >= self.course.at_ns:  # before what is due now: it would end behind the cut
+            self._cut(self.course.at_ns)
         while (timer := agenda.due(now)) is not None:
             if timer.is_expected:
                 watch.moved(self.now)
@@ -168,7 +163,7 @@ class World:
             self._heard(event)
         elif isinstance(event, Failure):
             self._failed(event.running, event.error)
-        elif not event.is_cancelled and not self.cutting.drops(event):
+        elif not event.is_cancelled and not self.course.drops(event):
             self._agenda.left(event)
             self._watch.moved(self.now)
             event.ended()
@@ -178,7 +173,7 @@ class World:
         # A lost connection is gloo's RuntimeError, or the desk's OSError; all else is a mistake.
         if isinstance(running.operation, Compute) or not isinstance(error, RuntimeError | OSError):
             raise error
-        if running.is_cancelled or self.is_cut:
+        if running.is_cancelled or self.course.is_cut:
             return
         self._agenda.left(running)
         if self._news is not None:  # the run is over: ranks that have ended close their connections

@@ -113,7 +113,8 @@ class Events:
     @property
     def now(self) -> int:
         """The tick: nanoseconds since the start of the run."""
-        return int(self.environment._now)
+        now: int = self.environment._now  # type: ignore[assignment]  # ticks are whole, and this is asked for often
+        return now
 
     @property
     def num_to_come(self) -> int:

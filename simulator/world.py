@@ -146,7 +146,7 @@ class World:
             self.events.run()
         self.course.end()
         has_rows = self.replay is not None and not self.replay.is_whole  # which end before the programs
-        if not (self.is_cut or has_rows or all(stream.is_over or stream.is_daemon for stream in self.streams)):
+        if not (self.course.is_cut or has_rows or all(stream.is_over or stream.is_daemon for stream in self.streams)):
             now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
             told = (
                 f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now, away=self.away)}"
@@ -161,11 +161,6 @@ class World:
     def workers(self) -> list[Worker]:
         """All of them, by rank."""
         return [crew.worker for crew in self.crews]
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the run was ended before its programs."""
-        return self.course.is_cut
 
     @property
     def now(self) -> int:

@@ -34,6 +34,14 @@ class Alarm(Protocol):
         """Have it not made; nothing if it has been."""
 
 
+class Ending(Protocol):
+    """What ends a run before its programs."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has: no stream is resumed any more."""
+
+
 class World(Protocol):
     """What the driver needs of a world."""
 
@@ -43,8 +51,8 @@ class World(Protocol):
     """One gradient time in nanoseconds."""
 
     @property
-    def is_cut(self) -> bool:
-        """Whether the world has ended the run: no stream is resumed any more."""
+    def course(self) -> Ending:
+        """What ends the run before its programs."""
 
     @property
     def replay(self) -> Follower | None:
@@ -136,8 +144,8 @@ class Stream(Running):
     """A program being run. As a `Running` it stands for the operation that its program waits for."""
 
     __slots__ = (
-        "awaited", "crew", "deadline", "free_lanes", "gradient_ns", "handlers", "index", "is_daemon", "ledger",
-        "num_lanes", "program", "recorder", "replay", "send", "wanted",
+        "awaited", "course", "crew", "deadline", "free_lanes", "gradient_ns", "handlers", "index", "is_daemon",
+        "ledger", "num_lanes", "program", "recorder", "replay", "send", "wanted",
     )  # fmt: skip
 
     def __init__(self, world: World, crew: Crew, name: str, program: Program, *, is_daemon: bool = False) -> None:
@@ -153,7 +161,7 @@ class Stream(Running):
         self.awaited: Sequence[Handle] | None = None
         self.deadline: Alarm | None = None
         self.wanted: frozenset[int] | int = 0
-        self.replay, self.recorder = world.replay, world.recorder
+        self.replay, self.recorder, self.course = world.replay, world.recorder, world.course
         self.gradient_ns = world.gradient_ns
         self.handlers = world.handlers
         crew.streams.append(self)
@@ -181,9 +189,10 @@ class Stream(Running):
         """Run the program until it waits."""
         now = self.ledger.now = self.end_ns  # what the program applies in this segment is entered at this time
         is_recorded = self.recorder is not None
+        send = self.send  # by its own name: to call an attribute that is no method costs a look-up in the class
         try:
             while True:
-                operation = self.send(answer)
+                operation = send(answer)
                 if is_recorded:
                     self._record()
                 self.operation, self.result = operation, None
@@ -197,7 +206,7 @@ class Stream(Running):
                     raise ProgramError(told) from None
                 if self.replay is not None:
                     return self.replay.issue(self, handler)
-                if not handler(self) or self.world.is_cut:
+                if not handler(self) or self.course.is_cut:
                     return None
                 answer = (self.result, now / self.gradient_ns)
         except StopIteration:
@@ -215,10 +224,14 @@ class Stream(Running):
             assert log is not None, "a recorded run has accounts that log"
             # The row comes only now, as what was applied is known when the program asks for the next operation. What
             # was applied to a stage has a row of its own: the operation's stage may be another.
-            is_first = bool(log) and log[0][-1] < 0
+            if not log:
+                recorder.row(self, None)
+                return
+            is_first = log[0][-1] < 0
             recorder.row(self, log[0] if is_first else None)
-            for applied in log[1:] if is_first else log:
-                recorder.apply_row(self, applied)
+            if len(log) > is_first:
+                for applied in log[is_first:]:
+                    recorder.apply_row(self, applied)
             log.clear()
 
     def _finish(self, time: float) -> None:

@@ -47,7 +47,7 @@ def _take(running: Running) -> bool:
 def _start(running: Running) -> bool:
     stream, operation = running.stream, running.operation.operation
     handler = running.world.handlers.get(operation.__class__)
-    if handler is None or operation.__class__ in (Start, Await, Cancel):  # nothing is under way in these
+    if handler is None or operation.__class__ in _NEVER_STARTED:
         raise ProgramError(not_an_operation(stream.program, running.worker.rank, stream.name, operation))
     if not stream.free_lanes:  # lanes are used again, so a trace shows as many as were busy at once
         stream.num_lanes += 1
@@ -101,6 +101,9 @@ def _leave_queue(running: Running) -> None:
         if running in waiting:
             waiting.remove(running)
 
+
+_NEVER_STARTED = frozenset({Start, Await, Cancel})
+"""Operations in which nothing is under way."""
 
 SHARED_HANDLERS: dict[type[Operation], Handler] = {
     Put: _put,

@@ -6,8 +6,10 @@ Both worlds' models enter them as things happen (`schedules.training.model`); do
 from __future__ import annotations
 
 import struct
+from array import array
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from copy import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,27 +76,27 @@ class StalenessOf(dict[What, Staleness]):
 
 
 Told = Mapping[str, Sequence[Sequence[Any]]]
-"""What a rank tells of its contributions beside the entries, as JSON has it: `places`, `whats` and `tallies`."""
+"""What a rank tells of its contributions beside the entries, as JSON has it: `places`, `whats` and `behind`."""
 
 
 class Contributions:
     """The contributions of a run.
 
-    What counts a gradient has an entry. Of others, such as averages, a tally is kept: asynchronous schedules make as
-    many of them, and all that is said of them is how stale they were.
+    What counts a gradient has an entry. Of others, such as averages, asynchronous schedules make as many, and how stale
+    each was is all that is kept: entries would be a third of the ledger's time.
 
     Attributes:
         packed: the entries, as they lie in memory and in a rank's report.
         places: where contributions are applied, each by its number: (rank, stage, bytes of a gradient).
         whats: what they are, each by its number.
-        tallies: of what counts no gradient.
+        behind: of what counts no gradient, by what it is: versions of the target written between read and apply.
     """
 
     def __init__(self) -> None:
         self.packed = bytearray()
         self.places: Names[tuple[int, int, int]] = Names()
         self.whats: Names[What] = Names()
-        self.tallies = StalenessOf()
+        self.behind: defaultdict[What, array[int]] = defaultdict(partial(array, "q"))
         self._hear: Callable[[int, int], None] | None = None
 
     def listen(self, hear: Callable[[int], None]) -> None:
@@ -105,9 +107,8 @@ class Contributions:
     def enter(self, place: int, version: int, step: int, now: int, given: Payload) -> None:
         """Enter a contribution that is applied now, to this version of its target, at this step of the worker."""
         # As it is: how stale it was is worked out for all at once.
-        self.packed += _pack(
-            place, self.whats[given.what], version, given.version, step, given.step, now, given.read_ns
-        )  # fmt: skip
+        what = self.whats[given.what]
+        self.packed += _pack(place, what, version, given.version, step, given.step, now, given.read_ns)
         if self._hear is not None:
             self._hear(place, given.what[2])
 
@@ -116,7 +117,9 @@ class Contributions:
 
     def all_tallies(self) -> StalenessOf:
         """How stale all were, those that have entries too."""
-        found = StalenessOf({key: copy(tally) for key, tally in self.tallies.items() if tally.count})
+        found = StalenessOf(
+            {key: Staleness(len(each), sum(each), max(each)) for key, each in self.behind.items() if each}
+        )
         applied = self.applied()
         for number, what in enumerate(self.whats):
             versions = applied.versions[applied.what == number]
@@ -145,10 +148,8 @@ class Contributions:
 
     def told(self) -> Told:
         """All but the entries, as JSON has it."""
-        tallies = [
-            (*key, tally.count, tally.total, tally.largest) for key, tally in self.tallies.items() if tally.count
-        ]
-        return {"places": list(self.places), "whats": list(self.whats), "tallies": tallies}
+        behind = [(*key, each.tolist()) for key, each in self.behind.items() if each]
+        return {"places": list(self.places), "whats": list(self.whats), "behind": behind}
 
     def extend(self, packed: bytes | bytearray, told: Told) -> None:
         """Enter those of another rank; `told` is what it has told of them."""
@@ -157,8 +158,8 @@ class Contributions:
         whats = np.array([self.whats[kind, target, count] for kind, target, count in told["whats"]], dtype=np.int64)
         entries[:, 0], entries[:, 1] = places[entries[:, 0]], whats[entries[:, 1]]
         self.packed += entries.tobytes()
-        for kind, target, gradients, count, total, largest in told["tallies"]:
-            self.tallies[kind, target, gradients].add(count, total, largest)
+        for kind, target, gradients, behind in told["behind"]:
+            self.behind[kind, target, gradients].extend(behind)
 
 
 def _since(now: Integers, then: Integers) -> Integers:

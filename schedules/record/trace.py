@@ -75,6 +75,7 @@ class Recorder:
             for name, kind in OPERATIONS.items()
             if kind not in (Compute, Send, Receive, *COLLECTIVES)
         }
+        self._described: tuple[Operation | None, int] = None, 0
 
     def lane(self, rank: int, name: str) -> int:
         """The number of a lane: a stream of a rank, or the lane of its started operations."""
@@ -85,16 +86,20 @@ class Recorder:
         operation = running.operation
         what = self._plain.get(operation.__class__)
         if what is None:
-            what = self.whats[describe(operation)]
-        answer = 0
+            described, what = self._described
+            if operation is not described:  # many programs yield one and the same object at every step
+                what = self.whats[describe(operation)]
+                self._described = operation, what
+        answer, texts, payload, due = 0, self.texts, operation.payload, operation.due
         if running.note:
-            answer, running.note = self.texts[running.note], ""  # a stream's object serves its next operation, too
+            answer, running.note = texts[running.note], ""  # a stream's object serves its next operation, too
         kind, target, read, written, steps_behind, read_ns, gradients, _ = applied or NOTHING_APPLIED
-        due = operation.due
         self.rows += _row.pack(
-            running.lane, what, operation.peer, operation.tag, moved(operation, running.result),
-            running.start_ns, running.ready_ns, running.end_ns, read, written, self.texts[kind], self.texts[target],
-            gradients, steps_behind, read_ns, -1 if due is None else int(due * running.world.gradient_ns + 0.5), answer,
+            running.lane, what, operation.peer, operation.tag,
+            # As in `moved`, which is called only for those that carry nothing: this is done for every row.
+            moved(operation, running.result) if payload is None else payload.size,
+            running.start_ns, running.ready_ns, running.end_ns, read, written, texts[kind], texts[target], gradients,
+            steps_behind, read_ns, -1 if due is None else int(due * running.world.gradient_ns + 0.5), answer,
         )  # fmt: skip
 
     def apply_row(self, running: Any, applied: Contribution) -> None:

@@ -36,7 +36,7 @@ class Model:
     """
 
     __slots__ = (
-        "_averages", "_contributions", "_ledger", "_log", "_place", "_versions", "account", "issued", "size", "stage",
+        "_average", "_contributions", "_ledger", "_log", "_place", "_versions", "account", "issued", "size", "stage",
         "state", "steps", "tensors", "version",
     )  # fmt: skip
 
@@ -62,7 +62,7 @@ class Model:
         # Looked up once: a simulation of gossip spends a tenth of its time on what is counted.
         self._ledger, self._log, self._contributions = account.ledger, account.log, account.ledger.contributions
         self._place = self._contributions.places[account.rank, stage, 0 if accumulates else size]
-        self._averages = self._contributions.tallies[AVERAGE]
+        self._average = self._contributions.behind[AVERAGE].append
         self._versions: Counter[str] = Counter()
 
     @property
@@ -104,8 +104,14 @@ class Model:
         if contribution.__class__ is not Payload:
             self._count_all(contribution)
             return
-        kind, target, gradients = contribution.what
-        version, read = self.version, contribution.version
+        what, version, read = contribution.what, self.version, contribution.version
+        # First, and at once: a run of gossip averages as often as it makes gradients.
+        if what is AVERAGE and self._log is None and read >= 0:
+            average = self._average
+            average(version - read)
+            self.version = version + 1
+            return
+        kind, target, gradients = what
         if target != "x":
             version = self._versions[target]
             self._versions[target] = version + 1
@@ -115,12 +121,7 @@ class Model:
         if gradients or kind == "gradient":
             self._contributions.enter(self._place, version, self.steps, self._ledger.now, contribution)
         else:
-            tally = self._averages if contribution.what is AVERAGE else self._contributions.tallies[contribution.what]
-            behind = version - read
-            tally.count += 1
-            tally.total += behind
-            if behind > tally.largest:
-                tally.largest = behind
+            self._contributions.behind[what].append(version - read)
         if self._log is not None:
             behind = self.steps - contribution.step if contribution.step >= 0 else -1
             facts = kind, target, read, version + 1, behind, contribution.read_ns, gradients, self.stage

@@ -80,7 +80,8 @@ class Computing:
         engine = self._engines[worker.rank][operation.engine]
         # In the tick in which a kernel ends others may be waiting for it yet, and go first.
         if engine.free_ns <= now and not engine.waiting:
-            self._occupy(engine, running, now)
+            occupy = self._occupy
+            occupy(engine, running, now)
         else:
             engine.waiting.append(running)
             engine.current.hook = self._next_on_engine  # only now: most kernels have nobody behind them
@@ -105,8 +106,9 @@ class Computing:
         running.ready_ns = now
         engine.free_ns = running.end_ns = end = now + running.work_ns
         # Entered now: nothing moves its end but being cancelled, and then the entry is shortened.
-        self._computed(rank, now, end, operation, running.result.what[2])
-        self._end_at(end, running)
+        computed, end_at = self._computed, self._end_at
+        computed(rank, now, end, operation, running.result.what[2])
+        end_at(end, running)
 
     def _next_on_engine(self, running: Running) -> None:
         """The hook of a kernel that others wait behind."""

@@ -83,23 +83,25 @@ class Exchanges:
         if self._is_flown:
             self._fly(running, other)
             return False
+        # By names of their own: to call an attribute that is no method costs a look-up in the class.
+        exchange, exchanged, end_at = self._exchange, self._exchanged, self._end_at
         if rank < peer:
-            end, other_end = self._exchange(pair, now, other_start, size)
+            end, other_end = exchange(pair, now, other_start, size)
         else:
-            other_end, end = self._exchange(pair, other_start, now, size)
+            other_end, end = exchange(pair, other_start, now, size)
         # The tick as `schedules.record.trace.due_ns` has it: a call of ours for every exchange would cost too much.
         due = -1 if operation.due is None else int(operation.due * self._gradient_ns + 0.5)
-        self._exchanged(rank, peer, other_start, now, end, other_end, size, due)
+        exchanged(rank, peer, other_start, now, end, other_end, size, due)
         slowed = self._traffic.slowed
         if slowed is not None:
             slowed.transfer(rank, now, end)
             slowed.transfer(peer, now, other_end)
         running.end_ns, other.end_ns = end, other_end
         if end == other_end:  # one entry in the queue for both ends
-            self._end_at(end, BothEnds((other, running)))  # in the order that two entries would have
+            end_at(end, BothEnds((other, running)))  # in the order that two entries would have
         else:
-            self._end_at(other_end, other)
-            self._end_at(end, running)
+            end_at(other_end, other)
+            end_at(end, running)
         return False
 
     def withdraw(self, running: Running, now: int) -> None:

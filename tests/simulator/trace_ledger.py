@@ -45,7 +45,7 @@ def _apply(applied: pd.DataFrame, ledger: Ledger) -> None:
             made.enter(made.places[rank, stage, 0], written - 1, behind, now, given)
         else:
             versions = written - 1 - given.version
-            made.tallies[given.what].add(1, versions, versions)
+            made.behind[given.what].append(versions)
 
 
 def _sent(rank: int, op: str, group: str, size: int, num_ranks: int) -> int:

@@ -145,8 +145,8 @@ def test_staleness_may_be_negative_throughout() -> None:
     average, account = ("average", "x", 0), Account(0)
     found = account.ledger.contributions
     for behind in (-3, -2):
-        found.tallies[average].add(1, behind, behind)
-    assert found.tallies[average].largest == -2
+        found.behind[average].append(behind)
+    assert found.all_tallies()[average].largest == -2
     merged_from = Ledger(1).contributions
     merged_from.extend(found.packed, found.told())
     assert merged_from.all_tallies()[average].largest == -2
