@@ -1,11 +1,27 @@
-"""The store in which the ranks of a run meet: text and bytes by key, kept by one process and seen by all."""
+"""The store in which the ranks of a run meet: text and bytes by key, kept by one process and seen by all.
+
+torch's store looks up the name of every peer that it connects with, only to print it, and waits for the answer: where a
+name server does not answer, 5 s and more at each connection, and the process that keeps the store stands still for all
+ranks meanwhile. On one machine every peer is 127.0.0.1, and no file of names is asked first, as torch has it as an IPv6
+address. So there the resolver is told to ask nobody: by a variable of the environment in the process that keeps the
+store and does nothing else, and in ranks, whose programs may want names, while they connect.
+"""
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+
+LOOPBACK: Final = "127.0.0.1"
+"""Where the store of ranks on one machine is kept."""
+
+ASK_NOBODY: Final = {"RES_OPTIONS": "attempts:0"}
+"""In the environment of a process, before it looks up its first name (resolv.conf(5)): no name server is asked."""
 
 A_DAY = timedelta(days=1)
 """How long a store is waited for at a time; torch's own limit is five minutes, which a run may well take."""
@@ -53,7 +69,8 @@ class KeptStore(Protocol):
 
 def connect(host: str, port: int, prefix: str) -> SharedStore:
     """A store client of one's own: a client that waits is of no use to anybody else."""
-    return _shared(PrefixStore(prefix, TCPStore(host, port, None, False, wait_for_workers=False)))
+    with nobody_asked() if host == LOOPBACK else nullcontext():
+        return _shared(PrefixStore(prefix, TCPStore(host, port, None, False, wait_for_workers=False)))
 
 
 def wait_for(store: SharedStore, key: str) -> bytes:
@@ -81,3 +98,36 @@ def keep_store(host: str, port: int) -> KeptStore:
     """A store that lives as long as what is returned; port 0: any, see its `port`."""
     kept: KeptStore = TCPStore(host, port, None, True, wait_for_workers=False)
     return kept
+
+
+class _Resolver(ctypes.Structure):
+    """The beginning of glibc's `struct __res_state`: how long and how often a name server is asked."""
+
+    _fields_ = (("timeout_s", ctypes.c_int), ("attempts", ctypes.c_int))
+
+
+@contextmanager
+def nobody_asked() -> Iterator[None]:
+    """Look up no name in this thread. With a C library that has no such setting, names are looked up."""
+    resolver = _resolver()
+    if resolver is None:
+        yield
+        return
+    attempts, resolver.attempts = resolver.attempts, 0
+    try:
+        yield
+    finally:
+        resolver.attempts = attempts
+
+
+def _resolver() -> _Resolver | None:
+    """The settings of this thread."""
+    library = ctypes.CDLL(None)
+    try:
+        initialize, state = library.__res_init, library.__res_state
+    except AttributeError:  # not glibc
+        return None
+    state.restype = ctypes.POINTER(_Resolver)
+    initialize()  # else the first look-up would do it, and undo what is set here
+    found: _Resolver = state().contents
+    return found

@@ -24,7 +24,7 @@ import torch
 
 from executor.agreement.control import GRACE_S, tell
 from executor.agreement.news import DEAD, News, decode
-from executor.agreement.store import connect, keep_store
+from executor.agreement.store import ASK_NOBODY, LOOPBACK, connect, keep_store
 from executor.launching.lines import RankEvent, RunOrder
 from executor.rank import run_rank
 from executor.running import warmup
@@ -32,8 +32,6 @@ from executor.running.waiting import die_with_parent
 from executor.seat import Order, Seat
 from schedules.scenario import load
 from schedules.setup import Setup
-
-HOST = "127.0.0.1"
 
 
 class Nursery:
@@ -103,7 +101,7 @@ class Nursery:
             os.chdir(order["cwd"])
             sys.path[:] = order["path"]
             seat = Seat(
-                rank, order["workers"], rank, order["workers"], HOST, self._port, f"run/{order['run']}", directory
+                rank, order["workers"], rank, order["workers"], LOOPBACK, self._port, f"run/{order['run']}", directory
             )
             status = run_rank(Order(**order["order"]), seat)
         except BaseException:
@@ -119,7 +117,7 @@ class Nursery:
         os.close(descriptor)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         del self._left[run][rank]
-        store = connect(HOST, self._port, f"run/{run}")
+        store = connect(LOOPBACK, self._port, f"run/{run}")
         # Also of one that has told itself what was wrong: the first news stays, so this is heard only of those that
         # could not.
         if status != 0:
@@ -174,7 +172,8 @@ def _keep_store() -> int:
     reading, writing = os.pipe()
     if os.fork() == 0:
         die_with_parent(signal.SIGKILL)
-        store = keep_store(HOST, 0)
+        os.environ |= ASK_NOBODY
+        store = keep_store(LOOPBACK, 0)
         os.write(writing, str(store.port).encode())
         while True:
             signal.pause()  # the store has threads of its own

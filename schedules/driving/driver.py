@@ -34,7 +34,7 @@ class Alarm(Protocol):
         """Have it not made; nothing if it has been."""
 
 
-class Ending(Protocol):
+class RunCourse(Protocol):
     """What ends a run before its programs."""
 
     @property
@@ -51,7 +51,7 @@ class World(Protocol):
     """One gradient time in nanoseconds."""
 
     @property
-    def course(self) -> Ending:
+    def course(self) -> RunCourse:
         """What ends the run before its programs."""
 
     @property
