@@ -69,6 +69,17 @@ _PREFIXES: Final = {
 _AMOUNT: Final = re.compile(rf"({'|'.join(sorted(_PREFIXES, key=len, reverse=True))})(bits?|bytes?|b|flops?)", re.I)
 
 
+_COUNTED: Final = {
+    "second": (0.0, 1e8),
+    "byte": (0.0, 1e18),
+    "byte/second": (0.1, 1e18),
+    "FLOP": (0.0, 1e30),
+    "FLOP/second": (1.0, 1e24),
+}
+"""The least above zero and the largest of each unit. No machine has others, and what is made of these can be counted:
+nanoseconds and bytes are integers of 64 bits."""
+
+
 def quantity(value: object, unit: str) -> float:
     """A number or a text with a unit, in the given SI unit.
 
@@ -83,6 +94,11 @@ def quantity(value: object, unit: str) -> float:
     number = _read(value, unit) if isinstance(value, str) else _as_float(value)
     if not math.isfinite(number):
         raise ValueError(f'expected a finite quantity such as "{EXAMPLES[unit]}"')
+    least, largest = _COUNTED[unit]
+    if number > largest:
+        raise ValueError(f"expected at most {largest:g} {unit}")
+    if 0 < number < least:
+        raise ValueError(f"expected at least {least:g} {unit}")
     return number
 
 

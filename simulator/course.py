@@ -62,9 +62,13 @@ class Course:
     def keep_house(self, ledger: Ledger, gradient_ns: float) -> None:
         """Fold the ledger now and then: memory stays small however long the run."""
         # In gradient times, in each of which every rank makes about one gradient.
-        period = max(1.0, HOUSEKEEPING / ledger.num_ranks)
+        period = usual = max(1.0, HOUSEKEEPING / ledger.num_ranks)
 
         def fold(now: int) -> None:
+            nonlocal period
+            # Where all wait for a slow network, a gradient time is nothing, and years of them would be looked at.
+            is_quiet = not ledger.computations and not ledger.exchanges and not ledger.transfers
+            period = 2 * period if is_quiet else usual
             ledger.fold()
             self.watch(now / gradient_ns + period, fold)
 

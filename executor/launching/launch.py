@@ -24,7 +24,7 @@ from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
 from schedules.result import Result
 from schedules.runs.followed import Followed, read_replay
-from schedules.runs.kept import keep_run
+from schedules.runs.kept import keep_run, time_of_run
 from schedules.scenario import Scenario, ScenarioError, Source, load
 
 
@@ -107,6 +107,7 @@ class Ranks:
         resolved = executable(scenario, overrides, is_replay=replay is not None)
         if out is not None:
             check_target(Path(out))  # now: `save` would refuse it after the run
+        found = None if out is None else time_of_run(Path(out))
         followed = None if replay is None else read_replay(replay, resolved)
         resolved, told = (resolved, {}) if followed is None else (followed.scenario, followed.told())
         directory = Path(tempfile.mkdtemp(prefix="twinclock-"))
@@ -114,13 +115,13 @@ class Ranks:
             news = self._run(resolved, directory, followed, watch)
             _pass_on_output(directory)
             if news.kind != FINISHED:
-                raise _failure(news, resolved, directory, out)
+                raise _failure(news, resolved, directory, out, found)
             about = {"launcher": "executor.launching.launch", "is_replay": followed is not None}
             result = report.merge(resolved, directory, {**about, **told})
         finally:
             shutil.rmtree(directory, ignore_errors=True)
         if out is not None:
-            keep_run(result, Path(out))
+            keep_run(result, Path(out), found=found)
         return result
 
     def close(self) -> None:
@@ -210,18 +211,18 @@ def _pass_on_output(directory: Path) -> None:
             print(f"[{path.stem}] {line}", file=sys.stderr)
 
 
-def _failure(news: News, scenario: Scenario, directory: Path, out: str | Path | None) -> Exception:
+def _failure(news: News, scenario: Scenario, directory: Path, out: str | Path | None, found: int | None) -> Exception:
     """The error to raise. What was recorded until then is kept in the run directory."""
     error = news.exception()
     # A wrong scenario has not run: there is nothing to be kept.
     if out is not None and isinstance(error, ScheduleError):
         stems = [report.stem(directory, rank) for rank in range(scenario.topology.workers)]
         result = Result(scenario, MEASURED, {"failed": news.message}, info={"failed": news.message})
-        found = [stem for stem in stems if stem.with_suffix(".rows").exists()]
-        if found:
-            result.trace = read_rank_files(found, run=scenario.fingerprint(), world=MEASURED)
+        recorded = [stem for stem in stems if stem.with_suffix(".rows").exists()]
+        if recorded:
+            result.trace = read_rank_files(recorded, run=scenario.fingerprint(), world=MEASURED)
         try:
-            error.add_note(f"What was recorded until then is in {keep_run(result, Path(out))}")
+            error.add_note(f"What was recorded until then is in {keep_run(result, Path(out), found=found)}")
         except ScheduleError as elsewhere:  # what has failed is told first all the same
             error.add_note(str(elsewhere))
     return error

@@ -22,7 +22,7 @@ from schedules.errors import ScheduleError
 from schedules.record.files import Info
 from schedules.record.quantities import SECONDS, throughput, with_unit
 from schedules.runs.followed import Followed, read_replay
-from schedules.runs.kept import keep_run
+from schedules.runs.kept import keep_run, time_of_run
 from schedules.scenario import Scenario, ScenarioError
 
 NOTHING = "nothing"
@@ -39,7 +39,7 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
         raise ScenarioError(
             f"scenario: topology.workers = {scenario.topology.workers}: expected as many, found {found}"
         )
-    kept = _keep_store(place)
+    kept, before = _keep_store(place), time_of_run(out)
     directory = Path(tempfile.mkdtemp(prefix=f"twinclock-rank{place.rank}-"))
     followed = None if replay is None else read_replay(replay, scenario)
     scenario = scenario if followed is None else followed.scenario
@@ -51,7 +51,7 @@ def run_in_cluster(scenario: Scenario, place: Place, out: Path, replay: str | No
     if status == 0:
         try:
             told = {} if followed is None else followed.told()
-            _collect(store, scenario, seat, out, {"is_replay": followed is not None, **told})
+            _collect(store, scenario, seat, (out, before), {"is_replay": followed is not None, **told})
         except ScheduleError as error:  # another rank has failed after the run, or the run is kept in another place
             print(f"executor: {error}", file=sys.stderr)
             status = 1
@@ -78,7 +78,8 @@ def _order(scenario: Scenario, followed: Followed | None, directory: Path) -> Or
     return Order(scenario.tables(), str(path), followed[1:4])
 
 
-def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, told: Info) -> None:
+def _collect(store: SharedStore, scenario: Scenario, seat: Seat, place: tuple[Path, int | None], told: Info) -> None:
+    """`place`: of the run directory, and `time_of_run` of it before the run."""
     suffixes = (".npz", ".rows", ".names") if scenario.run.trace else (".npz",)
     if seat.rank != 0:
         for suffix in suffixes:
@@ -88,7 +89,8 @@ def _collect(store: SharedStore, scenario: Scenario, seat: Seat, out: Path, told
         for suffix in suffixes:
             fetch(store, report.stem(seat.directory, rank).with_suffix(suffix))
     result = report.merge(scenario, seat.directory, {"launcher": "executor", **told})
-    keep_run(result, out)
+    out, before = place
+    keep_run(result, out, found=before)
     makespan = with_unit(result.summary["makespan_s"], SECONDS)
     line = ", ".join(filter(None, (makespan, throughput(result.summary))))
     print(f"{seat.num_workers} ranks: {line}; written to {out}")

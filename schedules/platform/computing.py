@@ -172,7 +172,7 @@ class Device(Table):
 class Stragglers(Table):
     """Ranks that are slow now and then: each a Markov process of two states in continuous time, of its own."""
 
-    slowdown: Annotated[Number, Field(ge=1)]
+    slowdown: Annotated[Number, Field(ge=1, le=1e6)]
     """How many times longer kernels take while the rank is slow."""
     mean_normal: Annotated[Seconds, Field(gt=0)]
     """Mean time from the end of a slow spell to the next one."""

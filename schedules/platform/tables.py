@@ -154,7 +154,7 @@ class PlatformTable(Table):
     """Ranks that are slow now and then."""
     faults: Faults | None = None
     """Ranks that fail, come back, or join late."""
-    communication_slowdown: Annotated[Number, Field(ge=1)] = 1.0
+    communication_slowdown: Annotated[Number, Field(ge=1, le=1e6)] = 1.0
     """How many times longer kernels take while a transfer of their rank is under way."""
     collectives: CollectivesTable = CollectivesTable()
 

@@ -184,9 +184,11 @@ def check_place(path: Path, *, is_directory: bool = False) -> None:
     try:
         target = path.resolve()
         target.exists()  # here a name that is too long is told
-        above = next(each for each in target.parents if each.exists())
+        above = next((each for each in target.parents if each.exists()), None)
     except (OSError, RuntimeError) as error:  # a RuntimeError is a link that leads to itself
         raise ScenarioError(f"{path}: expected a place to write to, found: {error}") from None
+    if above is None:
+        raise ScenarioError(f"{path}: expected a place in a directory, found the root of all")
     if not above.is_dir():
         raise ScenarioError(f"{path}: expected a place in a directory, found the file {above}")
     if is_directory and is_immovable(target):

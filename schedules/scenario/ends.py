@@ -9,7 +9,7 @@ world cuts them. Where every rank makes the same steps (`IN_STEP`) a count cuts 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,16 +118,34 @@ def _least(schedule: Schedule, scenario: Scenario, wanted: int) -> int:
         return min(found.lengths[rank] for rank in counting(found)) >= wanted
 
     if schedule.length is None:  # the key counts gradients itself
-        return wanted
-    high = 1
-    while not is_enough(high):
-        high *= 2
-        if high > AMPLE:
-            raise ValueError(f"expected LENGTH, a key that makes runs longer, found {schedule.length_key!r}")
-    low = high // 2  # is not enough, or 0
+        return _whole_updates(schedule, scenario, wanted) if schedule.is_in_step else wanted
+    found = _first(is_enough, 0)
+    if found is None:
+        raise ValueError(f"expected LENGTH, a key that makes runs longer, found {schedule.length_key!r}")
+    return found
+
+
+def _whole_updates(schedule: Schedule, scenario: Scenario, wanted: int) -> int:
+    """So many gradients, or as many more as the last update has room for."""
+
+    def updates(value: int) -> tuple[int, ...]:
+        return _plan(schedule, scenario, value).updates
+
+    following = _first(lambda value: updates(value) > updates(wanted), wanted)
+    return wanted if following is None else following - 1
+
+
+def _first(is_meant: Callable[[int], bool], above: int) -> int | None:
+    """The least number above another of which something is true, as it is of all that are larger."""
+    low, step = above, 1
+    while not is_meant(above + step):
+        low, step = above + step, 2 * step
+        if step > AMPLE:
+            return None
+    high = above + step
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
+        low, high = (low, middle) if is_meant(middle) else (middle, high)
     return high
 
 

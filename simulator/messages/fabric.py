@@ -213,7 +213,8 @@ class Fabric:
         routes = [self.route(*pair) for pair in pairs]
         ticks = max((route.ticks_per_byte for route in routes), default=0.0)
         latency = max((route.latency for route in routes), default=0) / 1e9
-        return Link(bandwidth=1e9 / ticks if ticks else UNLIMITED, latency=latency)
+        # Unchecked: it is made of links that were checked, and their sum may exceed what anybody may ask for.
+        return Link.model_construct(bandwidth=1e9 / ticks if ticks else UNLIMITED, latency=latency)
 
     def send(self, source: int, target: int, size: int, leaves: int, now: int, done: Done) -> Message:
         """Send `size` bytes that leave at the tick `leaves` (now or later), behind those sent before. Where bytes take

@@ -78,7 +78,21 @@ def test_a_run_is_kept_under_the_first_name_that_is_free(here, scenario):
     (here / "out").write_text("")
     (here / "out-2").write_text("")
     with pytest.raises(ScheduleError, match=r"the run is kept in .*/out-3$"):
-        keep_run(simulate(here / scenario()), here / "out")
+        keep_run(simulate(here / scenario()), here / "out", found=None)
+
+
+def test_a_run_that_was_written_meanwhile_is_not_replaced(here, scenario, run, monkeypatch):
+    def meanwhile(resolved, replay, watch):
+        simulate(resolved, overrides={"run.seed": 7}).save(here / "out")
+        return simulate(resolved)
+
+    monkeypatch.setattr(simulate_command, "run", meanwhile)
+    result = run("simulate", scenario(), "--out", "out")
+    assert result.exit_code == 1
+    assert "another run has been written to it since this one began" in result.stderr
+    assert f"the run is kept in {here / 'out-2'}" in result.stderr
+    assert load_run(here / "out").seed == 7
+    assert load_run(here / "out-2").seed == 0
 
 
 def test_export_writes_to_the_output(kept, run):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from analysis.measures.explanation import explain_run
-from schedules.runs.kept import keep_run
+from schedules.runs.kept import keep_run, time_of_run
 from schedules.scenario import load
 from simulator.run import simulate as run
 from twinclock.options import (
@@ -45,9 +45,9 @@ def simulate(
 ) -> None:
     """Simulate one scenario and print what came of it, and why."""
     resolved = load(scenario, changes.overrides(), is_forced=is_forced)
-    replaced = check_run_directory(out)
+    replaced, found = check_run_directory(out), None if out is None else time_of_run(out)
     with ProgressLine("simulating") as progress:
         result = run(resolved, replay=replay, watch=progress.watch)
         explanation = explain_run(result)
-    kept = out and keep_run(result, out)
+    kept = out and keep_run(result, out, found=found)
     show(result, kept, as_json=as_json, explanation=explanation, replaced=replaced)

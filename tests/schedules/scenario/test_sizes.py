@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from schedules.errors import ScenarioError
 from schedules.scenario import load
 from schedules.scenario.sizes import SHARE_OF_MEMORY, estimate, gradients_of, machine_memory, num_edges
+from schedules.setup import Setup
 
 BASE: dict[str, Any] = {
     "schedule": {"program": "gossip", "gradients": 20},
@@ -59,10 +61,9 @@ def test_who_forces_it_goes_on() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("platform.link.bandwidth", 1e-15),
-        ("platform.link.latency", 1e12),
-        ("platform.gradient.mean", 1e15),
-        ("platform.overhead", 1e15),
+        ("platform.link.latency", 1e8),
+        ("platform.gradient.mean", 1e8),
+        ("platform.overhead", 1e8),
         ("workload.parameters", 10**21),
     ],
 )
@@ -70,7 +71,25 @@ def test_who_forces_it_goes_on() -> None:
 def test_what_64_bits_cannot_count_is_refused_with_its_key(key: str, value: float, is_forced: bool) -> None:
     named = "platform.gradient" if key == "platform.gradient.mean" else key
     with pytest.raises(ScenarioError, match=f"^scenario: {named}: expected what 64 bits can count, found "):
-        load(BASE, {key: value}, is_forced=is_forced)
+        load(BASE, {"schedule.gradients": 1000, key: value}, is_forced=is_forced)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("platform.link.latency", 1e308, "at most 1e+08 second"),
+        ("platform.link.bandwidth", 1e-320, "at least 0.1 byte/second"),
+        ("platform.faults.detection", "1000 years", "a quantity in second"),
+        ("platform.faults.detection", 1e9, "at most 1e+08 second"),
+        ("workload.activations", 1e30, "at most 1e+18 byte"),
+        ("platform.communication_slowdown", 1e308, "a number of at most 1e+06"),
+        ("platform.network", {"kind": "racks", "hosts": 4, "latency": 1e308}, "at most 1e+08 second"),
+        ("platform.network", {"kind": "racks", "hosts": 4, "bandwidth": 1e-320}, "at least 0.1 byte/second"),
+    ],
+)
+def test_what_no_machine_has_is_refused_with_its_key(key: str, value: object, told: str) -> None:
+    with pytest.raises(ScenarioError, match=rf"^scenario: {re.escape(key)}: .*expected {re.escape(told)}"):
+        Setup(load(BASE, {key: value}))
 
 
 def test_large_runs_that_fit_are_no_slip_of_the_finger() -> None:
