@@ -7,23 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from analysis.measures.explanation import busiest_links
 from schedules.record.quantities import WORK_PER_S, beside_words, percent, units_of, with_unit
 from twinclock.printing.run_summary import title
 from twinclock.printing.tables import print_table
 
 if TYPE_CHECKING:
+    from schedules.result import Result
     from simulator.jobs.runs import JobRun
 
 HEADER = ("job", "ranks on", "start", "alone", "together", "loss", "throughput alone", "together")
 SHOWN = 6
 """Hosts of a job, before the rest is a number."""
+NUM_LINKS = 5
 
 
 def show_jobs(runs: Sequence[JobRun]) -> None:
-    """Print what each job is, and a table of what it takes alone, beside the others, and loses."""
+    """Print what each job is, a table of what it takes alone, beside the others, and loses; and the busiest links."""
     for run in runs:
         click.echo(f"job {run.job.name}: {title(run.together)}")
     print_table([_row(run) for run in runs], header=HEADER, right=range(2, len(HEADER)))
+    if links := _links(runs[0].together):  # which are those of all
+        print_table(links, header=("busiest links, all jobs together", "utilisation", "carried"), right=(1, 2))
+
+
+def _links(run: Result) -> list[tuple[str, ...]]:
+    found = [] if run.links is None else busiest_links(run.links, run.network)[:NUM_LINKS]
+    return [
+        (each["link"], percent(each["utilisation"], signed=False), with_unit(each["carried_bytes"], "B"))
+        for each in found
+    ]
 
 
 def _row(run: JobRun) -> tuple[str, ...]:

@@ -38,11 +38,13 @@ def file(here):
 def test_a_table_says_what_each_loses(here, file, run):
     found = run("simulate", file)
     assert (found.exit_code, found.stderr) == (0, "")
-    *titles, header, first, second = found.stdout.splitlines()
+    *titles, header, first, second, over, busiest = found.stdout.splitlines()[:7]
     assert titles == [f"job {name}: all-reduce on complete, 2 workers, 6 gradients, seed 0, simulated" for name in "ab"]
     assert " ".join(header.split()) == "job ranks on start alone together loss throughput alone together"
     told = "0 s 540 ms 780 ms 240 ms (+44.4 %) 11.11 gradients/s 7.692 gradients/s"
     assert [" ".join(line.split()) for line in (first, second)] == [f"a 0, 2 {told}", f"b 1, 3 {told}"]
+    assert " ".join(over.split()) == "busiest links, all jobs together utilisation carried"
+    assert busiest.split() == ["rack", "0", "->", "core", "61.5", "%", "600", "MB"]  # 480 of 780 ms
     assert [path.name for path in here.iterdir()] == [file]
 
 
