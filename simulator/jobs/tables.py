@@ -32,6 +32,8 @@ Host = int | str
 KEYS = ("name", "ranks", "start", "scenario")
 TABLES = ("schedule", "topology", "platform", "workload", "optimizer", "run", "execution")
 
+SHARED = "expected none, as all jobs share the [platform.network] of the file"
+
 LATEST_S = 1e9
 """Of a start: ticks are nanoseconds, and integers of 64 bits."""
 
@@ -42,19 +44,21 @@ class NetworkJob:
 
     Attributes:
         name: its run directory has it, too.
+        ranks: the host of each of its ranks, as the file names it.
         start_s: seconds after the network's time 0.
-        scenario: resolved; its placement says where its ranks are.
+        scenario: resolved; its placement has the nodes of these hosts.
     """
 
     name: str
+    ranks: tuple[Host, ...]
     start_s: float
     scenario: Scenario
 
-    @property
-    def ranks(self) -> list[Host]:
-        """The node of each of its ranks."""
+    def nodes(self) -> dict[Host, Host]:
+        """The node of every host that it has, and how the file names it."""
         network = self.scenario.platform.network
-        return [] if network is None else list(network.placement or ())
+        assert network is not None
+        return dict(zip(network.placement or (), self.ranks, strict=True))
 
 
 def has_jobs(source: Source) -> bool:
@@ -92,10 +96,12 @@ def load_jobs(
         told = f"{where}: job {name}"
         merged = _merged(tables, job, place, told)
         for key, value in {**common, **own[name]}.items():
+            if key in own[name] and key.startswith("platform.network"):
+                raise ScenarioError(f"{told}: platform.network: {SHARED}, found {key!r}")
             set_key(merged, key, value, told)
         merged = located(_placed(merged, network, ranks[name], told), place, told)  # of what was changed, too
         scenario = resolve(merged, told, is_forced=is_forced)
-        jobs.append(NetworkJob(name, _start(job, told), _checked(scenario, told)))
+        jobs.append(NetworkJob(name, tuple(ranks[name]), _start(job, told), _checked(scenario, told)))
     _check_together(jobs, where)
     return jobs
 
@@ -200,15 +206,17 @@ def _merged(tables: Tables, job: Mapping[str, Any], place: Path | None, where: s
     """The tables of a job's scenario, as they were said."""
     own = located({name: job[name] for name in TABLES if name in job}, place, where)
     if "network" in own.get("platform", {}):
-        told = "expected none, as all jobs share the [platform.network] of the file"
-        raise ScenarioError(f"{where}: platform.network: {told}, found a table")
+        raise ScenarioError(f"{where}: platform.network: {SHARED}, found a table")
     if "scenario" not in job:
         return laid_over(tables, own)
     named = job["scenario"]
     if not isinstance(named, str):
         raise ScenarioError(f"{where}: scenario: expected the name of a file, found {named!r}")
     file = Path(place_of(named, place, f"{where}: scenario"))
-    found, inside = read(file)
+    try:
+        found, inside = read(file)
+    except ScenarioError as error:
+        raise ScenarioError(f"{where}: scenario: {error}") from None
     if "job" in found:
         raise ScenarioError(f"{where}: scenario: expected a file of one scenario, found [[job]] tables in {inside}")
     found.pop("sweep", None)
@@ -263,11 +271,11 @@ def _check_together(jobs: Sequence[NetworkJob], where: str) -> None:
     owner: dict[Host, str] = {}
     first = TRANSPORTS[jobs[0].scenario.platform.transport]
     for job in jobs:
-        for host in set(job.ranks):
-            if host in owner:
-                told = f"expected hosts that no other job has, found {host!r}, which job {owner[host]} has"
+        for node, host in job.nodes().items():
+            if node in owner:
+                told = f"expected hosts that no other job has, found {host!r}, which job {owner[node]} has"
                 raise ScenarioError(f"{where}: job {job.name}: ranks: {told}")
-            owner[host] = job.name
+            owner[node] = job.name
         name = job.scenario.platform.transport
         its = TRANSPORTS[name]
         if (its.takes_bytes, its.has_latency) != (first.takes_bytes, first.has_latency):

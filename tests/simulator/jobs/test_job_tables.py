@@ -45,7 +45,7 @@ def test_a_job_has_what_the_file_says_and_its_own_over_it() -> None:
     assert (a.scenario.schedule.rate, a.scenario.run.seed, a.scenario.workload.parameters) == (1.0, 7, 1000)
     assert (b.scenario.schedule.rate, b.scenario.schedule.gradients, b.scenario.run.seed) == (2.0, 3, 8)
     assert (b.scenario.workload.parameters, b.scenario.workload.batch_size) == (None, 8)
-    assert [(each.name, each.start_s, each.ranks) for each in (a, b)] == [("a", 0.0, [0, 2]), ("b", 0.2, [1, 3])]
+    assert [(each.name, each.start_s, each.ranks) for each in (a, b)] == [("a", 0.0, (0, 2)), ("b", 0.2, (1, 3))]
     assert [each.scenario.topology.workers for each in (a, b)] == [2, 2]
     assert a.scenario.platform.network is not None
     assert a.scenario.platform.network.hosts == 4  # as many as there are ranks, of all jobs
@@ -102,14 +102,16 @@ def test_a_job_may_be_another_file_whose_files_lie_beside_it(tmp_path: Path) -> 
 
 def test_hosts_may_be_named_by_their_labels() -> None:
     a, _ = load_jobs(changed(lambda found: found["job"][0].update(ranks=["host 0", 2])))
-    assert a.ranks == [0, 2]
+    assert a.ranks == ("host 0", 2)
+    assert a.scenario.platform.network is not None
+    assert a.scenario.platform.network.placement == [0, 2]
 
 
 def test_a_change_is_of_all_jobs_or_of_one() -> None:
     overrides = {"schedule.rate": 3.0, "job.b.schedule.rate": 4.0, "job.b.start": "1 s", "job.a.ranks": [0, 3]}
     a, b = load_jobs(changed(lambda found: found["job"][1].update(ranks=[1, 2])), overrides)
     assert (a.scenario.schedule.rate, b.scenario.schedule.rate) == (3.0, 4.0)
-    assert (a.start_s, b.start_s, a.ranks) == (0.0, 1.0, [0, 3])
+    assert (a.start_s, b.start_s, a.ranks) == (0.0, 1.0, (0, 3))
 
 
 def test_the_callers_tables_stay_as_they_are() -> None:
@@ -190,6 +192,10 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         "scenario: job b: ranks: expected hosts that no other job has, found 2, which job a has",
     ),
     (
+        job(ranks=[1, "host 2"]),
+        "scenario: job b: ranks: expected hosts that no other job has, found 'host 2', which job a has",
+    ),
+    (
         job(topology={"workers": 3}),
         "scenario: job b: ranks: expected 3, as topology.workers says, found 2",
     ),
@@ -197,7 +203,10 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (job(start="-5 ms"), "scenario: job b: start: expected a time from 0 to 1e+09 s, found '-5 ms'"),
     (job(start=1e300), "scenario: job b: start: expected a time from 0 to 1e+09 s, found 1e+300"),
     (job(scenario=3), "scenario: job b: scenario: expected the name of a file, found 3"),
-    (job(scenario="none.toml"), "none.toml: expected a scenario file, found none (No such file or directory)"),
+    (
+        job(scenario="none.toml"),
+        "scenario: job b: scenario: none.toml: expected a scenario file, found none (No such file or directory)",
+    ),
     (
         job(platform={"network": {"kind": "fabric"}}),
         "scenario: job b: platform.network: expected none, as all jobs share the [platform.network] of the file, found "
@@ -259,6 +268,7 @@ def test_one_clear_line_says_what_is_wrong(change: Callable[[dict[str, Any]], ob
         ("job.c.start", "scenario: job.c.start: expected job.NAME.KEY of a, b, found 'c'"),
         ("job.a", "scenario: job.a: expected job.NAME.KEY of a, b, found 'a'"),
         ("job", "scenario: job: expected job.NAME.KEY of a, b, found ''"),
+        ("job.a.platform.network.hosts", "scenario: job a: platform.network: expected none, as all jobs share"),
         ("job.a.seed", "scenario: job a: expected a dotted key such as schedule.rate, found 'seed'"),
     ],
 )
