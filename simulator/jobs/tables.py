@@ -94,14 +94,10 @@ def load_jobs(
     jobs = []
     for name, job in said.items():
         told = f"{where}: job {name}"
-        merged = _merged(tables, job, place, told)
-        for key, value in {**common, **own[name]}.items():
-            if key in own[name] and key.startswith("platform.network"):
-                raise ScenarioError(f"{told}: platform.network: {SHARED}, found {key!r}")
-            set_key(merged, key, value, told)
+        merged = _changed(_merged(tables, job, place, told), common, own[name], told)
         merged = located(_placed(merged, network, ranks[name], told), place, told)  # of what was changed, too
-        scenario = resolve(merged, told, is_forced=is_forced)
-        jobs.append(NetworkJob(name, tuple(ranks[name]), _start(job, told), _checked(scenario, told)))
+        scenario = _checked(resolve(merged, told, is_forced=is_forced), told)
+        jobs.append(NetworkJob(name, tuple(ranks[name]), _start(job, told), scenario))
     _check_together(jobs, where)
     return jobs
 
@@ -221,6 +217,16 @@ def _merged(tables: Tables, job: Mapping[str, Any], place: Path | None, where: s
         raise ScenarioError(f"{where}: scenario: expected a file of one scenario, found [[job]] tables in {inside}")
     found.pop("sweep", None)
     return laid_over(laid_over(tables, located(found, file.parent, inside)), own)
+
+
+def _changed(tables: Tables, common: Tables, own: Tables, where: str) -> Tables:
+    """The tables with the overrides of all jobs, and then with the job's own."""
+    for key in own:
+        if key.startswith("platform.network"):
+            raise ScenarioError(f"{where}: platform.network: {SHARED}, found {key!r}")
+    for key, value in {**common, **own}.items():
+        set_key(tables, key, value, where)
+    return tables
 
 
 def _placed(tables: Tables, network: Tables, ranks: list[Host], where: str) -> Tables:
