@@ -97,6 +97,8 @@ PLATFORMS: dict[str, dict[str, Any]] = {
 def cases() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Name, scenario (a file, or tables) and overrides of every case."""
     for example in sorted(Path("examples").glob("*.toml")):
+        if has_jobs(example):
+            continue  # see `digests_of_jobs`
         few = {"run.numerics": False} if "module" in example.read_text(encoding="utf-8") else {}
         yield f"example {example.stem}", str(example), few
     for (program, settings), (platform, table) in product(PROGRAMS.items(), PLATFORMS.items()):
@@ -114,6 +116,23 @@ def cases() -> Iterator[tuple[str, Any, dict[str, Any]]]:
         yield f"{program} until a precision", BASE, {"schedule.program": program, **precise}
 
 
+def has_jobs(example: Path) -> bool:
+    """Whether a file has several scenarios on one network."""
+    return "[[job]]" in example.read_text(encoding="utf-8")
+
+
+def digests_of_jobs(only: str) -> dict[str, dict[str, str]]:
+    """What every job of every example comes to, beside the others."""
+    found = {}
+    for example in filter(has_jobs, sorted(Path("examples").glob("*.toml"))):
+        if only in f"example {example.stem}":
+            from simulator import simulate_jobs  # earlier trees have neither
+
+            for each in simulate_jobs(str(example)):
+                found[f"example {example.stem}, job {each.job.name}"] = digest(each.together)
+    return found
+
+
 REPLAYED = ("all-reduce", "all-reduce-overlap", "d-psgd", "gossip-edge-clock-free", "a2cid2-first-come-free")
 
 
@@ -123,7 +142,7 @@ def digests(only: str) -> dict[str, dict[str, str]]:
 
     from simulator import simulate
 
-    found = {}
+    found = digests_of_jobs(only)
     for name, source, overrides in cases():
         if only in name:
             try:

@@ -174,6 +174,7 @@ class Result:
     def links(self) -> pd.DataFrame | None:
         """What every direction of a link carried (`source`, `target`, `bandwidth` in bytes/s, `latency` in s,
         `carried_bytes`, `busy_s`: with a transfer under way, `utilisation`: carried / (bandwidth * makespan)), or None.
+        Of a job beside others (`info["job"]`) it is for all of them, until the last was over.
 
         Raises:
             ValueError: as `memory`.

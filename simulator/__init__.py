@@ -17,15 +17,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from simulator.jobs.runs import simulate_jobs as simulate_jobs
     from simulator.run import simulate as simulate
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "simulate_jobs"]
 
-_PLACES = {"simulate": "simulator.run"}
+_PLACES = {"simulate": "simulator.run", "simulate_jobs": "simulator.jobs.runs"}
 
 
 def __getattr__(name: str) -> object:
-    """Import `simulate` where it is used: it brings pandas and SimPy along."""
+    """Import a function where it is used: it brings pandas and SimPy along."""
     if name in _PLACES:
         return getattr(importlib.import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

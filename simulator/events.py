@@ -13,6 +13,7 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
+import numpy as np
 import simpy
 
 from schedules.driving.driver import Running
@@ -28,6 +29,17 @@ class Due(Protocol):
 
 EndAt = Callable[[int, Due], None]
 """`end_at(tick, due)`: have its `ended()` called at a tick, as `CallAt` has a call made."""
+
+
+class UnderWay(Protocol):
+    """What is to come of a run and stands in no queue of its own, as the network that it crosses is others' too."""
+
+    @property
+    def num_messages(self) -> int:
+        """How many messages are on their way or wait for their turn."""
+
+    def drop_all(self, now: int) -> None:
+        """The run ends now, and they with it."""
 
 
 class _Call:
@@ -84,13 +96,19 @@ def _happen(event: simpy.Event) -> None:
 class Events:
     """The calls to come.
 
+    Args:
+        numbers: of calls, in the order of asking; shared by the events of runs that go on beside each other.
     Attributes:
         environment: SimPy's, for processes of one's own.
         call_at, end_at: have something called at a tick, or an operation ended.
+        under_way: what is to come beside these; None: nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Iterator[int] | None = None) -> None:
         self.environment = _Environment()
+        self.under_way: UnderWay | None = None
+        if numbers is not None:
+            self.environment._eid = numbers  # type: ignore[assignment]  # SimPy says `count`, and takes the next
         queue: list[tuple[int, int, int, Due]] = self.environment._queue  # type: ignore[assignment]
         numbers = self.environment._eid
         self._queue, self._numbers = queue, numbers
@@ -116,10 +134,14 @@ class Events:
         now: int = self.environment._now  # type: ignore[assignment]  # ticks are whole, and this is asked for often
         return now
 
+    @now.setter
+    def now(self, tick: int) -> None:
+        self.environment._now = tick
+
     @property
     def num_to_come(self) -> int:
         """How many calls are still to come."""
-        return len(self._queue)
+        return len(self._queue) + (0 if self.under_way is None else self.under_way.num_messages)
 
     @property
     def num_of_daemons(self) -> int:
@@ -138,6 +160,15 @@ class Events:
             environment._now, _, _, due = heappop(queue)
             due.ended()
 
+    def first(self) -> tuple[int, int, int] | None:
+        """Tick, priority and number of what comes first, or None."""
+        return self._queue[0][:3] if self._queue else None
+
+    def make_first(self) -> None:
+        """Make that call."""
+        self.environment._now, _, _, due = heappop(self._queue)
+        due.ended()
+
     def take_out(self, is_meant: Callable[[int, Due], bool]) -> list[Due]:
         """Take some out, by their tick and what they are, and return them in their order."""
         # A heap is in no order. The numbers are unique, so no two `Due`, which have no order either, are compared.
@@ -151,20 +182,25 @@ class Events:
         """The run ends now: nothing is to come any more."""
         self._num_dropped += len(self._queue)
         self._queue.clear()
+        if self.under_way is not None:
+            self.under_way.drop_all(self.now)
 
     def count(self) -> int:
-        """How many calls were made, once the run is over."""
+        """How many calls were made, once the run is over; also those of others that share the numbers."""
         # SimPy's counter says how many were queued, so none has to count along; but to read it is to take a number.
         return next(self._numbers) - self._num_dropped
 
 
 @contextmanager
-def without_collector() -> Iterator[None]:
-    """A run makes no reference cycles, and its many live objects make every collection long."""
+def undisturbed() -> Iterator[None]:
+    """Around a loop of events: without the collector, and without numpy's warnings."""
+    # A run makes no reference cycles, and its many live objects make every collection long. One that diverges shows it
+    # in its loss.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
     finally:
         if was_enabled:
             gc.enable()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from schedules.setup import OBSERVE, Setup
 from schedules.training.readout import numbers
 from schedules.worker import Worker
 from simulator.course import Seen
+from simulator.events import Events
 from simulator.faults import Failures
-from simulator.messages.fabric import Fabric
+from simulator.messages.fabric import Fabric, Wires
 from simulator.messages.formulas import Formulas
 from simulator.network.calls import CallAt
 from simulator.steady.spells import slow_spells
@@ -65,23 +67,30 @@ def simulate(
     spells = slow_spells(resolved.platform.stragglers, resolved.run.seed, resolved.topology.workers)
     steady = Steady(world, resolved.run, spells) if is_steady else None
     if setup.cut is not None and replay is None:
-        _expect(world, setup.cut)
+        expect(world, setup.cut)
     if watch is not None:
-        watch(_looks(setup, world))
-    try:
+        watch(looks(setup, world))
+    with told_overflow(resolved.program):
         world.run()
-    except (struct.error, OverflowError) as error:
-        told = f"a time or a number of bytes is larger than 64 bits hold ({error})"
-        raise ScheduleError(f"{resolved.program}: {told}: expected shorter times, or fewer bytes") from None
     if steady is not None:
         steady.check_end()
-    result = _result(setup, world, {} if followed is None else followed.told())
+    result = result_of(setup, world, {} if followed is None else followed.told())
     if steady is not None:
         result.summary |= steady.summary()
     return result
 
 
-def _looks(setup: Setup, world: World) -> Callable[[], Seen]:
+@contextmanager
+def told_overflow(program: str) -> Iterator[None]:
+    """Around the run of a program: what 64 bits cannot hold is a `ScheduleError`."""
+    try:
+        yield
+    except (struct.error, OverflowError) as error:
+        told = f"a time or a number of bytes is larger than 64 bits hold ({error})"
+        raise ScheduleError(f"{program}: {told}: expected shorter times, or fewer bytes") from None
+
+
+def looks(setup: Setup, world: World) -> Callable[[], Seen]:
     """What tells how far a run has come, by the end that it is to have."""
     expected, at_ns = sum(setup.plan.lengths[rank] for rank in counting(setup.plan)), None
     if setup.cut is not None:
@@ -91,7 +100,7 @@ def _looks(setup: Setup, world: World) -> Callable[[], Seen]:
     return partial(world.course.seen, world.ledger, gradients=expected, until_ns=at_ns)
 
 
-def _expect(world: World, cut: Cut) -> None:
+def expect(world: World, cut: Cut) -> None:
     """Have the run cut."""
     if cut.at_ns is not None:
         world.course.stop_at(cut.at_ns)
@@ -104,8 +113,16 @@ def build_world(
     recorder: Recorder | None = None,
     replay: Replay | None = None,
     programs: Callable[[Worker], Mapping[str, Program]] | None = None,
+    *,
+    events: Events | None = None,
+    wires: Wires | None = None,
 ) -> World:
-    """The simulated world of a set-up, ready to run; `programs` replaces those of its schedule."""
+    """The simulated world of a set-up, ready to run.
+
+    Args:
+        programs: in the place of those of its schedule.
+        events, wires: what it shares with other runs that go on beside it.
+    """
     scenario, platform = setup.scenario, setup.scenario.platform
     workers = scenario.topology.workers
     world = World(
@@ -117,8 +134,9 @@ def build_world(
         recorder=recorder,
         replay=replay,
         is_in_order=is_in_order(scenario.platform),
-        network=_network(setup),
+        network=_network(setup, wires),
         collectives=_collectives(setup),
+        events=events,
     )
     # Only where something can move a kernel's end: else the kernel itself is queued, once, and no work left is kept.
     if any((platform.stragglers, platform.faults, platform.communication_slowdown != 1)):
@@ -148,7 +166,7 @@ def is_in_order(platform: PlatformTable) -> bool:
     return TRANSPORTS[platform.transport].is_in_order if platform.order == "auto" else platform.order == "in-order"
 
 
-def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
+def _network(setup: Setup, wires: Wires | None) -> Callable[[CallAt], Fabric] | None:
     """What messages cross. Failures cut messages off, so there links of their own are a network too."""
     platform = setup.scenario.platform
     table, graph, own = platform.network, setup.scenario.network, None
@@ -159,7 +177,7 @@ def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
 
     def build(call_at: CallAt) -> Fabric:
         try:
-            fabric = Fabric(graph, table, call_at, own=own, transport=TRANSPORTS[platform.transport])
+            fabric = Fabric(graph, table, call_at, own=own, transport=TRANSPORTS[platform.transport], wires=wires)
             fabric.connect(setup.graph.to_directed().edges)
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None
@@ -175,15 +193,25 @@ def _collectives(setup: Setup) -> CollectivesTable:
     return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 
-def _result(setup: Setup, world: World, told: Info | None = None) -> Result:
+def makespan_of(world: World) -> int:
+    """Nanoseconds from the start of a run that is over to its end."""
+    if world.course.stopped_ns is not None:
+        return world.course.stopped_ns
+    # A daemon's end is set when it goes to sleep, and may lie long after the last program's.
+    return max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
+
+
+def result_of(setup: Setup, world: World, told: Info | None = None, *, links_until: int | None = None) -> Result:
+    """What a run leaves behind.
+
+    Args:
+        told: what `run.json` says beside its scenario.
+        links_until: the tick up to which links are told, where they are others' too; None: to the run's end.
+    """
     # Imported late, so that the command's `--help` need not load it.
     import pandas as pd
 
-    scenario = setup.scenario
-    makespan = world.course.stopped_ns
-    if makespan is None:
-        # A daemon's end is set when it goes to sleep, and may lie long after the last program's.
-        makespan = max((stream.end_ns for stream in world.streams if not stream.is_daemon), default=0)
+    scenario, makespan = setup.scenario, makespan_of(world)
     if setup.problem is not None:
         read_out(setup, world)
     world.ledger.stop(makespan)  # of what was started and never awaited, or failed for good, only the time up to here
@@ -208,7 +236,9 @@ def _result(setup: Setup, world: World, told: Info | None = None) -> Result:
         result.summary |= world.outages.summary(makespan)
     if took := world.collectives.summary():
         result.summary["collectives"] = took
-    result.links = pd.DataFrame(world.traffic.links(makespan), columns=list(LINK_COLUMNS))
+    result.links = pd.DataFrame(
+        world.traffic.links(makespan if links_until is None else links_until), columns=list(LINK_COLUMNS)
+    )
     result.network = world.fabric.graph if world.fabric is not None else setup.graph
     if setup.problem is not None:
         _add_numbers(result, setup, gone)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-import numpy as np
-
 from schedules.driving.board import board
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.crew import Crew
@@ -27,7 +25,7 @@ from schedules.worker import Worker
 from simulator.collectives.collectives import Collectives
 from simulator.computing.computing import Computing
 from simulator.course import Course
-from simulator.events import CancellableCall, Events, without_collector
+from simulator.events import CancellableCall, Events, undisturbed
 from simulator.meetings import Meetings
 from simulator.messages.exchanges import Exchanges
 from simulator.messages.fabric import Fabric
@@ -52,6 +50,7 @@ class World:
         is_in_order: whether sends and receives of one channel are posted one after the other.
         network: makes what messages cross, given how to have something called; None: each pair has a link of its own.
         collectives: how they are carried out.
+        events: what is to come, where other runs go on beside it.
     Attributes:
         events: what is to come.
         course: what is done beside the programs, and an end before theirs.
@@ -71,6 +70,7 @@ class World:
         is_in_order: bool = False,
         network: Callable[[CallAt], Fabric] | None = None,
         collectives: CollectivesTable | None = None,
+        events: Events | None = None,
     ) -> None:
         self.ledger, self.gradient_ns = ledger, gradient_ns
         self.recorder, self.replay = recorder, replay
@@ -78,7 +78,7 @@ class World:
         self.streams: list[Stream] = []
         self.away: dict[int, float] = {}
         self.outages: Outages | None = None
-        self.events = Events()
+        self.events = events or Events()
         self.course = Course(self.events, self.alarm)
         self.fabric = None if network is None else network(self.events.call_at)
         self.traffic = Traffic(transport, self.fabric, ledger, events=self.events, end=self.end_at)
@@ -87,8 +87,8 @@ class World:
         self.sends = Sends(self.traffic, is_in_order=is_in_order and replay is None)  # a trace fixes the order itself
         self.collectives = Collectives(self.traffic, collectives or CollectivesTable(), self.away)
         self.meetings = Meetings(coordinator, ledger, self.end_at)
-        services: tuple[Service, ...]
         sleeps = Sleeps(self.end_at, gradient_ns)
+        services: Sequence[Service]
         services = (self.computing, self.exchanges, self.sends, self.collectives, self.meetings, sleeps)
         self._service_of = {operation: each for each in services for operation in each.handlers()}
         self.handlers: dict[type[Operation], Handler] = {**SHARED_HANDLERS}
@@ -133,25 +133,30 @@ class World:
         self.exchanges.losses = outages if survives else None
 
     def run(self) -> None:
-        """Run every program to its end, or until the run is stopped.
+        """Run every program to its end, or until the run is stopped; raises what `end` raises."""
+        with undisturbed():
+            self.begin()
+            self.events.run()
+        self.end()
+
+    def begin(self) -> None:
+        """Begin every program."""
+        for stream in self.streams:
+            stream.begin()
+        self.course.keep_house(self.ledger, self.gradient_ns)
+
+    def end(self) -> None:
+        """No event is left: see that every program is over.
 
         Raises:
             DeadlockError: if no worker can move; the message is the whole board.
         """
-        # A run that diverges shows it in its loss, not in warnings.
-        with without_collector(), np.errstate(over="ignore", invalid="ignore"):
-            for stream in self.streams:
-                stream.begin()
-            self.course.keep_house(self.ledger, self.gradient_ns)
-            self.events.run()
         self.course.end()
         has_rows = self.replay is not None and not self.replay.is_whole  # which end before the programs
         if not (self.course.is_cut or has_rows or all(stream.is_over or stream.is_daemon for stream in self.streams)):
             now = max(stream.end_ns for stream in self.streams if not stream.is_daemon)
-            told = (
-                f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n{board(self.streams, now, away=self.away)}"
-            )
-            raise DeadlockError(told + self.sends.blocked())
+            told = f"DeadlockError at {now / 1e6:.3f} ms: no worker can move.\n"
+            raise DeadlockError(told + board(self.streams, now, away=self.away) + self.sends.blocked())
         if self.replay is not None:
             self.replay.check_end()
 

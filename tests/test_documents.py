@@ -19,7 +19,7 @@ from schedules.record.trace import COLUMNS
 from schedules.scenario import load
 from schedules.training.model import Model
 from schedules.worker import Worker
-from simulator import simulate
+from simulator import simulate, simulate_jobs
 from simulator.sweep import plan
 from twinclock.main import main
 
@@ -95,6 +95,15 @@ def test_sweeps_of_the_scenario_page_have_the_cases_that_it_says() -> None:
     assert len(groups) == 12
     assert groups[0].swept == {"schedule.program": "gossip", "schedule.rate": 1, "topology.graph": "ring"}
     assert [case.reason is None for case in impossible] == [True, True, False, False]
+
+
+def test_jobs_of_the_scenario_page_lose_what_it_says() -> None:
+    block = next(each for each in blocks(TEXTS["docs/scenario.md"], "toml") if "[[job]]" in each)
+    at_once = {"job.b.start": 0, "job.b.schedule.gradients": 3}
+    for overrides, together in ((at_once, 0.78), ({**at_once, "job.b.start": "100 ms"}, 0.54)):
+        found = simulate_jobs(tomllib.loads(block), overrides=overrides)
+        assert [each.alone.summary["makespan_s"] for each in found] == [0.54, 0.54]
+        assert [each.together.summary["makespan_s"] for each in found] == [together, together]
 
 
 def test_readme_python_snippets_run(at_readers_desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from schedules.platform.computing import Duration
 from schedules.scenario.ends import Cut, as_recorded, counting, cut, run_settings
 from schedules.scenario.files import beside, read, read_setting, read_value, set_key
 from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
-from schedules.scenario.places import located, renamed
+from schedules.scenario.places import located, place_of, renamed
 from schedules.scenario.recorded import recorded_fingerprint
 from schedules.scenario.resolve import Source, load, resolve
 from schedules.scenario.resolved import (
@@ -49,6 +49,7 @@ __all__ = [
     "nearest",
     "optimizer_bytes",
     "physical_network",
+    "place_of",
     "read",
     "read_setting",
     "read_value",

@@ -28,10 +28,11 @@ def located(tables: Mapping[str, Any], beside: Path | None, where: str) -> Table
     Raises:
         ScenarioError: if a name is one file beside the scenario, and another where one stands; both are told.
     """
-    return renamed(tables, lambda key, name: _located(name, beside, f"{where}: {key}"))
+    return renamed(tables, lambda key, name: place_of(name, beside, f"{where}: {key}"))
 
 
-def _located(name: str, beside: Path | None, where: str) -> str:
+def place_of(name: str, beside: Path | None, where: str) -> str:
+    """The place of one file, as `located` finds it; its key in `where`."""
     if not name or Path(name).is_absolute():
         return name
     found = [

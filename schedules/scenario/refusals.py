@@ -24,6 +24,11 @@ Path = tuple[int | str, ...]
 def check_tables(tables: Mapping[str, object], where: str) -> None:
     """Refuse what is no table, unknown tables, and missing ones."""
     known = ("schedule", "topology", "platform", "workload", "optimizer", "run", "execution")
+    if "job" in tables:
+        told = (
+            "expected one scenario, found [[job]] tables: `twinclock simulate` (`simulator.simulate_jobs`) takes them"
+        )
+        raise ScenarioError(f"{where}: job: {told}; a file without them, with the tables of one job, runs everywhere")
     for name, table in tables.items():
         if name not in known:
             raise ScenarioError(f"{where}: unknown table [{name}]{nearest(name, known)}; accepted: {', '.join(known)}")

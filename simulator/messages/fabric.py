@@ -52,6 +52,20 @@ class Levels(NamedTuple):
         return None if self.nodes is None else len(set(self.nodes))
 
 
+class Wires(NamedTuple):
+    """A network that the fabrics of several runs share.
+
+    Attributes:
+        network: whose time is that of all runs.
+        links: its links, as `Fabric` has them.
+        since: the tick of the network at which the run begins, from which its own time is counted.
+    """
+
+    network: Network
+    links: dict[Any, tuple[float, float]]
+    since: int = 0
+
+
 class Message:
     """Bytes on a connection, on their way or waiting for their turn."""
 
@@ -73,20 +87,22 @@ class Message:
         """The last byte is there."""
         flow = self.flow
         assert flow is not None
-        self.connection.go_on(self, flow.end)
-        self.done(flow.end)
+        end = flow.end - self.connection.since
+        self.connection.go_on(self, end)
+        self.done(end)
 
 
 class Connection:
     """One direction between two workers: the route, and the messages on it in their order, the first on its way (all
-    of them, where they overlap)."""
+    of them, where they overlap). The run's time begins at the network's tick `since`."""
 
-    __slots__ = ("messages", "network", "not_before", "overlaps", "route")
+    __slots__ = ("messages", "network", "not_before", "overlaps", "route", "since")
 
-    def __init__(self, network: Network, route: Route, *, overlaps: bool = False) -> None:
+    def __init__(self, network: Network, route: Route, *, overlaps: bool = False, since: int = 0) -> None:
         self.network = network
         self.route = route
         self.overlaps = overlaps
+        self.since = since
         self.messages: deque[Message] = deque()
         self.not_before = 0  # while an end is away: when it is back
 
@@ -105,7 +121,7 @@ class Connection:
     def drop(self, message: Message, now: int) -> None:
         """Take a message out, whether it is on its way or not."""
         if message.flow is not None:
-            self.network.cancel(message.flow, now)
+            self.network.cancel(message.flow, now + self.since)
             self.go_on(message, now)
         else:
             self.messages.remove(message)
@@ -116,13 +132,13 @@ class Connection:
         for message in [each for each in self.messages if each.flow is not None]:
             assert message.flow is not None
             # What has crossed so far was carried, and is carried again.
-            self.network.cancel(message.flow, now)
+            self.network.cancel(message.flow, now + self.since)
             message.leaves = max(message.leaves, until)
             self._begin(message, now)
 
     def _begin(self, message: Message, now: int) -> None:
-        begin = max(now, max(message.leaves, self.not_before) + self.route.latency)
-        message.flow = self.network.start(self.route, message.size, now, message.arrive, begin)
+        begin, since = max(now, max(message.leaves, self.not_before) + self.route.latency), self.since
+        message.flow = self.network.start(self.route, message.size, now + since, message.arrive, begin + since)
 
 
 class Fabric:
@@ -134,6 +150,7 @@ class Fabric:
         call_at: `call_at(tick, call)` has something called.
         own: there is no network: the link that every pair of workers has to itself, each way.
         transport: whose bytes may take no time, or its messages no latency.
+        wires: the network, where it is shared with other runs; None: it is made.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
@@ -146,17 +163,14 @@ class Fabric:
         *,
         own: Link | None = None,
         transport: Transport = TRANSPORTS[DEFAULT],
+        wires: Wires | None = None,
     ) -> None:
         self.graph = graph
         self.table = table
         self._transport = transport
         self._own = own if own is None or transport.has_latency else Link(bandwidth=own.bandwidth)
-        self._links = topologies.link_table(graph) if own is None else {}
-        if not transport.has_latency:
-            self._links = {link: (bandwidth, 0.0) for link, (bandwidth, _) in self._links.items()}
-        # Where bytes take no time nothing is shared, and nothing needs a weight, which routes without latency have not.
-        sharing = table.sharing if transport.takes_bytes else "max-min"
-        self.network = Network(self._links, call_at, sharing=sharing, solver=table.solver)
+        made = wires or lay(graph if own is None else None, table, call_at, transport)
+        self.network, self._links, self._since = made
         given = {_pair(name): nodes for name, nodes in table.routes.items()}
         self._find = self._lay
         if own is None:
@@ -170,7 +184,8 @@ class Fabric:
         missing = [pair for pair in pairs if pair not in self._connections]
         for pair, links in self._find(missing).items():
             route, overlaps = self.network.route(links), not self._transport.takes_bytes
-            connection = self._connections[pair] = Connection(self.network, route, overlaps=overlaps)
+            connection = Connection(self.network, route, overlaps=overlaps, since=self._since)
+            self._connections[pair] = connection
             # It may be made while an end of it is away.
             connection.not_before = max(self._back.get(each, 0) for each in pair)
 
@@ -239,11 +254,38 @@ class Fabric:
             connection = self._connections[source, target]
         return connection
 
+    @property
+    def num_messages(self) -> int:
+        """How many are on their way or wait for their turn."""
+        return sum(len(each.messages) for each in self._connections.values())
+
+    def drop_all(self, now: int) -> None:
+        """None of these is sent any further."""
+        for connection in self._connections.values():
+            for message in reversed(list(connection.messages)):  # what waits first, or it would begin
+                connection.drop(message, now)
+
     def links(self, now: int) -> Iterator[LinkRow]:
-        """What every link has done from tick 0 to `now`."""
+        """What every link has done from the network's tick 0 to `now`."""
         for (source, target), (bandwidth, latency) in self._links.items():
-            use = self.network.use((source, target), now)
+            use = self.network.use((source, target), now + self._since)
             yield str(source), str(target), bandwidth, latency, use.carried_bytes, use.busy_s, use.utilisation
+
+
+def lay(graph: nx.Graph[Any] | None, table: NetworkTable, call_at: CallAt, transport: Transport) -> Wires:
+    """The network of a graph's links; of no graph, one without links.
+
+    Args:
+        table: how its links are shared.
+        call_at: `call_at(tick, call)` has something called.
+        transport: whose bytes may take no time, or its messages no latency.
+    """
+    links = {} if graph is None else topologies.link_table(graph)
+    if not transport.has_latency:
+        links = {link: (bandwidth, 0.0) for link, (bandwidth, _) in links.items()}
+    # Where bytes take no time nothing is shared, and nothing needs a weight, which routes without latency have not.
+    sharing = table.sharing if transport.takes_bytes else "max-min"
+    return Wires(Network(links, call_at, sharing=sharing, solver=table.solver), links)
 
 
 def _pair(name: str) -> tuple[int, int]:

@@ -131,7 +131,7 @@ def result_of(tables: Tables, programs: Callable[[Worker], Mapping[str, Program]
     world = run.build_world(setup, Recorder(), programs=programs)
     world.run()
     assert all(stream.is_over for stream in world.streams)
-    return run._result(setup, world)
+    return run.result_of(setup, world)
 
 
 @pytest.mark.parametrize("batch", range(8))

@@ -9,7 +9,9 @@ import click
 from analysis.measures.explanation import explain_run
 from schedules.runs.kept import keep_run, time_of_run
 from schedules.scenario import load
+from simulator.jobs.tables import has_jobs
 from simulator.run import simulate as run
+from twinclock.jobs import run_jobs
 from twinclock.options import (
     PATH,
     Changes,
@@ -30,6 +32,10 @@ Examples:
   twinclock simulate examples/ring-gossip.toml --json | jq .summary.gradients_per_s
   twinclock simulate examples/ring-gossip.toml --platform platform.toml --out runs/simulated
   twinclock simulate examples/ring-gossip.toml --replay runs/measured
+\b
+Several jobs on one network ([[job]] tables), each alone and all together:
+  twinclock simulate examples/two-jobs.toml
+  twinclock simulate examples/two-jobs.toml --set job.b.start="100 ms" --out runs/jobs
 """
 
 
@@ -44,6 +50,9 @@ def simulate(
     scenario: Path, changes: Changes, out: Path | None, replay: Path | None, is_forced: bool, as_json: bool
 ) -> None:
     """Simulate one scenario and print what came of it, and why."""
+    if has_jobs(scenario):
+        run_jobs(scenario, changes, out, replay=replay, is_forced=is_forced, as_json=as_json)
+        return
     resolved = load(scenario, changes.overrides(), is_forced=is_forced)
     replaced, found = check_run_directory(out), None if out is None else time_of_run(out)
     with ProgressLine("simulating") as progress:

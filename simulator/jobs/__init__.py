@@ -1,0 +1,1 @@
+"""Several runs on one physical network: the tables [[job]] of a scenario's file."""
