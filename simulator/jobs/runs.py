@@ -12,7 +12,7 @@ from schedules.errors import ScheduleError
 from schedules.record.quantities import WORK_PER_S, units_of
 from schedules.record.whole import whole_file
 from schedules.result import Result
-from schedules.runs.kept import keep_run
+from schedules.runs.kept import keep_run, time_of_run
 from simulator.course import Seen
 from simulator.jobs.clock import named
 from simulator.jobs.tables import NetworkJob, Source, load_jobs
@@ -108,7 +108,11 @@ class JobRuns:
         """
         root = Path(directory)
         root.mkdir(parents=True, exist_ok=True)
-        written = [keep_run(each.together, root / each.job.name) for each in self.runs]
+        places = [root / each.job.name for each in self.runs]
+        written = [
+            keep_run(each.together, place, found=time_of_run(place))
+            for each, place in zip(self.runs, places, strict=True)
+        ]
         files = [root / name for name in TABLES]
         with whole_file(files[0]) as file:
             file.write_text(json.dumps([each.row() for each in self.runs], indent=1) + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ import pytest
 from executor.launching.launch import Ranks, execute
 from schedules.errors import DeadlockError, ProgramError, ScenarioError
 from schedules.result import Result, load_run
+from schedules.scenario import load
 from simulator import simulate
 from tests.worlds.conftest import BASE
 from tests.worlds.test_replay_parity import difference
@@ -325,3 +326,16 @@ def test_a_length_that_is_no_key_is_refused(tmp_path: Path) -> None:
         ScenarioError, match=r"expected LENGTH, a key of Settings \(rounds, local_steps\), found .*epochs"
     ):
         simulate(base({"schedule.program": str(program), "schedule.rounds": 2}))
+
+
+@pytest.mark.parametrize(("accumulate", "made"), [(1, 10), (2, 10), (3, 12), (4, 12), (7, 14), (100, 100)])
+def test_a_total_is_rounded_up_to_whole_updates(accumulate: int, made: int) -> None:
+    """37 gradients of four workers are 10 each, and more where an update would lack some of its own."""
+    tables = {
+        "schedule": {"program": "all-reduce", "accumulate": accumulate},
+        "topology": {"graph": "complete", "workers": 4},
+        "platform": {"gradient": {"mean": "10 ms"}},
+        "workload": {"parameters": 1000},
+        "run": {"until": "gradients", "total": 37},
+    }
+    assert load(tables).schedule.gradients == made
