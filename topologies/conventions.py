@@ -11,6 +11,9 @@ CONVENTIONS = ("uniform", "neighbour")
 WEIGHTS = ("weight", "rate")
 """Edge attributes that say how often an edge is used beside the others; the first that a graph has counts."""
 
+WIDEST = 1e9
+"""The largest weight over the least that is not 0: beyond, the graph's numbers are lost in rounding."""
+
 
 def with_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: str = "uniform") -> nx.Graph[int]:
     """Copy of the graph whose edges carry `rate` = lambda_ij, the expected exchanges on (i, j) per unit time.
@@ -87,6 +90,11 @@ def with_own_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: st
     weights = {
         (u, v): real_number(f"{key} of edge ({u}, {v})", data.get(key), 0) for u, v, data in graph.edges(data=True)
     }
+    heaviest = max(weights.values())
+    for (u, v), weight in weights.items():
+        if 0 < weight < heaviest / WIDEST:
+            told = f"expected 0, or at least {1 / WIDEST:g} of the largest ({heaviest:g})"
+            raise ValueError(f"{key} of edge ({u}, {v}): {told}, found {weight:g}")
     used: nx.Graph[int] = nx.empty_graph(len(graph))
     used.add_weighted_edges_from((*edge, weight) for edge, weight in weights.items() if weight > 0)
     connected(used)

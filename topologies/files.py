@@ -82,12 +82,12 @@ def parse(text: str, path: str | PathLike[str]) -> nx.Graph[Any]:
     try:
         return _with_whole_numbers(_read_json(text) if suffix == ".json" else _read_graphml(text))
     except _BROKEN as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"  # ours says all
         raise ValueError(f"{path}: expected a {suffix[1:]} graph, found {reason}") from error
 
 
 # What a file of another shape makes json and networkx raise. XML's ParseError is a SyntaxError, and no ValueError.
-_BROKEN = (ValueError, TypeError, AttributeError, LookupError, ParseError, nx.NetworkXException)
+_BROKEN = (ValueError, TypeError, AttributeError, LookupError, ParseError, RecursionError, nx.NetworkXException)
 
 
 def _suffix(path: Path) -> str:
@@ -108,6 +108,8 @@ def _write_graphml(graph: nx.Graph[N]) -> str:
 
 def _read_json(content: str) -> nx.Graph[Any]:
     data = json.loads(content)
+    if not isinstance(data, dict) or not isinstance(data.get("nodes"), list):
+        raise ValueError('nothing like {"nodes": [{"id": 0}, ...], "edges": [{"source": 0, "target": 1}, ...]}')
     edges = "edges" if "edges" in data else "links"  # networkx before 3.4, and D3, say links
     # networkx would make nodes of unknown ends, and merge what is listed twice, without a word: hence both checks.
     names = {node["id"] for node in data["nodes"]}

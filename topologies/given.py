@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import networkx as nx
 
 from topologies.checks import communication_graph, one_of, real_number
+from topologies.conventions import has_weights, with_own_rates, with_rates
 from topologies.coordinates import light_time, place
 from topologies.files import parse
 from topologies.graphs import canonical
@@ -56,6 +57,20 @@ def graph_of(text: str, path: str | PathLike[str]) -> nx.Graph[int]:
             graph = _numbered(graph)
         communication_graph(graph)
         return canonical(graph)
+    except ValueError as error:
+        raise _named(error, path) from error
+
+
+def with_rates_of(
+    graph: nx.Graph[int], path: str | PathLike[str], per_worker: float = 1.0, convention: str = "uniform"
+) -> nx.Graph[int]:
+    """The graph of a file with its rates: by its own weights, where it has any (`topologies.conventions`).
+
+    Raises:
+        ValueError: as there; the file is named.
+    """
+    try:
+        return (with_own_rates if has_weights(graph) else with_rates)(graph, per_worker, convention)
     except ValueError as error:
         raise _named(error, path) from error
 

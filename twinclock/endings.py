@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -16,6 +17,9 @@ from typing import IO
 import click
 
 from schedules.errors import ScenarioError, ScheduleError
+
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""A full or a broken disk is not wrong input."""
 
 FAILED = 1
 BAD_INPUT = 2
@@ -114,6 +118,8 @@ def reading() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise  # `plain_endings` tells it
         raise bad_input(str(error)) from None
 
 

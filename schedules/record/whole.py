@@ -20,6 +20,17 @@ PREFIX = ".twinclock-"
 
 
 @contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error of writing names the file: a full disk is told by the system without one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None or isinstance(error, BrokenPipeError):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path, whose file takes the place of `path` when the block ends without an error.
 
@@ -27,14 +38,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         OSError: if it cannot be written.
     """
     if is_stream(path):
-        with tempfile.TemporaryDirectory(prefix=PREFIX) as place:
+        with _named(path), tempfile.TemporaryDirectory(prefix=PREFIX) as place:
             temporary = Path(place) / path.name
             yield temporary
             with temporary.open("rb") as written, path.open("wb") as stream:
                 shutil.copyfileobj(written, stream)
         return
     target = path.resolve()
-    with _beside(target) as beside:
+    with _named(path), _beside(target) as beside:
         # A file of the same name in a directory of its own: writers that look at the suffix see the right one.
         temporary = beside / path.name
         yield temporary
@@ -59,7 +70,7 @@ def whole_directory(path: Path, last: str) -> Iterator[Path]:
     target = path.resolve()
     if target.exists() and not target.is_dir():
         raise ValueError(f"{path}: expected a directory to write to, found a file")
-    with _beside(target) as temporary:
+    with _named(path), _beside(target) as temporary:
         yield temporary
         made = sorted(temporary.iterdir(), key=lambda each: (each.name == last, each.name))
         taken = [each.name for each in made if (target / each.name).exists()]
@@ -92,13 +103,14 @@ def new_directory(path: Path, own: Collection[str]) -> Iterator[Path]:
     made, former = place / "new", place / "former"
     made.mkdir()
     try:
-        yield made
-        if is_fixed:
-            _fill(target, made, own)
-        elif target.exists():
-            _exchange(target, made, former, own)
-        else:
-            os.rename(made, target)
+        with _named(path):
+            yield made
+            if is_fixed:
+                _fill(target, made, own)
+            elif target.exists():
+                _exchange(target, made, former, own)
+            else:
+                os.rename(made, target)
     finally:
         # Never whole trees: should anything of the user's be in there still, it stays.
         for each in (made, former):

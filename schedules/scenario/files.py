@@ -19,6 +19,10 @@ LARGEST_SAMPLE = 10_000
 """Durations that are kept of a trace: of more, so many quantiles."""
 
 
+_NO_TOML = (ValueError, RecursionError)
+"""Of `tomllib`: its own error is a ValueError, as is a whole number of thousands of digits; lists may lie too deep."""
+
+
 def read(source: str | Path | Mapping[str, object]) -> tuple[Tables, str]:
     """The unresolved tables, and what to call them in messages."""
     if isinstance(source, Mapping):
@@ -30,7 +34,7 @@ def read(source: str | Path | Mapping[str, object]) -> tuple[Tables, str]:
         raise ScenarioError(f"{path}: expected a scenario file, found none ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"{path}: expected a TOML file in UTF-8, found other bytes") from None
-    except tomllib.TOMLDecodeError as error:
+    except _NO_TOML as error:
         raise ScenarioError(f"{path}: expected TOML, found an error: {error}") from None
 
 
@@ -68,7 +72,7 @@ def read_value(text: str) -> Any:
     """The value of `--set key=value`: TOML where it is TOML, else the text itself."""
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except _NO_TOML:
         return text
     return table["value"] if len(table) == 1 else text  # a line break in the text would set further keys
 

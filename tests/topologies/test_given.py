@@ -165,6 +165,11 @@ def test_equal_weights_are_as_none(convention):
         ((1, -3), r"weight of edge \(1, 2\): expected a finite number of at least 0, found -3"),
         ((1, None), r"weight of edge \(1, 2\): .* found None"),
         ((1, 0), "expected a connected graph, found no path from worker 0 to worker 2"),
+        (
+            (1e-320, 1),
+            r"weight of edge \(0, 1\): expected 0, or at least 1e-09 of the largest \(1\), found 9.99989e-321",
+        ),
+        ((1, 1e300), r"weight of edge \(0, 1\): expected 0, or at least 1e-09 of the largest \(1e\+300\), found 1"),
     ],
 )
 def test_wrong_weights_are_told(weights, message):

@@ -12,9 +12,8 @@ import topologies
 from schedules.platform.tables import NetworkTable
 from schedules.scenario.refusals import validated
 from topologies.checks import AnyGraph
-from topologies.conventions import has_weights, with_own_rates
 from topologies.files import parse, text_of
-from topologies.given import Lacking, graph_of, has_kinds, network_of
+from topologies.given import Lacking, graph_of, has_kinds, network_of, with_rates_of
 from topologies.physical import places
 
 Numbers = dict[str, int | float | str]
@@ -60,7 +59,7 @@ def graph_in(file: str, rate: float, weights: str) -> tuple[nx.Graph[int], Numbe
         ValueError: if the file cannot be read or is no such graph, or a rate is impossible.
     """
     graph = graph_of(text_of(file), file)
-    rated = (with_own_rates if has_weights(graph) else topologies.with_rates)(graph, rate, weights)
+    rated = with_rates_of(graph, file, rate, weights)
     return rated, {**graph_facts(rated), "graph": file}
 
 
