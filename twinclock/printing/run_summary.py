@@ -104,8 +104,10 @@ def _end(result: Result) -> list[tuple[str, str]]:
     if run.get("samples") is not None:
         drawn = made * result.tables["workload"]["batch_size"]
         parts.append(f"{run['samples']:,} samples asked for, {drawn:,} drawn")
-        if drawn != run["samples"]:
+        if made and drawn != run["samples"]:
             parts.append("as all workers make whole steps")
+    if parts and not made and result.cut_ns is None:
+        parts.append("as the program computed no gradient")
     if apart := result.summary.get("steps_apart"):
         parts.append(f"replicas are up to {apart} step{'s' * (apart != 1)} apart")
     return [("end", ", ".join(parts))] if parts else []

@@ -1,5 +1,6 @@
 """What is written is whole or not there, and a failure leaves nothing beside it."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -168,3 +169,13 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
             with pytest.raises(ScenarioError, match="expected a"):
                 check_place(place, is_directory=is_directory)
     assert names(tmp_path) == ["file", "loop"]
+
+
+@pytest.mark.parametrize(
+    "write", [whole_file, lambda path: whole_directory(path, "last"), lambda path: new_directory(path, [])]
+)
+def test_a_full_disk_is_told_with_the_place(tmp_path, write):
+    """The system's error has no name where it is raised by writing to an open file."""
+    with pytest.raises(OSError, match=r"No space left on device: '.*/out'"), write(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert names(tmp_path) == []

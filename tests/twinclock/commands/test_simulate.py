@@ -208,3 +208,24 @@ def test_says_what_a_gradient_time_is_where_gradients_take_none(scenario, run):
     (line,) = (each for each in run("simulate", scenario(instant)).stdout.splitlines() if "gradient time" in each)
     assert line.split(maxsplit=2) == ["gradient", "time", "20 ms (gradients take no time)"]
     assert "gradient time" not in run("simulate", scenario()).stdout
+
+
+def test_what_was_asked_of_a_program_without_gradients_is_told_as_such(here, scenario, run):
+    (here / "decode.py").write_text(
+        "from schedules import Compute, Table, Count\nSOURCE = 'a test'\n"
+        "class Settings(Table):\n    steps: Count = 1\n"
+        'LENGTH = "steps"\n'
+        "def length(settings, rank):\n    return settings.steps\n"
+        "def decode(worker):\n    for _ in range(worker.settings.steps):\n        yield Compute('decode')\n"
+        "def streams(worker):\n    return {'decode': decode(worker)}\n"
+    )
+    own = {
+        "schedule": None,
+        "schedule.program": '"decode.py"',
+        "platform.kernels.decode": '"1 ms"',
+        "run.samples": "99",
+    }
+    told = run("simulate", scenario(own))
+    assert re.search(r"end +99 samples asked for, 0 drawn, as the program computed no gradient\n", told.stdout), (
+        told.stderr
+    )
