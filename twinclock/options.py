@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from schedules.errors import ScenarioError
 from schedules.scenario import located, read, read_setting
 from twinclock.endings import bad_input
 
@@ -22,7 +23,6 @@ PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
 """What `--out` says for it where a command can write there."""
 
-scenario_argument = click.argument("scenario", type=PATH)
 replay_option = click.option(
     "--replay", type=PATH, metavar="DIR", help="Follow the trace of this run: its order, peers and arrivals."
 )
@@ -31,6 +31,20 @@ replay_option = click.option(
 force_option = click.option(
     "--force", "is_forced", is_flag=True, help="Go on where the estimate of memory and time is too large."
 )
+
+
+def scenario_argument(command: F) -> F:
+    """The scenario's file, which every message about it names: what was read already knows it by no name."""
+
+    @functools.wraps(command)
+    def named(*arguments: Any, scenario: Path, **options: Any) -> None:
+        try:
+            command(*arguments, scenario=scenario, **options)
+        except ScenarioError as error:
+            raise ScenarioError(str(error).replace("scenario: ", f"{scenario}: ", 1)) from error
+
+    return click.argument("scenario", type=PATH)(cast(F, named))
+
 
 _QUIET = "twinclock.quiet"
 

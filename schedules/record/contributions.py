@@ -99,10 +99,10 @@ class Contributions:
         self.behind: defaultdict[What, array[int]] = defaultdict(partial(array, "q"))
         self._hear: Callable[[int, int], None] | None = None
 
-    def listen(self, hear: Callable[[int], None]) -> None:
+    def listen(self, hear: Callable[[int], None] | None) -> None:
         """Have `hear(number)` called when gradients that count are applied, by the workers that are there by now."""
         is_counted = [stage <= 0 for _, stage, _ in self.places]
-        self._hear = lambda place, number: hear(number) if number and is_counted[place] else None
+        self._hear = hear and (lambda place, number: hear(number) if number and is_counted[place] else None)
 
     def enter(self, place: int, version: int, step: int, now: int, given: Payload) -> None:
         """Enter a contribution that is applied now, to this version of its target, at this step of the worker."""

@@ -9,6 +9,7 @@ often than it says.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -44,6 +45,8 @@ class Steady:
         self.table = table
         self.rule = StoppingRule(table.precision, spells)
         self.is_reached = self._has_gradients = False
+        self._num_at_once = 0
+        world.ledger.contributions.listen(self._hear)
         self._look_at(FIRST_LOOK)
 
     def summary(self) -> dict[str, Any]:
@@ -65,10 +68,24 @@ class Steady:
         """The run is over.
 
         Raises:
-            ScenarioError: if it has applied no gradient.
+            ScenarioError: if it has applied no gradient, or all in no time.
         """
+        if self._takes_no_time:
+            told = "expected gradients that take time for run.until = 'precision', which is that of their throughput"
+            raise ScenarioError(f"scenario: run.until: {told}, found {self._num_at_once:,} in no time")
         if not self.world.ledger.contributions.num_gradients:
             self._refuse("none")
+
+    @property
+    def _takes_no_time(self) -> bool:
+        return self._num_at_once > MANY * len(self.world.crews)
+
+    def _hear(self, gradients: int) -> None:
+        """Gradients were applied before any time has passed: where none ever does, nobody would look again."""
+        self._num_at_once += gradients
+        if self._takes_no_time:
+            # Not now: what this segment goes on to issue would be queued after that.
+            self.world.events.call_first(partial(self.world.course.stop, 0))
 
     def _check_gradients(self) -> None:
         """A run without gradients never gets to know its throughput: told at once, not at its limit.
@@ -98,6 +115,7 @@ class Steady:
 
     def _look(self, now: int, time: float) -> None:
         world = self.world
+        world.ledger.contributions.listen(None)
         self._check_gradients()
         # With fewer no estimate is settled: not worth making.
         if world.ledger.contributions.num_gradients >= MIN_SAMPLES * len(world.crews):

@@ -379,3 +379,10 @@ def test_a_program_without_gradients_is_told_at_once(program: str, found: str) -
     }
     with pytest.raises(ScenarioError, match=f"expected a program that applies gradients .*, found {found}$"):
         simulate(tables)
+
+
+def test_gradients_that_take_no_time_are_told_at_once() -> None:
+    """No time ever passes, so no look at the run would come."""
+    told = r"expected gradients that take time for .*, found 2,00\d in no time$"
+    with pytest.raises(ScenarioError, match=told):
+        simulate({**tables("gossip"), "platform": {"gradient": {"mean": 0.0}}})
