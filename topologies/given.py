@@ -23,6 +23,9 @@ from topologies.physical import KINDS, check_network
 Join: TypeAlias = Callable[[tuple[Any, Any], list[dict[str, Any]]], dict[str, Any]]
 """What is said of an edge, told several times, as one."""
 
+ZOO_BITS_PER_S = "LinkSpeedRaw"
+"""What the Topology Zoo calls a link's bandwidth, where it knows it."""
+
 COORDINATES = "coordinates"
 """In the place of a latency: that of light between the two ends."""
 
@@ -139,6 +142,9 @@ def _fill_links(graph: nx.Graph[Any], lacking: Lacking) -> None:
     if lacking.latency is not None and lacking.latency != COORDINATES:
         real_number("latency", lacking.latency, 0, unit="seconds")
     for u, v, data in graph.edges(data=True):
+        if ZOO_BITS_PER_S in data and "bandwidth" not in data:
+            what = f"{ZOO_BITS_PER_S} of link ({u!r}, {v!r})"
+            data["bandwidth"] = real_number(what, data[ZOO_BITS_PER_S], 0, strictly=True, unit="bits/s") / 8
         for key, value in (("bandwidth", lacking.bandwidth), ("latency", lacking.latency)):
             if key not in data:
                 if value is None:

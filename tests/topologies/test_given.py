@@ -85,6 +85,18 @@ def test_what_is_nowhere_or_impossible_is_told(text, lacking, message):
         network_of(text, "a.graphml", lacking)
 
 
+def test_the_bandwidths_that_the_zoo_knows_are_read():
+    """`LinkSpeedRaw` is in bits/s; a bandwidth of the file's own goes before it, and the table's after it."""
+    graph = nx.path_graph(4)
+    nx.set_edge_attributes(graph, {(0, 1): 1e10, (1, 2): 1e9}, "LinkSpeedRaw")
+    graph.edges[1, 2]["bandwidth"] = 7.0
+    network = network_of(graphml(graph), "a.graphml", Lacking(bandwidth=3.0, latency=0.1))
+    assert [data["bandwidth"] for *_, data in network.edges(data=True)] == [1.25e9, 7.0, 3.0]
+    graph.edges[0, 1]["LinkSpeedRaw"] = 0.0
+    with pytest.raises(ValueError, match=r"^a\.graphml: LinkSpeedRaw of link \(0, 1\): expected a .*, found 0\.0$"):
+        network_of(graphml(graph), "a.graphml", Lacking(bandwidth=3.0, latency=0.1))
+
+
 def parallel(**second):
     graph = nx.MultiGraph()
     graph.add_nodes_from(range(3))

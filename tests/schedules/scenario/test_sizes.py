@@ -20,6 +20,7 @@ BASE: dict[str, Any] = {
 }
 
 TOO_LARGE = {
+    "platform.network": {"kind": "racks", "hosts": 10**8},
     "topology.workers": 10**9,
     "schedule.gradients": 10**11,
     "schedule.rate": 1e12,
