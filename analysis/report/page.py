@@ -35,11 +35,24 @@ if TYPE_CHECKING:
     from schedules.result import Result
 
 REPORT: Final = "report.html"
+_MARK: Final = '<meta name="generator" content="twinclock">'
+"""What a page says of itself."""
 _TABLES: Final = (
     "summary", "operations", "breakdown", "critical_path", "waits", "staleness", "settings", "links", "repeats"
 )  # fmt: skip
 """All that a report may have."""
 _CLASSES: Final = {"simulated": "sim", "measured": "real"}
+
+
+def check_former(out_dir: Path) -> None:
+    """Refuse a directory with a page of somebody else's: it would be lost.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    former = out_dir / REPORT
+    if former.exists() and _MARK not in former.read_text(encoding="utf-8", errors="replace"):
+        raise ValueError(f"{former}: expected no file, or an earlier report's, found something else")
 
 
 def write_report(shown: Comparison | Alone, out_dir: Path) -> tuple[Path, ...]:
@@ -48,9 +61,10 @@ def write_report(shown: Comparison | Alone, out_dir: Path) -> tuple[Path, ...]:
     Returns:
         the paths written, the report first.
     Raises:
-        ValueError: if `out_dir` is a file.
+        ValueError: if `out_dir` is a file, or has a page of somebody else's.
         OSError: if it cannot be written.
     """
+    check_former(out_dir)
     with whole_directory(out_dir, REPORT) as place:
         figures = _figures(shown)
         for name, figure in figures.items():

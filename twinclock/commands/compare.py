@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from analysis import compare as compared
+from analysis.report.page import check_former
 from schedules.record.whole import check_place
 from schedules.result import load_run
 from twinclock.endings import reading
@@ -41,6 +42,7 @@ def compare(simulated: Path, measured: Path, out: Path, force: bool, as_json: bo
     check_place(out, is_directory=True)
     check_run_directory(out / NULL)
     with reading():
+        check_former(out)
         predicted = load_run(simulated)
     with ProgressLine("comparing"):
         null, why_not = null_model(predicted)

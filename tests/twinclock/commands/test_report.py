@@ -31,3 +31,17 @@ def test_what_is_no_run_is_refused(here, run):
     assert result.exit_code == 2
     assert result.stderr.startswith("twinclock: nothing/run.json: expected a JSON file, found nothing")
     assert not (here / "report").exists()
+
+
+@pytest.mark.parametrize("command", [("report", "simulated"), ("compare", "simulated", "simulated", "--force")])
+def test_a_page_of_somebody_elses_is_kept(here, run, simulated, command):
+    (here / "mine").mkdir()
+    (here / "mine" / "report.html").write_text("mine")
+    (here / "mine" / "summary.csv").write_text("mine")
+    result = run(*command, "--out", "mine")
+    assert result.exit_code == 2
+    assert "report.html: expected no file, or an earlier report's, found something else" in result.stderr
+    assert sorted((each.name, each.read_text()) for each in (here / "mine").iterdir()) == [
+        ("report.html", "mine"),
+        ("summary.csv", "mine"),
+    ]
