@@ -1,7 +1,8 @@
 """Graphs and networks in files that other tools wrote: what such a file lacks is filled in, and what is double joined.
 
 The files of the Topology Zoo (Knight et al., IEEE JSAC 2011) are of this kind: nodes with a latitude and a longitude,
-links without bandwidth and latency, and now and then two links between the same nodes.
+links without latency, whose speed is told as `LinkSpeedRaw` (bit/s) if at all, and now and then two links between the
+same nodes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from topologies.physical import KINDS, check_network
 
 Join: TypeAlias = Callable[[tuple[Any, Any], list[dict[str, Any]]], dict[str, Any]]
 """What is said of an edge, told several times, as one."""
+
+SPEED = "LinkSpeedRaw"
+"""What the Topology Zoo calls the speed of a link, in bit/s."""
 
 COORDINATES = "coordinates"
 """In the place of a latency: that of light between the two ends."""
@@ -63,13 +67,15 @@ def graph_of(text: str, path: str | PathLike[str]) -> nx.Graph[int]:
 def network_of(text: str, path: str | PathLike[str], lacking: Lacking) -> nx.Graph[Any]:
     """The physical network in the text of a file, with what it lacks filled in.
 
-    Links that are there several times are one with the sum of their bandwidths.
+    Links that are there several times are one with the sum of their bandwidths. `LinkSpeedRaw` of a link, in bit/s,
+    is its bandwidth unless it has one in bytes/s.
 
     Raises:
         ValueError: if something is neither in the file nor in `lacking`, or is impossible; the file is named.
     """
     try:
         graph = parse(text, path)
+        _read_speeds(graph)
         if lacking != Lacking():
             _fill_kinds(graph, lacking.kind)
             _fill_links(graph, lacking)
@@ -116,6 +122,14 @@ def _fill_kinds(graph: nx.Graph[Any], kind: str | None) -> None:
                 )
                 raise ValueError(f"kind of node {node!r}: {told}, found none")
             data["kind"] = default
+
+
+def _read_speeds(graph: nx.Graph[Any]) -> None:
+    """A link without bandwidth has that of its `LinkSpeedRaw`, where it has one."""
+    for u, v, data in graph.edges(data=True):
+        if SPEED in data and "bandwidth" not in data:
+            where = f"link ({u!r}, {v!r}): {SPEED}"
+            data["bandwidth"] = real_number(where, data[SPEED], 0, strictly=True, unit="bit/s") / 8
 
 
 def _fill_links(graph: nx.Graph[Any], lacking: Lacking) -> None:

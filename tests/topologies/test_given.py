@@ -56,6 +56,27 @@ def test_what_a_file_has_is_kept():
     assert network.edges[0, 1] == {"bandwidth": 3.0, "latency": 0.5}
 
 
+def test_speeds_of_the_topology_zoo_are_bandwidths():
+    """`LinkSpeedRaw` is in bit/s, a bandwidth in bytes/s; what a link says in our own words goes before it, and the
+    table's bandwidth is for those that say nothing."""
+    graph = nx.path_graph(4)
+    graph.edges[0, 1].update(LinkSpeed="10", LinkSpeedUnits="G", LinkSpeedRaw=10_000_000_000.0)
+    graph.edges[1, 2].update(LinkSpeedRaw=155_000_000.0, bandwidth=3.0)
+    network = network_of(graphml(graph), "a.graphml", Lacking(7.0, 0.5))
+    assert nx.get_edge_attributes(network, "bandwidth") == {(0, 1): 1.25e9, (1, 2): 3.0, (2, 3): 7.0}
+
+
+def test_parallel_links_of_the_topology_zoo_add_up_their_speeds():
+    graph = nx.MultiGraph([(0, 1, {"LinkSpeedRaw": 8e9}), (0, 1, {"LinkSpeedRaw": 16e9})])
+    assert network_of(graphml(graph), "a.graphml", Lacking(latency=0.5)).edges[0, 1]["bandwidth"] == 3e9
+
+
+@pytest.mark.parametrize("speed", [0.0, -8.0, float("inf"), "fast"])
+def test_an_impossible_speed_is_named(speed):
+    with pytest.raises(ValueError, match=r"^a\.graphml: link \(0, 1\): LinkSpeedRaw: expected a finite number above 0"):
+        network_of(two(LinkSpeedRaw=speed), "a.graphml", Lacking(7.0, 0.5))
+
+
 @pytest.mark.parametrize(
     ("text", "lacking", "message"),
     [
