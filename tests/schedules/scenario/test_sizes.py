@@ -73,6 +73,18 @@ def test_what_64_bits_cannot_count_is_refused_with_its_key(key: str, value: floa
         load(BASE, {key: value}, is_forced=is_forced)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bandwidth", 1e-15), ("latency", 1e13), ("uplink_bandwidth", 1e-15), ("uplink_latency", 1e13)],
+)
+def test_links_of_a_network_are_counted_by_their_keys(key: str, value: object) -> None:
+    racks = {"kind": "racks", "hosts_per_rack": 2, "bandwidth": "1 GB/s", "latency": "1 us"}
+    load(BASE, {"platform.network": racks})
+    told = f"^scenario: platform.network.{key}: expected what 64 bits can count, found a (message|latency) of .*times$"
+    with pytest.raises(ScenarioError, match=told):
+        load(BASE, {"platform.network": {**racks, key: value}})
+
+
 def test_large_runs_that_fit_are_no_slip_of_the_finger() -> None:
     load(BASE, {"topology.workers": 1024, "schedule.gradients": 1000, "run.trace": False})
     load(BASE, {"run.until": "precision", "topology.workers": 64})
