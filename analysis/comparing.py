@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from analysis.comparison import Comparison, contrast
+from analysis.deciding.ranking import Decision
 from analysis.repeats import Repeats, load_repeats
 from analysis.report.caveats import caveats
 from analysis.report.page import write_report
@@ -25,6 +26,7 @@ def compare(
     out_dir: str | PathLike[str],
     *,
     null: str | PathLike[str] | Result | None = None,
+    decision: Decision | None = None,
     force: bool = False,
 ) -> Comparison:
     """Lay a simulation beside its execution and write `report.html`, figures (PNG, SVG) and tables (CSV) to `out_dir`.
@@ -39,6 +41,7 @@ def compare(
         out_dir: made if it is not there; files of other names in it are kept.
         null: the null model, a run or its directory: the simulated run's scenario under the transport "none". With it
             "error without a network" stands beside every error: what a prediction adds is the difference.
+        decision: of which this is the chosen case; the report says why it was chosen, and whether its ranking held.
         force: compare runs of different scenarios, or of other worlds than simulated and measured, with a caveat.
     Returns:
         the comparison; `files` are the paths written.
@@ -53,7 +56,8 @@ def compare(
             _check(simulated, measured)
     comparison = contrast(simulated, repeats.runs, _null(null))
     # Its rules read the comparison, so that comes first.
-    comparison = replace(comparison, caveats=(*_left_out(repeats), *caveats(comparison)))
+    told = (*_left_out(repeats), *caveats(comparison))
+    comparison = replace(comparison, caveats=told, decision=decision)
     return replace(comparison, files=write_report(comparison, Path(out_dir)))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from analysis.claims import EXCHANGE_RATE, MAKESPAN, Claim, headline, number_of
+from analysis.deciding.ranking import Decision
 from analysis.measures.intervals import (
     Difference,
     Interval,
@@ -62,6 +63,7 @@ class Comparison:
         repeats: columns run, measured, error (and null_error): one row a measured run; none where there was one.
         spread: of repeated measurements: one sentence on how far they lie apart; "" where there was one.
         caveats: what a reader must know before believing the claim.
+        decision: what was chosen of a sweep, and whether its ranking held; None where nothing was.
         files: what was written; the report comes first. Empty before.
     """
 
@@ -85,6 +87,7 @@ class Comparison:
     repeats: pd.DataFrame
     spread: str = ""
     caveats: tuple[str, ...] = ()
+    decision: Decision | None = None
     files: tuple[Path, ...] = ()
 
     @property

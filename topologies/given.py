@@ -1,7 +1,8 @@
 """Graphs and networks in files that other tools wrote: what such a file lacks is filled in, and what is double joined.
 
 The files of the Topology Zoo (Knight et al., IEEE JSAC 2011) are of this kind: nodes with a latitude and a longitude,
-links without bandwidth and latency, and now and then two links between the same nodes.
+links without latency, whose speed is told as `LinkSpeedRaw` (bit/s) if at all, and now and then two links between the
+same nodes.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from topologies.physical import KINDS, check_network
 Join: TypeAlias = Callable[[tuple[Any, Any], list[dict[str, Any]]], dict[str, Any]]
 """What is said of an edge, told several times, as one."""
 
-ZOO_BITS_PER_S = "LinkSpeedRaw"
-"""What the Topology Zoo calls a link's bandwidth, where it knows it."""
+SPEED = "LinkSpeedRaw"
+"""What the Topology Zoo calls the speed of a link, in bit/s."""
 
 COORDINATES = "coordinates"
 """In the place of a latency: that of light between the two ends."""
@@ -81,13 +82,15 @@ def with_rates_of(
 def network_of(text: str, path: str | PathLike[str], lacking: Lacking) -> nx.Graph[Any]:
     """The physical network in the text of a file, with what it lacks filled in.
 
-    Links that are there several times are one with the sum of their bandwidths.
+    Links that are there several times are one with the sum of their bandwidths. `LinkSpeedRaw` of a link, in bit/s,
+    is its bandwidth unless it has one in bytes/s.
 
     Raises:
         ValueError: if something is neither in the file nor in `lacking`, or is impossible; the file is named.
     """
     try:
         graph = parse(text, path)
+        _read_speeds(graph)
         if lacking != Lacking():
             _fill_kinds(graph, lacking.kind)
             _fill_links(graph, lacking)
@@ -136,15 +139,20 @@ def _fill_kinds(graph: nx.Graph[Any], kind: str | None) -> None:
             data["kind"] = default
 
 
+def _read_speeds(graph: nx.Graph[Any]) -> None:
+    """A link without bandwidth has that of its `LinkSpeedRaw`, where it has one."""
+    for u, v, data in graph.edges(data=True):
+        if SPEED in data and "bandwidth" not in data:
+            where = f"link ({u!r}, {v!r}): {SPEED}"
+            data["bandwidth"] = real_number(where, data[SPEED], 0, strictly=True, unit="bit/s") / 8
+
+
 def _fill_links(graph: nx.Graph[Any], lacking: Lacking) -> None:
     if lacking.bandwidth is not None:
         real_number("bandwidth", lacking.bandwidth, 0, strictly=True, unit="bytes/s")
     if lacking.latency is not None and lacking.latency != COORDINATES:
         real_number("latency", lacking.latency, 0, unit="seconds")
     for u, v, data in graph.edges(data=True):
-        if ZOO_BITS_PER_S in data and "bandwidth" not in data:
-            what = f"{ZOO_BITS_PER_S} of link ({u!r}, {v!r})"
-            data["bandwidth"] = real_number(what, data[ZOO_BITS_PER_S], 0, strictly=True, unit="bits/s") / 8
         for key, value in (("bandwidth", lacking.bandwidth), ("latency", lacking.latency)):
             if key not in data:
                 if value is None:

@@ -30,7 +30,7 @@ class Listed(NamedTuple):
 
 COMMANDS = {
     "quickstart": Listed(
-        "Calibrate, simulate, execute and compare: all on this machine.",
+        "Calibrate, sweep, choose, execute and compare: on this machine.",
         "twinclock.commands.quickstart:quickstart",
     ),
     "simulate": Listed(

@@ -93,6 +93,23 @@ def _trace_lengths(comparison: Comparison) -> Iterator[str]:
             )
 
 
+def _cores(comparison: Comparison) -> Iterator[str]:
+    info = comparison.measured.info
+    ranks, cores = len(info.get("ranks") or ()), (info.get("host") or {}).get("cores")
+    hosts = {each.get("host") for each in info.get("ranks") or ()}
+    if len(hosts) == 1 and cores and ranks > cores:
+        yield cores_sentence(ranks, cores)
+
+
+def cores_sentence(num_ranks: int, num_cores: int) -> str:
+    """What figures mean where ranks share cores."""
+    return (
+        f"{num_ranks} ranks shared {num_cores} {'cores' if num_cores > 1 else 'core'}: transfers, lags and idle time "
+        f"are partly those of processes that wait for a core, not of a network. Runs of this machine can be compared "
+        f"with one another; a cluster has other numbers."
+    )
+
+
 def _operation_rows(comparison: Comparison, name: str) -> Iterator[Record]:
     for row in comparison.operations.to_dict("records"):
         if row["quantity"] == name:
@@ -170,6 +187,7 @@ _RULES: Final[tuple[Callable[[Comparison], Iterator[str]], ...]] = (
     _worlds,
     _gradient_times,
     _seeds,
+    _cores,
     _interval,
     _counted_gradients,
     _trace_lengths,

@@ -38,7 +38,8 @@ REPORT: Final = "report.html"
 _MARK: Final = '<meta name="generator" content="twinclock">'
 """What a page says of itself."""
 _TABLES: Final = (
-    "summary", "operations", "breakdown", "critical_path", "waits", "staleness", "settings", "links", "repeats"
+    "summary", "operations", "breakdown", "critical_path", "waits", "staleness", "settings", "links", "repeats",
+    "decision",
 )  # fmt: skip
 """All that a report may have."""
 _CLASSES: Final = {"simulated": "sim", "measured": "real"}
@@ -107,6 +108,7 @@ def _tables(shown: Comparison | Alone, explanations: dict[str, Explanation]) -> 
     found["links"] = next(iter(shown.runs.values())).links
     if isinstance(shown, Comparison):
         found |= {"staleness": shown.distances, "settings": shown.settings}
+        found["decision"] = None if shown.decision is None else shown.decision.table
         found["repeats"] = None if shown.repeats.empty else shown.repeats
     return {name: table for name, table in found.items() if table is not None}
 
@@ -180,6 +182,7 @@ def _compared(comparison: Comparison) -> dict[str, object]:
     again = measured.parent if measured is not None and not comparison.repeats.empty else measured
     return {
         "tiles": tiles(comparison),
+        "decision": [] if comparison.decision is None else comparison.decision.rows(),
         "distances": [distance_row(row) for row in comparison.distances.to_dict("records")],
         "repeats": [repeat_row(comparison, row) for row in comparison.repeats.to_dict("records")],
         "settings": comparison.settings.to_dict("records"),
@@ -191,6 +194,7 @@ def _alone(alone: Alone) -> dict[str, object]:
     place = alone.run.directory
     return {
         "tiles": run_tiles(alone),
+        "decision": [],
         "distances": [],
         "repeats": [],
         "settings": [],

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from analysis.comparison import Comparison
 from analysis.figures.bars import breakdown_bars, curves, readable_window, staleness_bars, timeline
+from analysis.figures.decision import decision_figure
 from analysis.figures.graph import graph_figure
 from analysis.figures.memory import memory_curve
 from analysis.report.subject import Subject
@@ -108,6 +110,16 @@ def _memory(shown: Subject, world: str) -> Figure | None:
     return None if memory is None else memory_curve(memory)
 
 
+def _has_decision(shown: Subject) -> bool:
+    return isinstance(shown, Comparison) and shown.decision is not None
+
+
+def _decision(shown: Subject) -> Figure | None:
+    if not isinstance(shown, Comparison) or shown.decision is None:
+        return None
+    return decision_figure(shown.decision.choice)
+
+
 def _curves(shown: Subject) -> Figure | None:
     series = {world: run.series for world, run in shown.runs.items()}
     return curves({world: each for world, each in series.items() if each is not None})
@@ -116,6 +128,20 @@ def _curves(shown: Subject) -> Figure | None:
 _MEMORY: Final = "What a program holds over time, by kind of buffer: of the rank that holds most."
 
 SECTIONS: Final = (
+    Section(
+        "decision",
+        "The decision",
+        (
+            Drawing(
+                "decision",
+                _decision,
+                "Every simulated case of the sweep: up is faster, left is closer together. Filled markers keep up with "
+                "their clocks. The number at a marker is what varies along its line.",
+            ),
+        ),
+        above="decision",
+        suits=_has_decision,
+    ),
     Section("summary", "Summary", above="summary"),
     Section(
         "timeline",

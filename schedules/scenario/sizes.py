@@ -17,6 +17,7 @@ from schedules.training.vectors import ITEM_SIZE
 from schedules.units import quantity
 
 if TYPE_CHECKING:
+    from schedules.platform.tables import NetworkTable
     from schedules.scenario.resolved import Scenario
 
 SECONDS_AN_OPERATION = 5e-6
@@ -217,9 +218,22 @@ def _counted(scenario: Scenario) -> Iterator[tuple[str, str, float]]:
         times["platform.gradient"] = "a gradient", platform.gradient.mean
     if platform.network is None:
         times["platform.link.bandwidth"] = "a message", (size or 1.0) / platform.link.bandwidth
+    else:
+        times |= dict(_links(platform.network, size or 1.0))
     for key, (what, seconds) in times.items():
         told = f"{what} of {_duration(seconds)}, {length:,.0f} times".strip()
         yield key, told, seconds * 1e9 * length
+
+
+def _links(network: NetworkTable, size: float) -> Iterator[tuple[str, tuple[str, float]]]:
+    """What a message of so many bytes takes on each kind of link that the table names, by its key."""
+    for name, value in (network.model_extra or {}).items():
+        if not isinstance(value, int | float) or value <= 0:
+            continue  # of a file, "coordinates"; what no link can have is told where the network is built
+        if name.endswith("bandwidth"):
+            yield f"platform.network.{name}", ("a message", size / value)
+        elif name.endswith("latency"):
+            yield f"platform.network.{name}", ("a latency", float(value))
 
 
 def _duration(seconds: float) -> str:

@@ -56,6 +56,27 @@ def test_what_a_file_has_is_kept():
     assert network.edges[0, 1] == {"bandwidth": 3.0, "latency": 0.5}
 
 
+def test_speeds_of_the_topology_zoo_are_bandwidths():
+    """`LinkSpeedRaw` is in bit/s, a bandwidth in bytes/s; what a link says in our own words goes before it, and the
+    table's bandwidth is for those that say nothing."""
+    graph = nx.path_graph(4)
+    graph.edges[0, 1].update(LinkSpeed="10", LinkSpeedUnits="G", LinkSpeedRaw=10_000_000_000.0)
+    graph.edges[1, 2].update(LinkSpeedRaw=155_000_000.0, bandwidth=3.0)
+    network = network_of(graphml(graph), "a.graphml", Lacking(7.0, 0.5))
+    assert nx.get_edge_attributes(network, "bandwidth") == {(0, 1): 1.25e9, (1, 2): 3.0, (2, 3): 7.0}
+
+
+def test_parallel_links_of_the_topology_zoo_add_up_their_speeds():
+    graph = nx.MultiGraph([(0, 1, {"LinkSpeedRaw": 8e9}), (0, 1, {"LinkSpeedRaw": 16e9})])
+    assert network_of(graphml(graph), "a.graphml", Lacking(latency=0.5)).edges[0, 1]["bandwidth"] == 3e9
+
+
+@pytest.mark.parametrize("speed", [0.0, -8.0, float("inf"), "fast"])
+def test_an_impossible_speed_is_named(speed):
+    with pytest.raises(ValueError, match=r"^a\.graphml: link \(0, 1\): LinkSpeedRaw: expected a finite number above 0"):
+        network_of(two(LinkSpeedRaw=speed), "a.graphml", Lacking(7.0, 0.5))
+
+
 @pytest.mark.parametrize(
     ("text", "lacking", "message"),
     [
@@ -83,18 +104,6 @@ def test_what_a_file_has_is_kept():
 def test_what_is_nowhere_or_impossible_is_told(text, lacking, message):
     with pytest.raises(ValueError, match=message):
         network_of(text, "a.graphml", lacking)
-
-
-def test_the_bandwidths_that_the_zoo_knows_are_read():
-    """`LinkSpeedRaw` is in bits/s; a bandwidth of the file's own goes before it, and the table's after it."""
-    graph = nx.path_graph(4)
-    nx.set_edge_attributes(graph, {(0, 1): 1e10, (1, 2): 1e9}, "LinkSpeedRaw")
-    graph.edges[1, 2]["bandwidth"] = 7.0
-    network = network_of(graphml(graph), "a.graphml", Lacking(bandwidth=3.0, latency=0.1))
-    assert [data["bandwidth"] for *_, data in network.edges(data=True)] == [1.25e9, 7.0, 3.0]
-    graph.edges[0, 1]["LinkSpeedRaw"] = 0.0
-    with pytest.raises(ValueError, match=r"^a\.graphml: LinkSpeedRaw of link \(0, 1\): expected a .*, found 0\.0$"):
-        network_of(graphml(graph), "a.graphml", Lacking(bandwidth=3.0, latency=0.1))
 
 
 def parallel(**second):

@@ -253,6 +253,18 @@ def test_a_perfect_prediction_has_no_caveat(tmp_path):
     assert "Before you believe it" not in render(comparison, DRAWN)
 
 
+@pytest.mark.parametrize(("cores", "is_told"), [(2, True), (3, True), (4, False), (None, False)])
+def test_ranks_that_share_cores_are_told(tmp_path, cores, is_told):
+    ranks = [{"rank": rank, "host": "one"} for rank in range(4)]
+    told = contrasted(tmp_path, measured={"ranks": ranks, "host": {"cores": cores}}).caveats
+    assert any(each.startswith(f"4 ranks shared {cores} cores: ") for each in told) == is_told
+
+
+def test_ranks_of_several_hosts_have_no_count_of_cores(tmp_path):
+    ranks = [{"rank": rank, "host": f"node{rank // 2}"} for rank in range(4)]
+    assert contrasted(tmp_path, measured={"ranks": ranks, "host": {"cores": 2}}).caveats == ()
+
+
 @pytest.mark.slow
 def test_different_scenarios_are_refused_and_the_difference_is_named(tmp_path):
     scenario = info_of()["scenario"]

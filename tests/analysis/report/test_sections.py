@@ -5,8 +5,12 @@ import re
 import analysis.report.page
 import analysis.report.sections
 from analysis import compare
+from analysis.deciding.choice import choose
+from analysis.deciding.ranking import decision
 from analysis.figures.style import new_figure
 from analysis.report.sections import SECTIONS, Drawing, Section, drawings
+from schedules.result import load_run
+from tests.analysis.deciding.test_choice import case
 from tests.analysis.fake_runs import write_pair
 
 
@@ -47,3 +51,20 @@ def test_neighbours_share_a_caption():
     ((again, _, one),) = memory.drawn(["memory_measured"])
     assert (again, [each.world for each in one]) == (caption, ["measured"])
     assert not memory.is_shown(["timeline"])
+
+
+def test_a_decision_is_told_first_with_its_figure_and_its_table(tmp_path):
+    sim, real = write_pair(tmp_path)
+    choice = choose([case("ring", 400, 1.0, 0.001, "rate 1"), case("star", 300, 0.9, 0.001), case("path", 500, 4.0)])
+    simulated = dict.fromkeys(("ring, rate 1", "star"), load_run(sim))
+    made = decision(choice, simulated, {name: [load_run(real)] * 2 for name in simulated})
+    comparison = compare(sim, real, tmp_path / "out", decision=made)
+    assert {"decision.png", "decision.svg", "decision.csv"} <= {path.name for path in comparison.files}
+    page = comparison.files[0].read_text()
+    assert page.index("<h2>The decision</h2>") < page.index("<h2>Summary</h2>")
+    for told in (choice.sentence(), *choice.reasons(), made.ranking.sentence()):
+        assert told.replace(" %", "\N{NO-BREAK SPACE}%") in page
+    # One without a decision has none of it, and what the former report had is gone.
+    again = compare(sim, real, tmp_path / "out")
+    assert "The decision" not in again.files[0].read_text()
+    assert not (tmp_path / "out" / "decision.csv").exists()

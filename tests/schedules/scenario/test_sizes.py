@@ -93,6 +93,19 @@ def test_what_no_machine_has_is_refused_with_its_key(key: str, value: object, to
         Setup(load(BASE, {key: value}))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bandwidth", 0.1), ("latency", 1e8), ("uplink_bandwidth", 0.1), ("uplink_latency", 1e8)],
+)
+def test_links_of_a_network_are_counted_by_their_keys(key: str, value: object) -> None:
+    racks = {"kind": "racks", "hosts_per_rack": 2, "bandwidth": "1 GB/s", "latency": "1 us"}
+    large = {"schedule.gradients": 1000, "workload.parameters": 10**6}
+    load(BASE, {**large, "platform.network": racks})
+    told = f"^scenario: platform.network.{key}: expected what 64 bits can count, found a (message|latency) of .*times$"
+    with pytest.raises(ScenarioError, match=told):
+        load(BASE, {**large, "platform.network": {**racks, key: value}})
+
+
 def test_large_runs_that_fit_are_no_slip_of_the_finger() -> None:
     load(BASE, {"topology.workers": 1024, "schedule.gradients": 1000, "run.trace": False})
     load(BASE, {"run.until": "precision", "topology.workers": 64})

@@ -8,12 +8,13 @@ import pytest
 from schedules.scenario import load
 from simulator.sweep import plan
 from twinclock import quickstart_steps
-from twinclock.quickstart_steps import GRADIENTS, SCENARIO, SIMULATED_WORKERS, STEPS, WORKERS
+from twinclock.quickstart_steps import GRADIENTS, KEYS, ROUNDS, SCENARIO, STEPS, WORKERS
 
 SHORT = (
     SCENARIO.replace(f"gradients = {GRADIENTS}", "gradients = 20")
-    .replace('["ring", "exponential", "complete"]', '["ring", "complete"]')
-    .replace(f'"topology.workers" = [{SIMULATED_WORKERS}]', '"topology.workers" = [6]')
+    .replace('["ring", "star", "complete"]', '["ring"]')
+    .replace("hidden = [256, 256]", "hidden = [32]")
+    .replace("[1.0, 3.0, 9.0]", "[1.0, 3.0]")
 )
 
 
@@ -23,16 +24,18 @@ def test_scenario_is_whole_and_says_what_the_steps_say():
     assert (scenario.topology.workers, scenario.schedule.gradients) == (WORKERS, GRADIENTS)
     cases = plan(tables)
     assert len(cases) == 18
-    assert {case.settings["topology.workers"] for case in cases} == {SIMULATED_WORKERS}
+    assert all(set(case.swept) == set(KEYS) for case in cases)  # so what is chosen is what is executed
 
 
 def test_steps_are_these():
-    assert [step.__name__ for _, step in STEPS] == ["calibrate", "sweep", "execute", "simulate", "compare"]
+    assert [step.__name__ for _, step in STEPS] == ["calibrate", "sweep", "simulate", "execute", "compare"]
 
 
 @pytest.mark.slow
 def test_quickstart(here, run, monkeypatch):
     monkeypatch.setattr(quickstart_steps, "SCENARIO", SHORT)
+    monkeypatch.setattr(quickstart_steps, "ROUNDS", 2)
+    assert ROUNDS > 2  # of which an interval says more
     result = run("quickstart", "--json")
     assert result.exit_code == 0, result.stderr
     for number, (words, _) in enumerate(STEPS, 1):
@@ -45,16 +48,36 @@ def test_quickstart(here, run, monkeypatch):
     names = sorted(path.name for path in out.iterdir())
     assert names == ["measured", "platform.toml", "report", "scenario.toml", "simulated", "sweep"]
     assert json.loads((out / "report/null/run.json").read_text())["scenario"]["platform"]["transport"] == "none"
-    for world in ("simulated", "measured"):
-        assert json.loads((out / world / "summary.json").read_text())["gradients"] == 20 * WORKERS
+    for name in ("chosen", "rival"):
+        runs = [out / "simulated" / name, *(out / "measured" / name / str(turn) for turn in (1, 2))]
+        for each in runs:
+            assert json.loads((each / "summary.json").read_text())["gradients"] == 20 * WORKERS
+            kept = json.loads((each / "run.json").read_text())["scenario"]
+            own = {key: kept[key.partition(".")[0]][key.partition(".")[2]] for key in KEYS}
+            assert own == told["decision"][name]
+    assert_says_what_was_decided(result.stderr, told["decision"], (out / "report/report.html").read_text())
     assert_can_be_run_again(run)
+
+
+def assert_says_what_was_decided(printed, decision, page):
+    """The same sentences on the terminal, for programs, and on the page."""
+    choice, *reasons = decision["why"]
+    ranking = decision["ranking"]["told"]
+    assert choice.startswith("Choose ")
+    assert reasons[-1].startswith("Its rival is ")
+    assert ranking.startswith(("The ranking ", "There is no ranking"))
+    for told in (choice, *reasons, ranking):
+        assert told in printed
+        assert told.replace(" %", "\N{NO-BREAK SPACE}%") in page
 
 
 def assert_can_be_run_again(run):
     """What was written is a scenario like any other."""
     assert run("simulate", "quickstart/scenario.toml").exit_code == 0
-    assert run("simulate", "quickstart/scenario.toml", "--replay", "quickstart/measured").exit_code == 0
-    assert len(plan("quickstart/scenario.toml")) == 12
+    assert len(plan("quickstart/scenario.toml")) == 4
+    twice = run("compare", "quickstart/simulated/chosen", "quickstart/measured/chosen", "--out", "again", "--json")
+    assert twice.exit_code == 0, twice.stderr
+    assert len(json.loads(twice.stdout)["repeats"]) == 2
     assert load("quickstart/scenario.toml").platform.transport == "gloo"
 
 
