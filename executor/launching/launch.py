@@ -59,6 +59,10 @@ def execute(
         return started.execute(resolved, out=out, replay=replay)
 
 
+_QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+"""torch would warn that it knows no name of 127.0.0.1 (`executor.agreement.store`); whoever sets it himself is heard."""
+
+
 def executable(scenario: Source, overrides: Mapping[str, object] | None = None, *, is_replay: bool = False) -> Scenario:
     """The scenario, resolved, as the ranks can run it.
 
@@ -147,7 +151,7 @@ class Ranks:
                 [sys.executable, "-m", "executor.launching.nursery"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **single, "PYTHONPATH": os.pathsep.join(_path())},
+                env={**_QUIET, **os.environ, **single, "PYTHONPATH": os.pathsep.join(_path())},
                 start_new_session=True,  # Ctrl-C is for this process, which then ends them
             )
         return self._process
