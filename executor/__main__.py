@@ -17,6 +17,7 @@ from types import FrameType
 
 from executor.launching.cluster import place_in_cluster
 from executor.launching.launch import executable, execute
+from executor.seat import QUIET_TORCH
 from schedules.errors import ScheduleError
 from schedules.record.files import check_target
 from schedules.record.quantities import SECONDS, throughput, with_unit
@@ -41,6 +42,7 @@ def main() -> int:
         if place is None:
             return _run_here(scenario, options)
         # Not above: on a single machine torch is loaded where ranks are forked, and this process does without.
+        os.environ |= QUIET_TORCH | os.environ
         from executor.launching.member import run_in_cluster
 
         return run_in_cluster(scenario, place, Path(options.out), options.replay)

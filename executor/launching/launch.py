@@ -19,6 +19,7 @@ from types import TracebackType
 from executor import rank_report as report
 from executor.agreement.news import DEAD, FINISHED, News, decode
 from executor.launching.lines import OrderTables, RankEvent, RunOrder
+from executor.seat import QUIET_TORCH
 from schedules.errors import DeadRankError, ScheduleError
 from schedules.record.files import MEASURED, check_target
 from schedules.record.trace import read_rank_files
@@ -57,10 +58,6 @@ def execute(
         return ranks.execute(resolved, out=out, replay=replay)
     with Ranks() as started:
         return started.execute(resolved, out=out, replay=replay)
-
-
-_QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
-"""torch would warn that it knows no name of 127.0.0.1 (`executor.agreement.store`); whoever sets it himself is heard."""
 
 
 def executable(scenario: Source, overrides: Mapping[str, object] | None = None, *, is_replay: bool = False) -> Scenario:
@@ -151,7 +148,7 @@ class Ranks:
                 [sys.executable, "-m", "executor.launching.nursery"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**_QUIET, **os.environ, **single, "PYTHONPATH": os.pathsep.join(_path())},
+                env={**QUIET_TORCH, **os.environ, **single, "PYTHONPATH": os.pathsep.join(_path())},
                 start_new_session=True,  # Ctrl-C is for this process, which then ends them
             )
         return self._process
