@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-
 QUIET_TORCH: Final = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
 """In the environment, before torch is loaded: it would warn that it knows no name of 127.0.0.1, for which nobody is
 asked (`executor.agreement.store`). What a user has set himself goes before it."""
