@@ -26,10 +26,10 @@ from schedules.training.parts import length, part
 from schedules.training.problems import Problem
 from schedules.training.vectors import ITEM_SIZE, Tensor, parse_tensors
 from topologies.checks import AnyGraph
-from topologies.conventions import has_weights, with_own_rates
 from topologies.files import text_of
 from topologies.given import Lacking, graph_of, network_of
 from topologies.physical import places
+from topologies.rates import spread
 
 BUILT = ("graph", "graph_text", "network", "network_text", "plan", "problem", "tensors", "tensors_text")
 """What a scenario builds at first use, and keeps."""
@@ -269,14 +269,13 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
         graph = graph_of(str(scenario.graph_text), topology.file)
         if len(graph) != topology.workers:
             raise ValueError(f"workers: expected {len(graph)}, as {topology.file} has nodes, found {topology.workers}")
-        spread = with_own_rates if has_weights(graph) else topologies.with_rates
-        return spread(graph, 1.0 if rate is None else rate, topology.weights)
+        return spread(graph, 1.0 if rate is None else rate, topology.weights, own=True)
     graph = topologies.build(str(topology.graph), topology.workers, **(topology.model_extra or {}))
     if rate is None:
         return graph
     if graph.number_of_edges() == 0:
         raise ValueError(f"expected a graph with edges for schedule.rate = {rate}, found {topology.graph} without any")
-    return topologies.with_rates(graph, per_worker=rate, convention=topology.weights)
+    return spread(graph, rate, topology.weights)
 
 
 def physical_network(scenario: Scenario) -> AnyGraph | None:
