@@ -22,6 +22,8 @@ DIMENSION: Final = 40
 """Of a Krylov space: more makes longer steps, and costs more a step."""
 PRECISION: Final = 1e-12
 """Of a step in time, relative to S."""
+VANISHED: Final = 1e-140
+"""Of an S that began with variances of 1: from here on it is 0, as the squares in its norm run out of digits."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,8 +87,11 @@ def mean_disagreement(
     """
     joined, at = equations(graph, method_of(graph, method)), _times(times)
     begun = joined.start.T @ _numbers(graph, "start", start)
-    found = np.array([joined.x @ expm(time * joined.drift) @ begun for time in at.ravel()])
-    return np.asarray(found - found.mean(axis=-1, keepdims=True)).reshape(*at.shape, len(graph))
+    found = np.empty((at.size, len(graph)))
+    for place, time in enumerate(at.flat):
+        found[place] = joined.x @ expm(time * joined.drift) @ begun
+    found -= found.mean(axis=1, keepdims=True)
+    return found.reshape(*at.shape, len(graph))
 
 
 @on_one_thread
@@ -99,7 +104,7 @@ def second_moment(graph: nx.Graph[int], method: str | LinearMethod, times: Array
     Args:
         graph, method, times: as for `first_moment`.
     Returns:
-        float64 of the times' shape, a coordinate; n - 1 at time 0.
+        float64 of the times' shape, a coordinate; n - 1 at time 0, and 0 where it is below 1e-140.
     Raises:
         ValueError: as `first_moment`.
     Source: gossip.md, section 7, [derived].
@@ -216,9 +221,10 @@ def _size(joined: Equations) -> int:
 
 def _carried(joined: Equations, second: Vector, span: float) -> Vector:
     """e^{span L} S, each step in the Krylov space of the S that it begins with."""
-    left, step = span, span
+    left, step = span, 50 / joined.norm  # beyond, the exponential of a small matrix may overflow
     while left > 0:
-        size = float(np.linalg.norm(second))
+        if (size := float(np.linalg.norm(second))) < VANISHED:
+            return np.zeros_like(second)
         space, small = _krylov(joined, second / size)
         step = min(left, 2 * step)  # nearly what the last space was good for
         # What leaks out of the space bounds the error, and a thousandth that is left has lost three digits. A shorter
@@ -239,13 +245,13 @@ def _krylov(joined: Equations, unit: Vector) -> tuple[Vector, Vector]:
     space, small = [unit.ravel()], np.zeros((DIMENSION + 1, DIMENSION + 1))
     for k in range(DIMENSION):
         found = joined.change(space[k].reshape(unit.shape)).ravel()
-        basis, before = np.array(space), float(np.linalg.norm(found))
+        basis = np.array(space)
         for _ in range(2):
             part = basis @ found
             found = _symmetric((found - part @ basis).reshape(unit.shape)).ravel()
             small[: k + 1, k] += part
         small[k + 1, k] = length = float(np.linalg.norm(found))
-        if length <= 1e-13 * before:  # the space holds all that L makes of S
+        if length <= 1e-14 * joined.norm:  # rounding alone: the space holds all that L makes of S
             small[k + 1, k] = 0.0
             break
         space.append(found / length)
@@ -258,7 +264,10 @@ def _symmetric(matrix: Vector) -> Vector:
 
 
 def _times(times: ArrayLike) -> Vector:
-    found = np.asarray(times, dtype=np.float64)
+    try:
+        found = np.asarray(times, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"times: expected finite numbers of at least 0, found {times!r}") from None
     if not (np.isfinite(found) & (found >= 0)).all():
         raise ValueError(f"times: expected finite numbers of at least 0, found {found.tolist()}")
     return found

@@ -64,6 +64,24 @@ def test_ring_of_eight() -> None:
 
 
 @pytest.mark.parametrize("method", ["baseline", "a2cid2"])
+def test_times_of_any_shape_and_however_late(method: str) -> None:
+    graph = build("path", 6)
+    found = second_moment(graph, method, [[1e5, 300.0], [200.0, 0.0]])
+    assert found.shape == first_moment(graph, method, [[1, 2], [3, 0]]).shape == (2, 2)
+    assert (found[0, 0], found[1, 1]) == (0, pytest.approx(5))
+    assert np.log(found[0, 1] / found[1, 0]) / 100 == pytest.approx(abscissa(graph, method), rel=1e-6)
+    assert second_moment(graph, method, []).shape == first_moment(graph, method, []).shape == (0,)
+
+
+@pytest.mark.parametrize("rate", [1e-4, 1e4])
+def test_a_rate_is_a_unit_of_time(rate: float) -> None:
+    graph, scaled = build("ring", 8), with_rates(build("ring", 8), rate)
+    assert abscissa(scaled, "a2cid2") == pytest.approx(rate * abscissa(graph, "a2cid2"), rel=1e-7)
+    assert stationary(scaled, "a2cid2") == pytest.approx(stationary(graph, "a2cid2") / rate, rel=1e-9)
+    assert second_moment(scaled, "a2cid2", 5 / rate) == pytest.approx(second_moment(graph, "a2cid2", 5), rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["baseline", "a2cid2"])
 @pytest.mark.parametrize(("n", "rate"), [(2, 1.0), (5, 1.0), (16, 3.0)])
 def test_complete_graph(method: str, n: int, rate: float) -> None:
     """gossip.json, second_moment_complete_graph and stationary_baseline_iid_noise [derived]: closed forms."""
