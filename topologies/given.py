@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 import networkx as nx
 
 from topologies.checks import communication_graph, one_of, real_number
-from topologies.conventions import has_weights, with_own_rates, with_rates
 from topologies.coordinates import light_time, place
 from topologies.files import parse
 from topologies.graphs import canonical
 from topologies.physical import KINDS, check_network
+from topologies.rates import spread
 
 Join: TypeAlias = Callable[[tuple[Any, Any], list[dict[str, Any]]], dict[str, Any]]
 """What is said of an edge, told several times, as one."""
@@ -66,15 +66,15 @@ def graph_of(text: str, path: str | PathLike[str]) -> nx.Graph[int]:
 
 
 def with_rates_of(
-    graph: nx.Graph[int], path: str | PathLike[str], per_worker: float = 1.0, convention: str = "uniform"
+    graph: nx.Graph[int], path: str | PathLike[str], per_worker: float = 1.0, weights: str = "uniform"
 ) -> nx.Graph[int]:
-    """The graph of a file with its rates: by its own weights, where it has any (`topologies.conventions`).
+    """The graph of a file with its rates: by its own weights, where it has any (`topologies.rates.spread`).
 
     Raises:
         ValueError: as there; the file is named.
     """
     try:
-        return (with_own_rates if has_weights(graph) else with_rates)(graph, per_worker, convention)
+        return spread(graph, per_worker, weights, own=True)
     except ValueError as error:
         raise _named(error, path) from error
 

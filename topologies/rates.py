@@ -1,29 +1,35 @@
 """Optimal edge rates: the fewest exchanges per unit time that decentralised optimisation needs on a given graph.
 
-Decentralised asynchronous optimisation (DADAO) runs at full speed while 2 chi_1 chi_2 <= 1. Since Lambda -> c Lambda
-divides both chi by c, the total rate sum lambda_ij that a shape of rates needs is the scale-free
+Decentralised asynchronous optimisation (DADAO) runs at full speed while 2 chi_1 chi_2 <= 1. With R_ij the effective
+resistances, 2 chi_2 = max R_ij, so the rates that need the fewest exchanges solve one convex problem in lambda and l:
 
-    J(lambda) = sum lambda_ij sqrt(2 chi_1 chi_2).
+    minimise sum lambda_ij  such that  lambda_2(Lambda) >= l,  R_ij <= l on every edge,  lambda_ij >= 0.
 
-With sum lambda_ij = 1, log J = (-log lambda_2(Lambda) + max log R_ij) / 2 over the edges, and this is convex in lambda:
--log lambda_2 because lambda_2 is concave, log R_ij because R_ij = max over x of (x_i - x_j)^2 / x^T Lambda x. So a
-stationary point is the optimum, and a subgradient gives a lower bound on every other choice of rates.
+R_ij is convex in lambda, as R_ij = max over x of (x_i - x_j)^2 / x^T Lambda x, and lambda_2 is concave: a semidefinite
+programme. Since Lambda -> c Lambda divides both chi by c, its value is the least of the scale-free
+
+    J(lambda) = sum lambda_ij sqrt(2 chi_1 chi_2),
+
+whose logarithm is convex where the sum is one. So a subgradient gives a lower bound on every other choice of rates.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, sqrt
 
 import networkx as nx
 import numpy as np
 
-from topologies.checks import real_number
-from topologies.conventions import with_rates
-from topologies.spectral import Array, Edges, active_edges, chi_1, chi_2, laplacian_of_edges, on_edges
+from topologies.checks import one_of, real_number
+from topologies.conventions import CONVENTIONS, has_weights, with_own_rates, with_rates
+from topologies.semidefinite import central_path
+from topologies.spectral import Array, Edges, active_edges, chi_1, chi_2, grounded, laplacian_of_edges, on_edges
 
-# A p-norm of m numbers is above their maximum by a factor m^(1/p) at most: 0.2 % at the last p with a thousand edges.
-SHARPNESS = (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
+WAYS = (*CONVENTIONS, "optimal")
+"""How rates are spread over the edges."""
+PRECISION = 5e-6
+"""Of J, relative to its lower bound."""
 
 
 def communication_cost(graph: nx.Graph[int]) -> float:
@@ -69,122 +75,117 @@ def optimal_rates(graph: nx.Graph[int], per_worker: float | None = None) -> nx.G
         graph: connected, nodes 0..n-1; rates that it already carries are ignored.
         per_worker: r; if given, the rates are scaled to sum lambda_ij = n r / 2, the best use of that budget.
     Returns:
-        a new graph with the edge attribute `rate`; its J is within about a thousandth of the optimum.
+        a new graph with the edge attribute `rate`, and of its own `chi_1`, `chi_2`, `sum_of_rates`, and `uniform_sum`,
+        the sum that uniform rates need for the same chi_1 chi_2. The sum is within 1e-5 of the least.
     Raises:
         ValueError: if the graph is disconnected, or r is not positive.
     Source: the edge rates that one version of the DADAO abstract (arXiv:2208.00779) finds by an SDP; equivalent
-        convex problem, reconstructed.
+        convex problem, reconstructed (gossip.md, section 6.6).
 
     Example: on a barbell of two cliques of 8, J falls from 126.1 (uniform rates) to 32.9.
     """
-    optimum = optimise(graph)
-    if per_worker is None:
-        return _scaled_to(optimum.graph, optimum.cost)
-    rate = real_number("per_worker", per_worker, 0, strictly=True, unit="exchanges per worker and unit time")
-    return _scaled_to(optimum.graph, len(graph) * rate / 2)
+    optimum, total = optimise(graph), None
+    if per_worker is not None:
+        rate = real_number("per_worker", per_worker, 0, strictly=True, unit="exchanges per worker and unit time")
+        total = len(graph) * rate / 2
+    rated = _scaled_to(optimum.graph, optimum.cost if total is None else total)
+    sum_of_rates = float(active_edges(rated)[2].sum())
+    uniform_sum = sum_of_rates * communication_cost(with_rates(graph)) / optimum.cost
+    rated.graph.update(
+        chi_1=chi_1(rated), chi_2=chi_2(rated), sum_of_rates=sum_of_rates, uniform_sum=float(uniform_sum)
+    )
+    return rated
+
+
+def spread(
+    graph: nx.Graph[int], per_worker: float = 1.0, weights: str = "uniform", *, own: bool = False
+) -> nx.Graph[int]:
+    """Copy of the graph whose edges carry rates that sum to n r / 2, by a convention or at their best.
+
+    Args:
+        graph: connected, nodes 0..n-1.
+        per_worker: r, positive, in exchanges per gradient time.
+        weights: "uniform" or "neighbour" (`with_rates`), or "optimal" (`optimal_rates`).
+        own: whether the graph's own weights count, where it has some (`with_own_rates`); not for "optimal".
+    Raises:
+        ValueError: if the graph is disconnected, or a rate or the word is impossible.
+    """
+    if one_of("weights", weights, WAYS) == "optimal":
+        return optimal_rates(graph, per_worker)
+    return (with_own_rates if own and has_weights(graph) else with_rates)(graph, per_worker, weights)
 
 
 def optimise(graph: nx.Graph[int]) -> Optimum:
     """Minimise J over the edge rates, and prove how close the result is.
 
-    The two maxima in log J are smoothed by p-norms with rising p, each minimum started from the one before. At each,
-    the linearisation of log J is below log J everywhere, so its smallest value is a lower bound.
+    By an interior point: its dual variables are the weights of a linearisation that is below log J everywhere.
 
     Args:
         graph: connected, nodes 0..n-1; rates that it already carries are ignored.
     Returns:
-        the best rates found (they sum to one, or are uniform if nothing is better), their J, and a lower bound of J.
+        the best rates found (they are uniform if nothing is better), their J, and a lower bound of J.
     Raises:
         ValueError: if the graph is disconnected.
     """
-    best = with_rates(graph)
-    cost, lower_bound = communication_cost(best), 0.0
-    i, j, rates = active_edges(best)
-    for sharpness in SHARPNESS:
-        edges = (i, j, _smoothed_optimum(len(graph), (i, j, rates), sharpness))
-        rates = edges[2]
-        # Each of these bounds holds by itself, so the highest counts.
-        lower_bound = max(lower_bound, exp(_linear_bound(len(graph), edges, sharpness)))
-        shape = _with_edge_rates(graph, edges)
-        found = communication_cost(shape)
-        if found < cost * (1 - 1e-9):  # so that an edge-transitive graph keeps exactly uniform rates
-            best, cost = shape, found
-    return Optimum(best, cost, lower_bound)
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1):  # the matrices are small: on busy cores BLAS's threads would mostly wait for each other
+        return _optimum(graph)
 
 
-@dataclass(frozen=True, slots=True)
-class _Smoothed:
-    """2 log J, smoothed, and what it was computed from."""
-
-    value: float
-    gradient: Array  # float64 [E], with respect to the rates, without the term of the sum
-    slowest: float  # the weighted mean eigenvalue, at least lambda_2
-    log_resistance: float  # the weighted mean of log R_ij, at most its maximum
-
-
-def _smoothed(workers: int, edges: Edges, sharpness: float) -> _Smoothed:
-    """P-norms in place of the two maxima: log of |1/lambda_k|_p + log of |R_ij|_p, p = sharpness."""
-    i, j, _ = edges
-    values, modes = _positive_modes(workers, edges)
-    inverse = (modes / values) @ modes.T
-    resistances = on_edges(inverse, i, j)
-    slow, log_chi_1 = _soft_maximum(-np.log(values), sharpness)
-    far, log_chi_2 = _soft_maximum(np.log(resistances), sharpness)
-    weights = slow / values
-    pulled = inverse @ laplacian_of_edges(workers, (i, j, far / resistances)) @ inverse
-    # By an edge's rate: d lambda_k = (v_ki - v_kj)^2 and d Lambda^+ = -Lambda^+ (e_i - e_j)(e_i - e_j)^T Lambda^+.
-    gradient = -on_edges((modes * weights) @ modes.T, i, j) - on_edges(pulled, i, j)
-    slowest = float(1 / weights.sum())
-    return _Smoothed(log_chi_1 + log_chi_2, gradient, slowest, float(far @ np.log(resistances)))
+def _optimum(graph: nx.Graph[int]) -> Optimum:
+    uniform = with_rates(graph)
+    edges, cost = active_edges(uniform), communication_cost(uniform)
+    bound = _bound(len(graph), edges, *_extremes(len(graph), edges))
+    if cost <= bound * (1 + 1e-9):  # as on an edge-transitive graph, which so keeps exactly uniform rates
+        return Optimum(uniform, cost, bound)
+    best = uniform
+    for point in central_path(len(graph), edges):
+        found = (*edges[:2], point.rates)
+        # Each bound holds by itself, so the highest counts.
+        bound = max(bound, _bound(len(graph), found, point.modes, point.weights))
+        # To seven digits, so that machines whose rounding differs draw the same clocks.
+        digits = np.array([float(f"{rate:.7g}") for rate in point.rates])
+        shape = _with_edge_rates(graph, (*edges[:2], digits))
+        if (shaped := communication_cost(shape)) < cost * (1 - 1e-9):
+            best, cost = shape, shaped
+        if cost <= bound * (1 + PRECISION):
+            break
+    return Optimum(best, cost, bound)
 
 
-def _positive_modes(workers: int, edges: Edges) -> tuple[Array, Array]:
-    """The n - 1 positive eigenvalues, float64 [n-1], and their modes, float64 [n, n-1]."""
-    matrix = laplacian_of_edges(workers, edges)
-    values, modes = np.linalg.eigh(matrix + 2 * np.trace(matrix) / workers)  # the constant mode becomes the largest
-    return values[:-1], modes[:, :-1]
+def _extremes(workers: int, edges: Edges) -> tuple[Array, Array]:
+    """The projector on the slowest modes, [n, n], and weights of the edges with the largest resistance, [E]."""
+    values, modes = np.linalg.eigh(grounded(laplacian_of_edges(workers, edges)))
+    slowest = modes[:, values <= values[0] * (1 + 1e-9)]
+    resistances = on_edges((modes / values) @ modes.T, *edges[:2])
+    return slowest @ slowest.T, np.asarray(resistances >= resistances.max() * (1 - 1e-9), dtype=np.float64)
 
 
-def _soft_maximum(logs: Array, sharpness: float) -> tuple[Array, float]:
-    """Gradient and value of log (sum exp(p a_k))^(1/p): weights that sum to one, and at least max a_k."""
-    powers = np.exp(sharpness * (logs - logs.max()))  # the largest is 1: nothing overflows
-    weights: Array = powers / powers.sum()
-    return weights, float(logs.max() + log(powers.sum()) / sharpness)
+def _bound(workers: int, edges: Edges, modes: Array, weights: Array) -> float:
+    """Lower bound of J over all rates, from some rates, any weights of modes and any weights of edges.
 
+    With M a matrix of trace 1 without negative eigenvalues that leaves the constant mode out, lambda_2 <= <M, Lambda>,
+    and with weights p that sum to one max R_ij >= exp sum p_ij log R_ij. So 2 log J is at least
+    -log <M, Lambda> + sum p_ij log R_ij, which is convex: at least its linearisation at the rates that are given.
 
-def _smoothed_optimum(workers: int, edges: Edges, sharpness: float) -> Array:
-    """The rates, summing to one, that minimise the smoothed log J, started from those of `edges`.
-
-    In the rates themselves, bounded below, and not in their logarithms: there an edge that falls to zero stays there.
+    Args:
+        workers: n.
+        edges: of rates of any scale.
+        modes: float64 [n, n], M times a number.
+        weights: float64 [E], p times a number.
     """
-    from scipy.optimize import minimize  # here, so that importing topologies stays light
-
-    i, j, start = edges
-
-    def objective(rates: Array) -> tuple[float, Array]:
-        smoothed = _smoothed(workers, (i, j, rates), sharpness)
-        # 2 log J: with the sum in it the scale is free, so the search needs no constraint.
-        return smoothed.value + 2 * log(rates.sum()), smoothed.gradient + 2 / rates.sum()
-
-    # Scaled to a mean rate of one, where the optimiser's tolerances fit.
-    found = minimize(
-        objective,
-        start * len(start) / start.sum(),
-        method="L-BFGS-B",
-        jac=True,
-        bounds=[(1e-6, None)] * len(start),
-        options={"ftol": 1e-11, "gtol": 1e-7, "maxcor": 30, "maxiter": 2000, "maxfun": 4000},
-    )
-    return np.asarray(found.x / found.x.sum(), dtype=np.float64)
-
-
-def _linear_bound(workers: int, edges: Edges, sharpness: float) -> float:
-    """Lower bound of log J from the subgradient at rates that sum to one."""
-    at = _smoothed(workers, edges, sharpness)
-    # With M = sum over k of slow_k v_k v_k^T / lambda_k: lambda_2(Lambda') <= <M, Lambda'> / tr M for any rates, and
-    # <M, Lambda> = 1. What is linear is smallest at a corner of the simplex of rates: hence the smallest derivative.
-    descent = float(at.gradient @ edges[2] - at.gradient.min())
-    return (-log(at.slowest) + at.log_resistance - descent) / 2
+    i, j, rates = edges
+    share = rates / rates.sum()
+    matrix, far = modes / np.trace(modes), weights / weights.sum()
+    inverse = np.asarray(np.linalg.inv(grounded(laplacian_of_edges(workers, (i, j, share)))), dtype=np.float64)
+    resistances, slow = on_edges(inverse, i, j), on_edges(matrix, i, j)
+    # By an edge's rate: d <M, Lambda> = b^T M b, and d Lambda^+ = -Lambda^+ b b^T Lambda^+.
+    pulled = inverse @ laplacian_of_edges(workers, (i, j, far / resistances)) @ inverse
+    slope = -slow / (slow @ share) - on_edges(pulled, i, j)
+    value = -np.log(slow @ share) + far @ np.log(resistances)
+    # What is linear is smallest at a corner of the simplex of rates: hence the smallest derivative.
+    return exp((value + slope.min() - slope @ share) / 2)
 
 
 def _scaled_to(graph: nx.Graph[int], total: float) -> nx.Graph[int]:

@@ -29,6 +29,7 @@ from topologies.checks import AnyGraph
 from topologies.files import text_of
 from topologies.given import Lacking, graph_of, network_of, with_rates_of
 from topologies.physical import places
+from topologies.rates import spread
 
 BUILT = ("graph", "graph_text", "network", "network_text", "plan", "problem", "tensors", "tensors_text")
 """What a scenario builds at first use, and keeps."""
@@ -274,7 +275,7 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
         return graph
     if graph.number_of_edges() == 0:
         raise ValueError(f"expected a graph with edges for schedule.rate = {rate}, found {topology.graph} without any")
-    return topologies.with_rates(graph, per_worker=rate, convention=topology.weights)
+    return spread(graph, rate, topology.weights)
 
 
 def physical_network(scenario: Scenario) -> AnyGraph | None:

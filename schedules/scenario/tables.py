@@ -24,9 +24,9 @@ class TopologyTable(BaseModel):
     """Instead of a graph: a GraphML or JSON file of one, whose edges may have a `weight`."""
     workers: Count
     """As many as a file has nodes; beside one it may be left out."""
-    weights: Literal["uniform", "neighbour"] = "uniform"
-    """How the rate is spread: evenly over all edges, or by each worker over its neighbours. Where a file's edges have a
-    weight (or a rate), in proportion to it."""
+    weights: Literal["uniform", "neighbour", "optimal"] = "uniform"
+    """How the rate is spread: evenly over all edges, or by each worker over its neighbours; where a file's edges have a
+    weight (or a rate), in proportion to it. optimal: so that chi_1 chi_2 is least, whatever the weights."""
 
     @field_validator("graph")
     @classmethod

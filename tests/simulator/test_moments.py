@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from analysis.moments import second_moment
 from simulator import simulate
+from topologies import build
 
 DIMENSION = 20
 NUM_RUNS = 200
@@ -24,12 +26,12 @@ NUM_RUNS = 200
 RING_8 = {1: 4.13993035314, 5: 0.904566210227, 20: 0.0146253770818}
 
 
-def disagreement(graph: str, workers: int, seed: int, horizon: int) -> NDArray[np.float64]:
+def disagreement(graph: str, workers: int, seed: int, horizon: int, program: str = "gossip") -> NDArray[np.float64]:
     """||pi x_t||^2 a coordinate at the times 0, 1 to `horizon` of one run."""
     length = horizon + 1  # so that no read-out is the one at the end, which has each worker's own time
     options = {"start": "spread", "curvature": 0, "noise": 0, "dimension": DIMENSION}
     run = simulate({
-        "schedule": {"program": "gossip", "gradients": length, "gradient_clock": "poisson"},
+        "schedule": {"program": program, "gradients": length, "gradient_clock": "poisson"},
         "topology": {"graph": graph, "workers": workers},
         "platform": {"gradient": {"mean": 0}, "gradient_time": "1 s", "transport": "none"},
         "workload": {"problem": "quadratic", "dtype": "float64", "options": options},
@@ -67,3 +69,13 @@ def test_complete_graph(workers: int) -> None:
     samples = disagreements("complete", workers, 4)
     for time in range(5):
         check(samples[:, time], (workers - 1) * math.exp(-workers * time / (2 * (workers - 1))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("program", "method"), [("gossip", "baseline"), ("a2cid2", "a2cid2")])
+@pytest.mark.parametrize("workers", [8, 16])
+@pytest.mark.parametrize("graph", ["ring", "star", "complete", "exponential"])
+def test_simulations_tend_to_the_exact_moments(graph: str, workers: int, program: str, method: str) -> None:
+    samples = np.array([disagreement(graph, workers, seed, 3, program) for seed in range(NUM_RUNS // 4)])
+    for time, expected in enumerate(second_moment(build(graph, workers), method, range(4))):
+        check(samples[:, time], float(expected))

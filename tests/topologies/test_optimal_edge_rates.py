@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from topologies import build, chi_1, chi_2, optimal_rates, with_rates
-from topologies.rates import communication_cost, optimise, sufficient_rates
+from topologies.rates import communication_cost, optimise, spread, sufficient_rates
 from topologies.spectral import edge_rates
 
 # shared/reference/gossip.json, dadao_lambda_mix: [derived] lambda_mix, chi1, chi2 at n = 16 with 2 chi1 chi2 = 1.
@@ -65,7 +65,7 @@ def test_barbell_optimum_is_that_of_its_three_kinds_of_edges():
         return communication_cost(graph)
 
     oracle = min(minimize(cost, start, method="Nelder-Mead").fun for start in ([0, 0, 0], [0, 1, 3]))
-    assert communication_cost(optimal_rates(build("barbell", 12))) == pytest.approx(oracle, rel=1e-3)
+    assert communication_cost(optimal_rates(build("barbell", 12))) == pytest.approx(oracle, rel=1e-5)
 
 
 @settings(max_examples=8, deadline=None)
@@ -73,11 +73,11 @@ def test_barbell_optimum_is_that_of_its_three_kinds_of_edges():
     name=st.sampled_from(["path", "grid", "torus", "exponential", "erdos_renyi", "random_geometric"]),
     n=st.sampled_from([6, 9, 12, 16]),
 )
-def test_the_optimum_is_proven_to_a_thousandth_and_never_worse_than_uniform(name, n):
+def test_the_optimum_is_proven_and_never_worse_than_uniform(name, n):
     graph = build(name, n)
     optimum = optimise(graph)
     assert optimum.lower_bound * (1 - 1e-9) <= optimum.cost <= communication_cost(graph)
-    assert optimum.cost <= optimum.lower_bound * 1.001
+    assert optimum.cost <= optimum.lower_bound * 1.00001
     assert communication_cost(optimum.graph) == pytest.approx(optimum.cost, rel=1e-12)
 
 
@@ -100,6 +100,31 @@ def test_optimal_rates_meet_the_condition_or_the_budget():
     assert 2 * chi_1(free) * chi_2(free) == pytest.approx(1, rel=1e-12)
     assert edge_rates(budget)[2].sum() == pytest.approx(6 * 2 / 2, rel=1e-12)
     assert chi_1(budget) * chi_2(budget) < chi_1(with_rates(graph, 2.0)) * chi_2(with_rates(graph, 2.0))
+
+
+def test_the_graph_carries_what_the_rates_are_worth():
+    graph = build("barbell", 10)
+    for best in (optimal_rates(graph), optimal_rates(graph, per_worker=3.0)):
+        told = best.graph
+        assert (told["chi_1"], told["chi_2"]) == (chi_1(best), chi_2(best))
+        assert told["sum_of_rates"] == pytest.approx(edge_rates(best)[2].sum(), rel=1e-12)
+        uniform = with_rates(graph, 2 * told["uniform_sum"] / 10)
+        assert chi_1(uniform) * chi_2(uniform) == pytest.approx(told["chi_1"] * told["chi_2"], rel=1e-9)
+        assert told["uniform_sum"] > 1.5 * told["sum_of_rates"]
+        assert all(type(told[key]) is float for key in ("chi_1", "chi_2", "sum_of_rates", "uniform_sum"))
+    assert "chi_1" not in graph.graph
+
+
+def test_ways_to_spread_a_rate():
+    graph = build("barbell", 8)
+    assert edge_rates(spread(graph, 2.0))[2].tolist() == edge_rates(with_rates(graph, 2.0))[2].tolist()
+    neighbours = edge_rates(with_rates(graph, 2.0, "neighbour"))[2].tolist()
+    assert edge_rates(spread(graph, 2.0, "neighbour"))[2].tolist() == neighbours
+    best = edge_rates(optimal_rates(graph, per_worker=2.0))[2].tolist()
+    nx.set_edge_attributes(graph, {(0, 1): 7.0}, "rate")
+    assert edge_rates(spread(graph, 2.0, "optimal", own=True))[2].tolist() == best
+    with pytest.raises(ValueError, match="weights: expected one of 'uniform', 'neighbour', 'optimal', found 'best'"):
+        spread(graph, 2.0, "best")
 
 
 def test_refused():

@@ -26,6 +26,7 @@ Examples:
   twinclock topologies                                  all of them
   twinclock topologies ring --workers 16                degrees, chi_1, chi_2, eta, alpha_tilde
   twinclock topologies watts_strogatz --workers 32 --set k=6 --set p=0.2
+  twinclock topologies barbell --weights optimal        the best edge rates, and what they are worth
   twinclock topologies exponential --draw exponential.svg
   twinclock topologies fat_tree --network --workers 16  hosts, switches, routes
   twinclock topologies Abilene.graphml --draw map.svg   a graph from a file
@@ -38,7 +39,9 @@ Examples:
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 @click.option("--workers", type=int, metavar="N", help="How many workers. Default: 16, or those of a file.")
 @click.option("--rate", type=float, default=1.0, show_default=True, help="Averagings per worker and gradient.")
-@click.option("--weights", default="uniform", show_default=True, help="How rates are spread: uniform or neighbour.")
+@click.option(
+    "--weights", default="uniform", show_default=True, help="How rates are spread: uniform, neighbour or optimal."
+)
 @settings_option("An option of the graph, e.g. degree=4. Can be given several times.")
 @click.option("--network", is_flag=True, help="NAME is a physical network.")
 @click.option("--draw", type=PATH, metavar="FILE", help="Draw it: a .svg or .png.")

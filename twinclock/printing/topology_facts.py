@@ -15,12 +15,16 @@ from topologies.checks import AnyGraph
 from topologies.files import parse, text_of
 from topologies.given import Lacking, graph_of, has_kinds, network_of, with_rates_of
 from topologies.physical import places
+from topologies.rates import optimal_rates, spread
 
 Numbers = dict[str, int | float | str]
 """Names of numbers, and the numbers; a range is text."""
 
 MAX_ROUTED = 64
 """Routes are counted between so many workers at most: there are n (n - 1) of them."""
+
+MAX_OPTIMISED = 200
+"""Optimal rates of so many edges at most are found unasked: their time goes as the cube."""
 
 
 def build_graph(name: str, workers: int, options: Mapping[str, object], *, rate: float, weights: str) -> nx.Graph[int]:
@@ -29,7 +33,7 @@ def build_graph(name: str, workers: int, options: Mapping[str, object], *, rate:
     Raises:
         ValueError: for an unknown name or option, or an impossible size or value.
     """
-    return topologies.with_rates(topologies.build(name, workers, **options), rate, weights)
+    return spread(topologies.build(name, workers, **options), rate, weights)
 
 
 def build_network(name: str, workers: int, options: Mapping[str, object]) -> nx.Graph[int]:
@@ -94,7 +98,20 @@ def graph_facts(graph: nx.Graph[int]) -> Numbers:
         "chi_2": chi_2,
         "eta": eta,
         "alpha_tilde": alpha_tilde,
+        **_gain(graph),
     }
+
+
+def _gain(graph: nx.Graph[int]) -> Numbers:
+    """What the best edge rates are worth: how many times their sum uniform rates need for the same chi_1 chi_2.
+
+    Told where they were asked for (with both sums), or are quickly known.
+    """
+    told: Numbers = {key: graph.graph[key] for key in ("sum_of_rates", "uniform_sum") if key in graph.graph}
+    if not told and graph.number_of_edges() > MAX_OPTIMISED:
+        return {}
+    best = graph.graph if told else optimal_rates(graph).graph
+    return {**told, "gain": best["uniform_sum"] / best["sum_of_rates"]}
 
 
 def network_facts(network: AnyGraph) -> Numbers:

@@ -223,6 +223,34 @@ def test_weights_say_how_the_rate_is_spread(path_of_three: Path, weights: str, r
     assert [rate for *_, rate in graph.edges(data="rate")] == pytest.approx(rates, rel=1e-15)
 
 
+def test_optimal_rates_are_those_of_the_graph_whatever_its_weights(path_of_three: Path) -> None:
+    graph = of_file(path_of_three, topology__weights="optimal").graph
+    assert [rate for *_, rate in graph.edges(data="rate")] == pytest.approx([1.5, 1.5], rel=1e-12)  # r n / 2 in all
+
+
+def test_optimal_rates_of_a_graph_by_name() -> None:
+    tables = {
+        "schedule": {"program": "gossip", "gradients": 3, "rate": 2.0},
+        "topology": {"graph": "barbell", "workers": 8, "weights": "optimal"},
+        "platform": {"gradient": {"mean": 0.1}},
+        "workload": {"parameters": 10},
+    }
+    graph = load(tables).graph
+    rates = nx.get_edge_attributes(graph, "rate")
+    assert max(rates, key=rates.__getitem__) == (3, 4)
+    assert sum(rates.values()) == pytest.approx(8 * 2 / 2, rel=1e-12)
+    assert graph.graph["uniform_sum"] > 1.5 * graph.graph["sum_of_rates"]
+
+
+def test_optimal_rates_need_a_connected_graph(tmp_path: Path) -> None:
+    save(nx.Graph([(0, 1), (2, 3)]), tmp_path / "two.json")
+    told = (
+        r"^scenario: topology\.file: \S*two\.json: expected a connected graph, found no path from worker 0 to worker 2$"
+    )
+    with pytest.raises(ScenarioError, match=told):
+        of_file(tmp_path / "two.json", topology__weights="optimal")
+
+
 def test_the_edge_of_three_times_the_weight_is_used_three_times_as_often(path_of_three: Path) -> None:
     result: Result = simulate(of_file(path_of_three, schedule__gradients=2_000))
     made = result.kept_trace[result.kept_trace["op"] == "Exchange"]
@@ -234,5 +262,5 @@ def test_wrong_weights_are_told_by_the_table(tmp_path: Path) -> None:
     graph: nx.Graph[int] = nx.path_graph(3)
     graph.edges[0, 1]["weight"] = -1
     save(graph, tmp_path / "wrong.json")
-    with pytest.raises(ScenarioError, match=r"scenario: topology: weight of edge \(0, 1\): .* found -1"):
+    with pytest.raises(ScenarioError, match=r"scenario: topology: .*wrong\.json: weight of edge \(0, 1\): .* found -1"):
         of_file(tmp_path / "wrong.json")
