@@ -43,7 +43,9 @@ def load(source: Source, overrides: Mapping[str, object] | None = None, *, is_fo
     tables, where = read(source)
     for key, value in (overrides or {}).items():
         set_key(tables, key, value, where)
-    tables.pop("sweep", None)
+    swept = tables.pop("sweep", {})
+    if not isinstance(swept, Mapping):
+        raise ScenarioError(f"{where}: sweep: expected a table, found {swept!r}")
     return resolve(located(tables, beside(source), where), where, is_forced=is_forced)
 
 

@@ -74,6 +74,8 @@ class Size(NamedTuple):
     seconds: float
 
     def __str__(self) -> str:
+        if not math.isfinite(self.operations):
+            return "more operations than can be counted"
         return f"about {with_unit(self.memory, 'B', 2)} of memory and {_duration(self.seconds)}"
 
 
@@ -81,7 +83,7 @@ def estimate(scenario: Scenario) -> Size:
     """Of a simulation of the scenario; nothing is built for it."""
     workers, length = float(scenario.topology.workers), gradients_of(scenario)
     edges = num_edges(scenario)
-    rate = float(getattr(scenario.schedule, "rate", 0.0) or 0.0)
+    rate = _rate(scenario)
     operations = workers * length * _operations_of_a_gradient(scenario, rate, 2 * edges / workers)
     ticks = rate * workers * (GRADIENTS_OF_A_PRECISION if math.isinf(length) else length) / 2
     rows = operations if scenario.run.trace else 0.0
@@ -119,6 +121,7 @@ def check_size(scenario: Scenario, where: str, *, is_forced: bool = False) -> No
         hosts = _num_hosts(scenario)
         run = f"{topology.workers:,} workers, {length:,.0f} gradients each, {size.operations:.2g} operations"
         run += f", {hosts:,} hosts" if hosts else ""
+        run += f", rate {rate:g}" if (rate := _rate(scenario)) > 1 else ""
         raise ScenarioError(
             f"{where}: expected a run for this machine ({with_unit(memory, 'B', 2)}) and an hour, found one of {size} "
             f"({run}); --force goes on"
@@ -157,6 +160,11 @@ def gradients_of(scenario: Scenario) -> float:
         return float(schedule.length(scenario.schedule, 0)) if schedule.length is not None else 1.0
     except Exception:  # whatever a user's function may raise is told with its name, when the run is planned
         return 1.0
+
+
+def _rate(scenario: Scenario) -> float:
+    """Averagings of a worker per gradient, where the schedule has any."""
+    return float(getattr(scenario.schedule, "rate", 0.0) or 0.0)
 
 
 def _num_hosts(scenario: Scenario) -> int:
@@ -207,7 +215,7 @@ def _counted(scenario: Scenario) -> Iterator[tuple[str, str, float]]:
     """What is counted in nanoseconds or bytes: key, words, and how much of it there is in the run."""
     platform, length = scenario.platform, gradients_of(scenario)
     size = _parameters(scenario) * ITEM_SIZE[scenario.workload.dtype]
-    operations = scenario.topology.workers * length * (1 + float(getattr(scenario.schedule, "rate", 0.0) or 0.0))
+    operations = scenario.topology.workers * length * (1 + _rate(scenario))
     if size * operations >= LARGEST / 4:
         yield "workload.parameters", f"{with_unit(size, 'B', 3)} in {operations:.2g} messages", size * operations
     times = {

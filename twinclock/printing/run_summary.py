@@ -100,10 +100,10 @@ def _end(result: Result) -> list[tuple[str, str]]:
     if result.cut_ns is not None:
         parts.append(f"cut at {with_unit(result.cut_ns / 1e9, 's')}")
     if run.get("total") is not None:
-        parts.append(f"{run['total']:,} gradients asked for, {made:,} made")
+        parts.append(f"{run['total']:,} gradient{'s' * (run['total'] != 1)} asked for, {made:,} made")
     if run.get("samples") is not None:
         drawn = made * result.tables["workload"]["batch_size"]
-        parts.append(f"{run['samples']:,} samples asked for, {drawn:,} drawn")
+        parts.append(f"{run['samples']:,} sample{'s' * (run['samples'] != 1)} asked for, {drawn:,} drawn")
         if made and drawn != run["samples"]:
             parts.append("as all workers make whole steps")
     if parts and not made and result.cut_ns is None:

@@ -164,3 +164,9 @@ def test_every_kind_of_error_has_a_sentence(kind: str) -> None:
     with pytest.raises(ScenarioError, match=r"^scenario: few: expected .*, found 1$") as error:
         validated(Wrong, {"few": 1}, "scenario")
     assert not OF_A_LIBRARY.search(str(error.value).replace("function", ""))
+
+
+@pytest.mark.parametrize("swept", [True, "x", [], 1.0])
+def test_a_sweep_is_a_table(swept: object) -> None:
+    with pytest.raises(ScenarioError, match="^scenario: sweep: expected a table, found "):
+        load({**BASE, "sweep": swept})
