@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 .NOTPARALLEL: # one check after the other, and pytest's closing line the last
 
 help:
-	@echo "make quickstart   simulate, execute on this machine, calibrate, compare"
+	@echo "make quickstart   calibrate, sweep, choose, execute on this machine, compare"
 	@echo "make test         lint, types, imports (who may import whom), unit (pytest); each is a target too"
 	@echo "make test-gpu     the tests that need a GPU"
 	@echo "make format       rewrite the sources as ruff likes them"

@@ -258,7 +258,7 @@ def decision_lines(made: Decision) -> list[str]:
     rows = [list(row.values()) for row in made.rows()]
     head = ("case", "world", *(words(key, is_heading=True) for key in SHOWN), "consensus")
     held = "There was no other case to rank it with." if made.ranking is None else made.ranking.sentence()
-    return [*table_lines(rows, header=head, right=(2, 3, 4, 5, 6)), "", held]
+    return [*table_lines(rows, header=head, right=(2, 3, 4, 5, 6)), "", held, *made.doubts()]
 
 
 STEPS: tuple[tuple[str, Callable[[Quickstart], Iterable[str]]], ...] = (

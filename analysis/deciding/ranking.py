@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis.claims import EXCHANGE_RATE, LAG, THROUGHPUT, number_of
 from analysis.deciding.choice import Choice, settled_consensus
 from analysis.measures.intervals import Interval, spread
-from schedules.record.quantities import MISSING, beside_words, number, percent
+from schedules.record.files import MEASURED
+from schedules.record.quantities import MISSING, beside_words, number, percent, with_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +108,12 @@ class Decision:
     ranking: Ranking | None
     table: pd.DataFrame
 
+    def doubts(self) -> list[str]:
+        """On what grounds of the rule the chosen case fails when it is executed, a sentence each."""
+        chosen = self.choice.chosen
+        own = self.table[(self.table["case"] == chosen.name) & (self.table["world"] == MEASURED)]
+        return [told for row in own.to_dict("records") for told in _doubts(self.choice, row)]
+
     def rows(self) -> list[dict[str, str]]:
         """The table as people read it."""
         return [
@@ -136,12 +144,33 @@ def decision(choice: Choice, simulated: Mapping[str, Result], measured: Mapping[
     return Decision(choice, ranking, pd.DataFrame(rows))
 
 
+def _doubts(choice: Choice, measured: Mapping[Any, Any]) -> Iterator[str]:
+    chosen, lag_s, distance = choice.chosen, measured[LAG], measured[CONSENSUS]
+    if chosen.keeps_up and _is_told(chosen.lag_s) and _is_told(lag_s):
+        # All workers together make so many a second: how many they are does not matter.
+        late = lag_s / (chosen.gradient_s * chosen.gradients_per_s / measured[THROUGHPUT])
+        if late > 1:
+            yield (
+                f"Executed, {chosen.name} does not keep up with its clocks: a lag of {with_unit(lag_s, 's', 3)}, "
+                f"{number(late, 2)} gradients, where {with_unit(chosen.lag_s or 0.0, 's', 3)} was simulated."
+            )
+    if _is_told(distance) and distance > choice.limit:
+        yield (
+            f"Executed, its workers are not close: a consensus distance of {number(distance, 3)}, where "
+            f"{number(chosen.consensus, 3)} was simulated and at most {number(choice.limit, 3)} asked for."
+        )
+
+
+def _is_told(value: float | None) -> bool:
+    return value is not None and isfinite(value)
+
+
 def _text(key: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if key == CONSENSUS:
-        return number(value, 3) if value is not None else MISSING
-    return beside_words(key, value) if value is not None else MISSING
+    if not _is_told(value):
+        return MISSING
+    return number(value, 3) if key == CONSENSUS else beside_words(key, value)
 
 
 def _speed(run: Result) -> float:

@@ -34,6 +34,8 @@ def decision_figure(choice: Choice) -> Figure:
         for case, word in ((choice.chosen, "chosen"), (choice.rival, "rival")):
             if case is not None:
                 _ring(axes, case, word)
+        if not all(each.keeps_up for each in choice.candidates):
+            axes.set_title("Hollow: falls behind its clocks", fontsize=9, fontweight="normal")
         axes.set_xlabel("consensus distance while training (shaded: close)")
         axes.set_ylabel("throughput (gradients/s)")
         figure.legend(loc="outside lower center", ncols=3)

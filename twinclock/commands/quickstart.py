@@ -74,6 +74,7 @@ def _told(started: Quickstart) -> dict[str, object]:
         "chosen": chosen.settings,
         "rival": None if rival is None else rival.settings,
         "why": [made.choice.sentence(), *made.choice.reasons()],
+        "doubts": made.doubts(),
         "ranking": None if made.ranking is None else {"told": made.ranking.sentence(), **asdict(made.ranking)},
     }
     told = {"claim": comparison.claim, "verdict": comparison.verdict, "error": comparison.error}

@@ -1,10 +1,13 @@
 """Whether a ranking held, from numbers made by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.deciding.ranking import rank
+from analysis.deciding.choice import choose
+from analysis.deciding.ranking import Decision, rank
+from tests.analysis.deciding.test_choice import case
 
 NAMES = ("ring", "star")
 
@@ -69,3 +72,31 @@ def test_equal_simulations_are_no_ranking():
 def test_rounds_without_numbers_are_an_error(measured):
     with pytest.raises(ValueError, match="rank: expected"):
         rank(NAMES, (110, 100), measured)
+
+
+def decided(**measured):
+    """Ring is chosen: 100 gradients/s of four workers, so 40 ms a gradient; close is a distance of at most 2."""
+    choice = choose([case("ring", 100, 1.0, 0.002), case("star", 90, 3.0)])
+    told = {"gradients_per_s": 100.0, "lag_mean_s": 0.002, "consensus": 1.0, **measured}
+    return Decision(choice, None, pd.DataFrame([{"case": "ring", "world": "measured", **told}]))
+
+
+def test_a_choice_that_holds_leaves_no_doubt():
+    assert decided().doubts() == []
+    assert decided(lag_mean_s=None, consensus=None).doubts() == []
+
+
+def test_a_choice_that_does_not_keep_up_when_it_is_executed_is_told():
+    """At 50 gradients/s a gradient takes 80 ms."""
+    assert decided(lag_mean_s=0.08, gradients_per_s=50.0).doubts() == []
+    assert decided(lag_mean_s=0.16, gradients_per_s=50.0).doubts() == [
+        "Executed, ring does not keep up with its clocks: a lag of 160 ms, 2 gradients, where 2 ms was simulated."
+    ]
+
+
+def test_a_choice_whose_workers_part_when_it_is_executed_is_told():
+    assert decided(consensus=2.0).doubts() == []
+    assert decided(consensus=2.5).doubts() == [
+        "Executed, its workers are not close: a consensus distance of 2.5, where 1 was simulated and at most 2 asked "
+        "for."
+    ]

@@ -168,5 +168,5 @@ def test_every_kind_of_error_has_a_sentence(kind: str) -> None:
 
 @pytest.mark.parametrize("swept", [True, "x", [], 1.0])
 def test_a_sweep_is_a_table(swept: object) -> None:
-    with pytest.raises(ScenarioError, match="^scenario: sweep: expected a table, found "):
+    with pytest.raises(ScenarioError, match=r"^scenario: sweep: expected a table, found "):
         load({**BASE, "sweep": swept})

@@ -32,6 +32,7 @@ def test_steps_are_these():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # half a minute, but on a machine that does much else
 def test_quickstart(here, run, monkeypatch):
     monkeypatch.setattr(quickstart_steps, "SCENARIO", SHORT)
     monkeypatch.setattr(quickstart_steps, "ROUNDS", 2)
