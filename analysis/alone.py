@@ -11,6 +11,7 @@ from analysis.claims import EXCHANGE_RATE, MAKESPAN, THROUGHPUT, headline, numbe
 from analysis.measures.intervals import exchange_rate_interval, throughput_interval
 from analysis.measures.metrics import breakdown, span_ns, staleness
 from analysis.measures.progress import progress
+from analysis.measures.under_way import cut_remark, under_way
 from analysis.tables import operations_of, summary_of
 from schedules.platform.fits import Calibration, calibration
 from schedules.platform.transports import transport_of
@@ -68,7 +69,7 @@ def alone(run: Result) -> Alone:
         claim=_claim(run, trace),
         summary=summary_of(run.world, run.summary),
         operations=operations_of(run.world, trace),
-        breakdowns={} if trace is None else {run.world: breakdown(trace)},
+        breakdowns={} if trace is None else {run.world: breakdown(trace, under_way(run))},
         staleness={} if trace is None else {run.world: staleness(trace)},
         calibrations={run.world: calibration(trace, transport)} if fitted and trace is not None else {},
         caveats=tuple(_caveats(run, trace)),
@@ -99,11 +100,16 @@ def _interval(key: str, run: Result, trace: pd.DataFrame | None) -> str:
 def _caveats(run: Result, trace: pd.DataFrame | None) -> Iterator[str]:
     if failed := run.summary.get("failed") or run.info.get("failed"):
         yield f"The run failed: {failed}"
+    if run.trace is not None and trace is None:
+        yield "Nothing was done before the run's end: its trace has no row, so there is no timeline or critical path."
+        return
     if trace is None:
         yield "The run kept no trace (run.trace = true keeps it): there is no timeline, and no critical path."
         return
     makespan = number_of(run.summary, MAKESPAN)
-    begin, end = span_ns(trace)
+    begin, end = span_ns(trace, under_way(run))
+    if remark := cut_remark(run):
+        yield f"The run {remark}"
     error = relative_error((end - begin) / 1e9, makespan)
     if makespan is not None and error is not None and abs(error) > _LENGTHS_DIFFER:
         length = quantity(MAKESPAN, (end - begin) / 1e9)

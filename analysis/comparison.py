@@ -19,6 +19,7 @@ from analysis.measures.intervals import (
 )
 from analysis.measures.metrics import breakdown, staleness
 from analysis.measures.progress import progress
+from analysis.measures.under_way import under_way
 from analysis.pairing import drew_alike
 from analysis.repeats import middle
 from analysis.tables import operation_errors, setting_differences, staleness_distances, summary_errors
@@ -107,8 +108,8 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
     key = _headline(simulated, repeats[0])
     shown = middle(repeats, key)
     runs = {"simulated": simulated, "measured": shown}
-    traces = {world: run.kept_trace for world, run in runs.items()}
-    everything = traces if null is None else {**traces, NULL: null.kept_trace}
+    everyone = runs if null is None else {**runs, NULL: null}
+    everything = {world: run.kept_trace for world, run in everyone.items()}
     samples = {world: staleness(trace) for world, trace in everything.items()}
     without = None if null is None else null.summary
     difference, interval = _difference(key, simulated, shown), _interval(key, shown)
@@ -127,7 +128,7 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
         difference=difference,
         summary=summary_errors(simulated.summary, shown.summary, without),
         operations=operation_errors(*everything.values()),
-        breakdowns={world: breakdown(trace) for world, trace in everything.items()},
+        breakdowns={world: breakdown(trace, under_way(everyone[world])) for world, trace in everything.items()},
         staleness={world: samples[world] for world in runs},
         distances=staleness_distances(*samples.values()),
         calibrations={world: _calibration(run) for world, run in runs.items()},

@@ -10,6 +10,7 @@ from analysis.claims import THROUGHPUT
 from analysis.comparison import Comparison
 from analysis.measures.first_operations import first_operations
 from analysis.measures.metrics import span_ns
+from analysis.measures.under_way import cut_remark, under_way
 from analysis.report.rows import Record
 from schedules.record.quantities import QUANTITIES, number, percent, quantity, relative_error, with_unit
 from schedules.record.rows import COMPUTE, POINT_TO_POINT, TRANSFERS
@@ -83,7 +84,7 @@ def _counted_gradients(comparison: Comparison) -> Iterator[str]:
 
 def _trace_lengths(comparison: Comparison) -> Iterator[str]:
     for world, run in comparison.runs.items():
-        begin, end = span_ns(run.kept_trace)
+        begin, end = span_ns(run.kept_trace, under_way(run))
         makespan = run.summary["makespan_s"]
         error = relative_error((end - begin) / 1e9, makespan)
         if error is not None and abs(error) > MAKESPAN_TOLERANCE:
@@ -91,6 +92,14 @@ def _trace_lengths(comparison: Comparison) -> Iterator[str]:
                 f"The {world} trace ends after {with_unit((end - begin) / 1e9, 's')}, its summary says "
                 f"{with_unit(makespan, 's')}: shares of the makespan and the interval are of the trace."
             )
+
+
+def _cuts(comparison: Comparison) -> Iterator[str]:
+    told = {world: cut_remark(run) for world, run in comparison.runs.items()}
+    if told["simulated"] == told["measured"] != "":
+        yield f"Both runs {told['simulated'].replace('was cut', 'were cut')}"
+        return
+    yield from (f"The {world} run {remark}" for world, remark in told.items() if remark)
 
 
 def _operation_rows(comparison: Comparison, name: str) -> Iterator[Record]:
@@ -173,6 +182,7 @@ _RULES: Final[tuple[Callable[[Comparison], Iterator[str]], ...]] = (
     _interval,
     _counted_gradients,
     _trace_lengths,
+    _cuts,
     _counts,
     _transfers,
     _first_operations,
