@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.claims import EXCHANGE_RATE, MAKESPAN, THROUGHPUT, headline, number_of
+from analysis.claims import EXCHANGE_RATE, MAKESPAN, OF_GRADIENTS, THROUGHPUT, headline, number_of
 from analysis.measures.intervals import exchange_rate_interval, throughput_interval
 from analysis.measures.metrics import breakdown, span_ns, staleness
 from analysis.measures.progress import progress
@@ -16,7 +16,7 @@ from analysis.tables import operations_of, summary_of
 from schedules.platform.fits import Calibration, calibration
 from schedules.platform.transports import transport_of
 from schedules.record.files import MEASURED
-from schedules.record.quantities import percent, quantity, relative_error, sentence_of
+from schedules.record.quantities import WORK_PER_S, percent, quantity, relative_error, sentence_of, units_of
 from schedules.result import Result
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def alone(run: Result) -> Alone:
 def _claim(run: Result, trace: pd.DataFrame | None) -> str:
     """Its numbers that decide, with an interval where it is long enough for one."""
     key = headline(run.summary)
-    keys = [each for each in dict.fromkeys((key, THROUGHPUT, MAKESPAN)) if number_of(run.summary, each)]
+    own = [WORK_PER_S + unit for unit in units_of(run.summary)]
+    keys = [each for each in dict.fromkeys((key, THROUGHPUT, *own, MAKESPAN)) if number_of(run.summary, each)]
     told = [sentence_of(each, run.summary[each]) for each in keys]
     if not told:
         return "Its summary has neither throughput nor makespan."
@@ -89,7 +90,7 @@ def _claim(run: Result, trace: pd.DataFrame | None) -> str:
 
 
 def _interval(key: str, run: Result, trace: pd.DataFrame | None) -> str:
-    if trace is None or key == MAKESPAN:
+    if trace is None or key not in OF_GRADIENTS:
         return ""
     found = (exchange_rate_interval if key == EXCHANGE_RATE else throughput_interval)(progress(trace, run.summary))
     if found is None or not found.half_width:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analysis.claims import EXCHANGE_RATE, MAKESPAN, Claim, headline, number_of
+from analysis.claims import EXCHANGE_RATE, MAKESPAN, OF_GRADIENTS, Claim, headline, number_of
 from analysis.measures.intervals import (
     Difference,
     Interval,
@@ -141,6 +141,8 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
 def _headline(simulated: Result, measured: Result) -> str:
     """Both must have it: one of an older version may not."""
     key = headline(measured.summary)
+    if key not in OF_GRADIENTS:
+        return key if number_of(simulated.summary, key) is not None else MAKESPAN
     return key if key != EXCHANGE_RATE or headline(simulated.summary) == key else "gradients_per_s"
 
 
@@ -151,11 +153,11 @@ def _calibration(run: Result) -> Calibration:
 
 def _interval(key: str, run: Result) -> Interval | None:
     of_run = exchange_rate_interval if key == EXCHANGE_RATE else throughput_interval
-    return None if key == MAKESPAN else of_run(progress(run.kept_trace, run.summary))
+    return of_run(progress(run.kept_trace, run.summary)) if key in OF_GRADIENTS else None
 
 
 def _difference(key: str, first: Result, second: Result) -> Difference | None:
-    if key == MAKESPAN:
+    if key not in OF_GRADIENTS:
         return None
     between = exchange_rate_difference if key == EXCHANGE_RATE else throughput_difference
     runs = (progress(run.kept_trace, run.summary) for run in (first, second))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Final
 
-from analysis.claims import THROUGHPUT
+from analysis.claims import OF_GRADIENTS, THROUGHPUT
 from analysis.comparison import Comparison
 from analysis.measures.first_operations import first_operations
 from analysis.measures.metrics import span_ns
@@ -60,6 +60,8 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
 
 def _interval(comparison: Comparison) -> Iterator[str]:
     interval = comparison.interval
+    if comparison.headline not in OF_GRADIENTS:
+        return
     if interval is None:
         yield "The measured run is too short or too uneven for an interval (it takes ten gradients a worker)."
     elif (width := interval.half_width / interval.value) > INTERVAL_TOLERANCE:
