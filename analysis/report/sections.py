@@ -90,12 +90,12 @@ def _timeline(shown: Subject) -> Figure | None:
 
 
 def _step_s(shown: Subject) -> float:
-    """What a timeline counts in: a gradient time; of a run without gradients a computation as they usually are."""
+    """What a timeline counts in: a gradient time; of a run without gradients the mean computation."""
     first = _first(shown)
     computed = first.kept_trace[first.kept_trace["op"] == COMPUTE]
     if first.summary.get("gradients") != 0 or not len(computed):
         return first.gradient_s
-    return float((computed["end_ns"] - computed["ready_ns"]).median()) / 1e9
+    return float((computed["end_ns"] - computed["ready_ns"]).mean()) / 1e9
 
 
 def _first(shown: Subject) -> Result:
@@ -116,8 +116,10 @@ def _network(shown: Subject) -> Figure | None:
 
 
 def _memory(shown: Subject, world: str) -> Figure | None:
-    memory = shown.runs[world].memory if world in shown.runs else None
-    return None if memory is None else memory_curve(memory)
+    run = shown.runs.get(world)
+    if run is None or run.memory is None:
+        return None
+    return memory_curve(run.memory, until_ns=round(1e9 * (run.summary.get("makespan_s") or 0)))
 
 
 def _curves(shown: Subject) -> Figure | None:
