@@ -72,10 +72,10 @@ def cut_remark(run: Result) -> str:
     if run.cut_ns is None or run.trace is None:
         return ""
     return (
-        f"was cut at {with_unit(run.cut_ns / 1e9, 's')}, and what was under way then is in no row of its trace. How "
-        "long it had computed and transferred follows from the summary, and counts in the shares of time. What it was "
-        "is not known: operations, waits and staleness have only what was done, and waiting that was not over counts "
-        "as free."
+        f"was cut at {with_unit(run.cut_ns / 1e9, 's')}, and what was under way then is in no row of the trace. How "
+        "long ranks had computed and transferred follows from the summary, and counts in the shares of time. What it "
+        "was is not known: operations, waits and staleness have only what was done, and waiting that was not over "
+        "counts as free."
     )
 
 

@@ -3,11 +3,13 @@
 import pytest
 
 from analysis.alone import alone
+from analysis.comparison import contrast
 from analysis.figures.timeline import readable_window, timeline
 from analysis.measures.critical_path import critical_path
 from analysis.measures.explanation import explain_run, part_name, path_parts
 from analysis.measures.metrics import PARTS, breakdown
 from analysis.measures.under_way import UNDER_WAY, cut_remark, found_under_way, under_way
+from analysis.report.caveats import caveats
 from schedules.result import load_run
 from simulator import simulate
 from tests.analysis.fake_runs import exchange, gradient, summary_of, trace_of, write_run
@@ -99,8 +101,22 @@ def test_only_a_run_that_was_cut_has_any(tmp_path):
     assert under_way(whole) is None
     assert cut_remark(whole) == ""
     (remark,) = alone(cut).caveats
-    assert remark.startswith("The run was cut at 100 ns, and what was under way then is in no row of its trace.")
+    assert remark.startswith("The run was cut at 100 ns, and what was under way then is in no row of the trace.")
     assert [part_name(part) for part in explain_run(cut).parts][1] == UNDER_WAY
+
+
+def test_a_comparison_says_it_once_where_it_holds_for_both(tmp_path):
+    """Of the simulated run alone where only that was cut."""
+    trace = trace_of(*ROWS)
+    summary = summary_of(trace) | {"makespan_s": 100e-9} | told((90, 100), (20, 20))
+    ours = load_run(write_run(tmp_path / "sim", trace, summary=summary, cut_ns=100))
+    both = load_run(write_run(tmp_path / "real", trace, world="measured", summary=summary, cut_ns=100))
+    whole = load_run(write_run(tmp_path / "whole", trace, world="measured", summary=summary))
+    (remark,) = [each for each in caveats(contrast(ours, both)) if "cut" in each]
+    assert remark.startswith("Both runs were cut at 100 ns, and what was under way")
+    assert contrast(ours, both).breakdowns["measured"]["compute_ns"].tolist() == [90, 100]
+    (remark,) = [each for each in caveats(contrast(ours, whole)) if "cut" in each]
+    assert remark.startswith("The simulated run was cut at 100 ns")
 
 
 @pytest.mark.parametrize("end", [{"until": "time", "duration": "61 ms"}, {"until": "gradients", "total": 13}])
