@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.claims import EXCHANGE_RATE, MAKESPAN, THROUGHPUT, headline, number_of
+from analysis.claims import EXCHANGE_RATE, MAKESPAN, OF_GRADIENTS, THROUGHPUT, headline, number_of
 from analysis.measures.intervals import exchange_rate_interval, throughput_interval
 from analysis.measures.metrics import breakdown, span_ns, staleness
 from analysis.measures.progress import progress
+from analysis.measures.under_way import cut_remark, under_way
 from analysis.tables import operations_of, summary_of
 from schedules.platform.fits import Calibration, calibration
 from schedules.platform.transports import transport_of
 from schedules.record.files import MEASURED
-from schedules.record.quantities import percent, quantity, relative_error, sentence_of
+from schedules.record.quantities import WORK_PER_S, percent, quantity, relative_error, sentence_of, units_of
 from schedules.result import Result
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def alone(run: Result) -> Alone:
         claim=_claim(run, trace),
         summary=summary_of(run.world, run.summary),
         operations=operations_of(run.world, trace),
-        breakdowns={} if trace is None else {run.world: breakdown(trace)},
+        breakdowns={} if trace is None else {run.world: breakdown(trace, under_way(run))},
         staleness={} if trace is None else {run.world: staleness(trace)},
         calibrations={run.world: calibration(trace, transport)} if fitted and trace is not None else {},
         caveats=tuple(_caveats(run, trace)),
@@ -78,7 +79,8 @@ def alone(run: Result) -> Alone:
 def _claim(run: Result, trace: pd.DataFrame | None) -> str:
     """Its numbers that decide, with an interval where it is long enough for one."""
     key = headline(run.summary)
-    keys = [each for each in dict.fromkeys((key, THROUGHPUT, MAKESPAN)) if number_of(run.summary, each)]
+    own = [WORK_PER_S + unit for unit in units_of(run.summary)]
+    keys = [each for each in dict.fromkeys((key, THROUGHPUT, *own, MAKESPAN)) if number_of(run.summary, each)]
     told = [sentence_of(each, run.summary[each]) for each in keys]
     if not told:
         return "Its summary has neither throughput nor makespan."
@@ -88,7 +90,7 @@ def _claim(run: Result, trace: pd.DataFrame | None) -> str:
 
 
 def _interval(key: str, run: Result, trace: pd.DataFrame | None) -> str:
-    if trace is None or key == MAKESPAN:
+    if trace is None or key not in OF_GRADIENTS:
         return ""
     found = (exchange_rate_interval if key == EXCHANGE_RATE else throughput_interval)(progress(trace, run.summary))
     if found is None or not found.half_width:
@@ -99,11 +101,16 @@ def _interval(key: str, run: Result, trace: pd.DataFrame | None) -> str:
 def _caveats(run: Result, trace: pd.DataFrame | None) -> Iterator[str]:
     if failed := run.summary.get("failed") or run.info.get("failed"):
         yield f"The run failed: {failed}"
+    if run.trace is not None and trace is None:
+        yield "Nothing was done before the run's end: its trace has no row, so there is no timeline or critical path."
+        return
     if trace is None:
         yield "The run kept no trace (run.trace = true keeps it): there is no timeline, and no critical path."
         return
     makespan = number_of(run.summary, MAKESPAN)
-    begin, end = span_ns(trace)
+    begin, end = span_ns(trace, under_way(run))
+    if remark := cut_remark(run):
+        yield f"The run {remark}"
     error = relative_error((end - begin) / 1e9, makespan)
     if makespan is not None and error is not None and abs(error) > _LENGTHS_DIFFER:
         length = quantity(MAKESPAN, (end - begin) / 1e9)

@@ -8,25 +8,39 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from analysis.measures.intervals import Difference, Interval
-from schedules.record.quantities import number, percent, relative_error, resolved, with_unit
+from schedules.record.quantities import (
+    WORK_PER_S,
+    number,
+    percent,
+    relative_error,
+    resolved,
+    units_of,
+    with_unit,
+    words,
+)
 
 THROUGHPUT: Final = "gradients_per_s"
 EXCHANGE_RATE: Final = "exchange_rate"
 MAKESPAN: Final = "makespan_s"
 LAG: Final = "lag_mean_s"
 
+OF_GRADIENTS: Final = (THROUGHPUT, EXCHANGE_RATE)
+"""The numbers that have an interval within a run: batches are of its gradients."""
+
 _UNITS: Final = {THROUGHPUT: "gradients/s", EXCHANGE_RATE: "exchanges a gradient"}
-_WORDS: Final = {THROUGHPUT: "throughput", EXCHANGE_RATE: "exchange rate"}
+_WORDS: Final = {EXCHANGE_RATE: "exchange rate"}
 
 
 def headline(summary: Mapping[str, Any]) -> str:
     """The key of the number that a prediction is judged by.
 
     That is the throughput; but where exchanges answer the ticks of clocks, gradients wait for no network, and the
-    exchange rate says what the network did. A run that makes no gradients is judged by its length.
+    exchange rate says what the network did. A run that makes no gradients is judged by the throughput in the first
+    unit of its own, and one that has none by its length.
     """
     if not number_of(summary, THROUGHPUT):
-        return MAKESPAN
+        own = (WORK_PER_S + unit for unit in units_of(summary))
+        return next((key for key in own if number_of(summary, key)), MAKESPAN)
     return EXCHANGE_RATE if number_of(summary, EXCHANGE_RATE) and number_of(summary, LAG) is not None else THROUGHPUT
 
 
@@ -80,12 +94,14 @@ class Claim:
         # Further digits than half the interval has say nothing.
         half = self.difference.half_width if self.difference is not None else 0.0
         one, other = resolved((ours, theirs), half) if half > 0 else (number(ours), number(theirs))
-        told = f"Simulated {_WORDS[self.key]} {one} {_UNITS[self.key]}, measured {other}"
+        told = f"Simulated {_WORDS.get(self.key, 'throughput')} {one}{_unit(self.key)}, measured {other}"
         rest = f"error {percent(self.error)}{self._interval(theirs)}{self._without(self.key)}"
         return f"{told} ({rest}).{self._lag()}"
 
     def _interval(self, measured: float) -> str:
         found = self.difference
+        if self.key not in OF_GRADIENTS:
+            return ""
         if found is None:
             return "; the measured run is too short or too uneven for an interval"
         if found.is_zero or self.error == 0:
@@ -148,7 +164,9 @@ class Claim:
     def verdict(self) -> str:
         """Whether the error is more than chance."""
         found = self.difference
-        if self.key == MAKESPAN or found is None:
+        if self.key not in OF_GRADIENTS:
+            return "One run has no interval for this: only repeated measurements say how much of the error is chance."
+        if found is None:
             return "Without an interval nobody can say how much of the error is chance: measure a longer run."
         if found.is_zero or self.error == 0:
             return "The difference is exactly 0: the prediction and the measurement are the same."
@@ -189,6 +207,8 @@ def spread_sentence(key: str, values: Sequence[float], between: Interval | None)
 
 
 def _unit(key: str) -> str:
+    if key.startswith(WORK_PER_S):
+        return f" {words(key)}"
     return f" {_UNITS[key]}" if key in _UNITS else ""
 
 

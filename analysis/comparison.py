@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analysis.claims import EXCHANGE_RATE, MAKESPAN, Claim, headline, number_of
+from analysis.claims import EXCHANGE_RATE, MAKESPAN, OF_GRADIENTS, Claim, headline, number_of
 from analysis.deciding.ranking import Decision
 from analysis.measures.intervals import (
     Difference,
@@ -20,6 +20,7 @@ from analysis.measures.intervals import (
 )
 from analysis.measures.metrics import breakdown, staleness
 from analysis.measures.progress import progress
+from analysis.measures.under_way import under_way
 from analysis.pairing import drew_alike
 from analysis.repeats import middle
 from analysis.tables import operation_errors, setting_differences, staleness_distances, summary_errors
@@ -110,8 +111,8 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
     key = _headline(simulated, repeats[0])
     shown = middle(repeats, key)
     runs = {"simulated": simulated, "measured": shown}
-    traces = {world: run.kept_trace for world, run in runs.items()}
-    everything = traces if null is None else {**traces, NULL: null.kept_trace}
+    everyone = runs if null is None else {**runs, NULL: null}
+    everything = {world: run.kept_trace for world, run in everyone.items()}
     samples = {world: staleness(trace) for world, trace in everything.items()}
     without = None if null is None else null.summary
     difference, interval = _difference(key, simulated, shown), _interval(key, shown)
@@ -130,7 +131,7 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
         difference=difference,
         summary=summary_errors(simulated.summary, shown.summary, without),
         operations=operation_errors(*everything.values()),
-        breakdowns={world: breakdown(trace) for world, trace in everything.items()},
+        breakdowns={world: breakdown(trace, under_way(everyone[world])) for world, trace in everything.items()},
         staleness={world: samples[world] for world in runs},
         distances=staleness_distances(*samples.values()),
         calibrations={world: _calibration(run) for world, run in runs.items()},
@@ -143,6 +144,8 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
 def _headline(simulated: Result, measured: Result) -> str:
     """Both must have it: one of an older version may not."""
     key = headline(measured.summary)
+    if key not in OF_GRADIENTS:
+        return key if number_of(simulated.summary, key) is not None else MAKESPAN
     return key if key != EXCHANGE_RATE or headline(simulated.summary) == key else "gradients_per_s"
 
 
@@ -153,11 +156,11 @@ def _calibration(run: Result) -> Calibration:
 
 def _interval(key: str, run: Result) -> Interval | None:
     of_run = exchange_rate_interval if key == EXCHANGE_RATE else throughput_interval
-    return None if key == MAKESPAN else of_run(progress(run.kept_trace, run.summary))
+    return of_run(progress(run.kept_trace, run.summary)) if key in OF_GRADIENTS else None
 
 
 def _difference(key: str, first: Result, second: Result) -> Difference | None:
-    if key == MAKESPAN:
+    if key not in OF_GRADIENTS:
         return None
     between = exchange_rate_difference if key == EXCHANGE_RATE else throughput_difference
     runs = (progress(run.kept_trace, run.summary) for run in (first, second))

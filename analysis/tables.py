@@ -98,10 +98,11 @@ def operations_of(world: str, trace: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def summary_of(world: str, summary: Summary) -> pd.DataFrame:
-    """Every number of a summary: columns key and the run's world."""
+    """Every number of a summary that says something of the run: columns key and the run's world."""
     import pandas as pd
 
-    rows = [{"key": key, world: told} for key in summary if (told := number_of(summary, key)) is not None]
+    told = {key: value for key in summary if (value := number_of(summary, key)) is not None}
+    rows = [{"key": key, world: value} for key, value in told.items() if applies(key, summary)]
     return pd.DataFrame(rows, columns=["key", world])
 
 

@@ -32,15 +32,16 @@ _SPANS: Final = 600
 _UNITS: Final = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))
 
 
-def memory_curve(memory: pd.DataFrame) -> Figure:
+def memory_curve(memory: pd.DataFrame, *, until_ns: int = 0) -> Figure:
     """Bytes by kind against time, of the rank that holds most; the title tells the others' peaks.
 
     Args:
         memory: columns rank, time_ns, kind, bytes (held of that kind from that time on), sorted by rank, kind, time.
+        until_ns: end of the run, where that is later than the last change: what is held throughout has none.
     """
     ranks, peaks = _peaks(memory)
     fullest = int(peaks.argmax()) if len(peaks) else 0
-    end = int(memory["time_ns"].max()) if len(memory) else 0
+    end = max(int(memory["time_ns"].max()) if len(memory) else 0, until_ns)
     with styled():
         figure, (axes,) = new_figure(8.0, 2.9)
         rows = memory[memory["rank"] == ranks[fullest]] if len(peaks) else memory

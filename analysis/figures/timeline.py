@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.bands import Bands
-from analysis.figures.style import PAPER, WAITING, kind_colours, new_figure, styled
+from analysis.figures.style import FAINT, PAPER, WAITING, kind_colours, new_figure, styled
 from analysis.measures.metrics import num_ranks, span_ns, with_parts
+from analysis.measures.under_way import UNDER_WAY, IntMatrix, Unfinished
 from schedules.record.quantities import number, time_unit
 from schedules.record.rows import BLOCKED, COMPUTE, TRANSFERS
 
@@ -25,14 +26,17 @@ Boxes = dict[str, list[Floats]]
 
 _COMPUTE_STRIP = (0.04, 0.56)
 _TRANSFER_STRIP = (0.6, 0.96)
+_AT_LAST = (UNDER_WAY, "waiting")
 _UNITS = ((1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 
 
-def readable_window(traces: Mapping[str, pd.DataFrame], gradient_s: float) -> tuple[int, int]:
+def readable_window(
+    traces: Mapping[str, pd.DataFrame], gradient_s: float, unfinished: Mapping[str, Unfinished] | None = None
+) -> tuple[int, int]:
     """From 0 to where there is enough to see, in nanoseconds.
 
     That is ten gradient times, and on until half of the ranks have communicated three times, but not beyond forty
-    gradient times or the end of the longest run.
+    gradient times or the end of the longest run, which may have been cut with something under way.
     """
     gradient_ns = round(gradient_s * 1e9)
     end = 10 * gradient_ns
@@ -40,12 +44,16 @@ def readable_window(traces: Mapping[str, pd.DataFrame], gradient_s: float) -> tu
         ends = trace[trace["op"].isin(TRANSFERS)].groupby("rank")["end_ns"]
         third = [np.sort(each.to_numpy())[2] for _, each in ends if len(each) > 2]
         end = max(end, int(np.median(third)) if third else 0)
-    longest = max(span_ns(trace)[1] for trace in traces.values())
+    longest = _end(traces, unfinished or {})
     return 0, max(1, min(end, 40 * gradient_ns, longest))  # 1 ns at least: of nothing there is no unit to draw in
 
 
 def timeline(
-    traces: Mapping[str, pd.DataFrame], window_ns: tuple[int, int] | None = None, *, max_ranks: int = 8
+    traces: Mapping[str, pd.DataFrame],
+    window_ns: tuple[int, int] | None = None,
+    *,
+    max_ranks: int = 8,
+    unfinished: Mapping[str, Unfinished] | None = None,
 ) -> Figure:
     """The operations of every rank on one time axis, a lane a world.
 
@@ -56,15 +64,17 @@ def timeline(
         traces: by world, `simulated` and `measured`, or only one; in the order of the lanes.
         window_ns: what to show, in nanoseconds; the whole by default.
         max_ranks: show only so many ranks.
+        unfinished: by world, of runs that were cut: what was under way then.
     """
-    begin, end = window_ns or (0, max(span_ns(trace)[1] for trace in traces.values()))
+    unfinished = unfinished or {}
+    begin, end = window_ns or (0, _end(traces, unfinished))
     ranks = max(num_ranks(trace) for trace in traces.values())
     shown = min(ranks, max_ranks)
     bands = Bands(shown, tuple(traces))
     unit_ns, unit = _unit(end - begin)
     with styled():
         figure, (axes,) = new_figure(8.0, 1.1 + 0.24 * bands.height)
-        boxes = _boxes(traces, bands, (begin, end))
+        boxes = _boxes(traces, bands, (begin, end), unfinished)
         _draw(axes, boxes, unit_ns)
         bands.label(axes)
         axes.set_xlim(begin / unit_ns, end / unit_ns)
@@ -73,6 +83,11 @@ def timeline(
         columns = min(6, len(boxes))
         figure.legend(loc="outside lower center", ncols=columns, handlelength=1.2, handleheight=0.9)
     return figure
+
+
+def _end(traces: Mapping[str, pd.DataFrame], unfinished: Mapping[str, Unfinished]) -> int:
+    """Of the longest run, in nanoseconds."""
+    return max(span_ns(trace, unfinished.get(world))[1] for world, trace in traces.items())
 
 
 def _unit(span_ns: int) -> tuple[int, str]:
@@ -88,7 +103,9 @@ def _title(traces: Mapping[str, pd.DataFrame], shown: int, ranks: int, duration:
     return f"{' and '.join(traces).capitalize()}, {whom}, {duration}"
 
 
-def _boxes(traces: Mapping[str, pd.DataFrame], bands: Bands, window: tuple[int, int]) -> Boxes:
+def _boxes(
+    traces: Mapping[str, pd.DataFrame], bands: Bands, window: tuple[int, int], unfinished: Mapping[str, Unfinished]
+) -> Boxes:
     """Corners of all boxes, float64 [num_boxes, 4, 2] in parts a kind; computations first, waiting last."""
     boxes: Boxes = {}
     for world, trace in traces.items():
@@ -100,9 +117,21 @@ def _boxes(traces: Mapping[str, pd.DataFrame], bands: Bands, window: tuple[int, 
             boxes.setdefault(str(kind), []).append(_corners(group, "ready_ns", "end_ns", tops, strip, window))
         waits = rows[is_transfer | rows["op"].isin(BLOCKED)]
         boxes.setdefault("waiting", []).append(_corners(waits, "start_ns", "ready_ns", tops, _TRANSFER_STRIP, window))
-    order = sorted(boxes, key=lambda kind: (kind == "waiting", not kind.startswith(COMPUTE), kind))
+    for world, each in unfinished.items():
+        tops = np.array([bands.top(rank, world) for rank in range(bands.num_ranks)])
+        for matrix, strip in ((each.computing, _COMPUTE_STRIP), (each.transferring, _TRANSFER_STRIP)):
+            rows = _rows(matrix[:, matrix[0] < bands.num_ranks])
+            boxes.setdefault(UNDER_WAY, []).append(_corners(rows, "start_ns", "end_ns", tops, strip, window))
+    order = sorted(boxes, key=lambda kind: (kind in _AT_LAST, not kind.startswith(COMPUTE), kind))
     # The legend has what is seen.
     return {kind: boxes[kind] for kind in order if any(len(part) for part in boxes[kind])}
+
+
+def _rows(intervals: IntMatrix) -> pd.DataFrame:
+    """Rank, start and end of intervals as a table."""
+    import pandas as pd
+
+    return pd.DataFrame(intervals.T, columns=["rank", "start_ns", "end_ns"])
 
 
 def _corners(
@@ -120,7 +149,7 @@ def _corners(
 def _draw(axes: Axes, boxes: Boxes, unit_ns: int) -> None:
     from matplotlib.collections import PolyCollection
 
-    colours = {**kind_colours([kind for kind in boxes if kind != "waiting"]), "waiting": WAITING}
+    colours = kind_colours([kind for kind in boxes if kind not in _AT_LAST]) | {"waiting": WAITING, UNDER_WAY: FAINT}
     for kind, parts in boxes.items():
         # An array is drawn much faster than the list of polygons that matplotlib's types ask for.
         corners: Any = np.concatenate(parts) / (unit_ns, 1)

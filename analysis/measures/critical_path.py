@@ -15,6 +15,7 @@ covers the run from its begin to its end without a gap. Each has one of these ca
 | queueing | for an engine, where the trace does not say who had it |
 | clock | until a tick or a deadline |
 | waiting | for somebody whose part the trace does not have |
+| unfinished | from the last operation that was done to where the run was cut |
 | other | not explained: between operations of a measured program, clocks that do not quite agree |
 
 A run gets shorter only if something on its path does, and by that much at most: another path may be nearly as long. A
@@ -42,8 +43,8 @@ from schedules.record.rows import SLEEPING, IntArray
 if TYPE_CHECKING:
     import pandas as pd
 
-CATEGORIES: Final = ("compute", "transfer", "sharing", "latency", "queueing", "clock", "waiting", "other")
-COMPUTE, TRANSFER, SHARING, LATENCY, QUEUEING, CLOCK, WAITING, OTHER = CATEGORIES
+CATEGORIES: Final = ("compute", "transfer", "sharing", "latency", "queueing", "clock", "waiting", "unfinished", "other")
+COMPUTE, TRANSFER, SHARING, LATENCY, QUEUEING, CLOCK, WAITING, UNFINISHED, OTHER = CATEGORIES
 
 _ROUNDING_NS: Final = 2  # latency and bytes are rounded each: so much is no sharing
 
@@ -79,20 +80,21 @@ class CriticalPath:
 
 
 def critical_path(
-    trace: pd.DataFrame | Dependencies, delays: Delays | None = None, *, until_ns: int = 0
+    trace: pd.DataFrame | Dependencies, delays: Delays | None = None, *, until_ns: int = 0, cut_ns: int | None = None
 ) -> CriticalPath:
     """Find the critical path of a run.
 
     Args:
         trace: table with `schedules.record.trace.COLUMNS`, of either world, or its dependencies.
         delays: which part of the messages' time is latency; without it none is.
-        until_ns: end of the run, where that is later than the last operation: one that was stopped under way.
+        until_ns: end of the run, where that is later than the last operation.
+        cut_ns: when the run was cut, with something under way that no row tells of; None: it was not.
     """
     import pandas as pd
 
     found = trace if isinstance(trace, Dependencies) else dependencies(trace)
-    walk = _Walk(found, delays or Delays(), until_ns)
-    walk.run()
+    walk = _Walk(found, delays or Delays(), max(until_ns, cut_ns or 0))
+    walk.run(None if cut_ns is None else UNFINISHED)
     columns = ["start_ns", "end_ns", "category", "row", "peer"]
     intervals = pd.DataFrame(walk.intervals[::-1], columns=columns)
     rows = intervals.pop("row").to_numpy(dtype=np.int64)
@@ -133,9 +135,10 @@ class _Walk:
         self.awaited, self.waker = _view(found.awaited), _view(found.waker)
         self.op, self.num_members = found.op, found.num_members
 
-    def run(self) -> None:
-        """Walk back to the begin of the run."""
+    def run(self, tail: str | None = None) -> None:
+        """Walk back to the begin of the run; what comes after the last operation is of the category `tail`."""
         row, seen = self._last, set[int]()
+        self.back_to(self.end[row], tail or OTHER, row)
         while self.now > self.begin:
             self.back_to(self.end[row], OTHER, row)  # between the end of what was waited for and what came of it
             visit = _VISITS.get(self.op[row], _visit_unknown) if row not in seen else _visit_unknown

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.measures.critical_path import CLOCK, COMPUTE, OTHER, CriticalPath, critical_path
+from analysis.measures.critical_path import CLOCK, COMPUTE, OTHER, UNFINISHED, CriticalPath, critical_path
 from analysis.measures.delays import delays, num_members
+from analysis.measures.under_way import UNDER_WAY
 from analysis.measures.waits import waits
 from schedules.record.dependencies import Dependencies, dependencies
 from schedules.record.quantities import MISSING, percent, with_unit
@@ -86,6 +87,7 @@ def explain(
     trace: pd.DataFrame | None = None,
     links: pd.DataFrame | None = None,
     network: AnyGraph | None = None,
+    cut_ns: int | None = None,
 ) -> Explanation:
     """Explain a run of either world from what it left behind.
 
@@ -93,12 +95,14 @@ def explain(
         scenario: the tables of the resolved scenario.
         summary: flat, with `per_rank` and perhaps `collectives`.
         trace, links, network: as in `schedules.result.Result`; what is missing is left out.
+        cut_ns: when the run was cut, in nanoseconds since its start; None: it was not.
     """
     path, held_up, parts = None, None, []
     if trace is not None and len(trace):
         found = dependencies(trace)
         end_ns = round(float(summary.get("makespan_s") or 0) * 1e9)  # later than the last row, of a run that was cut
-        path = critical_path(found, delays(scenario, summary, network, _pairs(found)), until_ns=end_ns)
+        latencies = delays(scenario, summary, network, _pairs(found))
+        path = critical_path(found, latencies, until_ns=end_ns, cut_ns=cut_ns)
         parts = path_parts(path)
         held_up = waits(found)
     return Explanation(
@@ -113,7 +117,7 @@ def explain(
 
 def explain_run(run: Result) -> Explanation:
     """Explain a run, in memory or on disk."""
-    return explain(run.tables, run.summary, trace=run.trace, links=run.links, network=run.network)
+    return explain(run.tables, run.summary, trace=run.trace, links=run.links, network=run.network, cut_ns=run.cut_ns)
 
 
 def share(value: float) -> str:
@@ -132,8 +136,8 @@ def _pairs(found: Dependencies) -> list[tuple[int, int]]:
 def path_parts(path: CriticalPath) -> list[Record]:
     """The path by category and kind, the longest part first; see `Explanation.parts`."""
     parts = []
-    # What is not explained is one part, of whatever operation.
-    kind_told = path.intervals["kind"].where(path.intervals["category"] != OTHER, "")
+    # What is not explained is one part, of whatever operation; what was under way at the cut is no operation's.
+    kind_told = path.intervals["kind"].where(~path.intervals["category"].isin((OTHER, UNFINISHED)), "")
     told = replace(path, intervals=path.intervals.assign(kind=kind_told))
     places = told.by("category", "kind", "rank", "peer")
     for part in told.by("category", "kind").to_dict("records"):
@@ -169,6 +173,7 @@ _NAMES: Final = {
     "latency": "latency of {}",
     "queueing": "queueing for {}",
     "waiting": "waiting in {}",
+    "unfinished": UNDER_WAY,
     "other": "not explained",
 }
 _CLOCKS: Final = {"Until": "until a clock's tick", "Await": "until a deadline"}

@@ -15,6 +15,8 @@ from schedules.record.rows import APPLY, BLOCKED, COMPUTE, SLEEPING, TRANSFERS, 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.measures.under_way import Unfinished
+
 IntMatrix = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -30,9 +32,11 @@ def num_ranks(trace: pd.DataFrame) -> int:
     return 1 + max(int(trace["rank"].max()), int(trace["peer"].max()))
 
 
-def span_ns(trace: pd.DataFrame) -> tuple[int, int]:
-    """Begin and end of the run in nanoseconds. It begins at 0, or before: clocks of hosts agree up to a residual."""
-    return min(0, int(trace["start_ns"].min())), int(trace["end_ns"].max())
+def span_ns(trace: pd.DataFrame, unfinished: Unfinished | None = None) -> tuple[int, int]:
+    """Begin and end of the run in nanoseconds. It begins at 0, or before: clocks of hosts agree up to a residual. It
+    ends with its last operation, or where it was cut with something under way."""
+    end = int(trace["end_ns"].max())
+    return min(0, int(trace["start_ns"].min())), end if unfinished is None else max(end, unfinished.cut_ns)
 
 
 def with_parts(trace: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +76,7 @@ def operation_table(trace: pd.DataFrame) -> pd.DataFrame:
     return table[["count", "duration_s", "transfer_s", "waiting_s", "bytes", *totals]]
 
 
-def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
+def breakdown(trace: pd.DataFrame, unfinished: Unfinished | None = None) -> pd.DataFrame:
     """Where the makespan of every rank went. A moment belongs to the first of these that holds:
 
     * compute: an engine computes;
@@ -80,13 +84,17 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
     * waiting: a stream is blocked in a communication whose participants are not all there, or awaits one;
     * free: nothing of these (sleeping until a tick, waiting for another stream, finished).
 
+    Args:
+        trace: table with `schedules.record.trace.COLUMNS`, of either world.
+        unfinished: what was under way when the run was cut: that is compute or transfer, too. What blocked a stream
+            then is in no row, so where nothing else was under way it is free.
     Returns:
         index `rank`; int64 nanoseconds `compute_ns`, `transfer_ns`, `waiting_ns`, `free_ns`, which add up to
         `makespan_ns` exactly; `hidden_ns`: transfer under way while the rank computed.
     """
     import pandas as pd
 
-    begin, end = span_ns(trace)
+    begin, end = span_ns(trace, unfinished)
     rows = with_parts(trace)
     is_transfer = rows["op"].isin(TRANSFERS)
     # What was started in the background blocks nobody until it is awaited, and then the Await waits.
@@ -96,6 +104,11 @@ def breakdown(trace: pd.DataFrame) -> pd.DataFrame:
     blocking = rows[(is_transfer & in_foreground) | rows["op"].isin(BLOCKED)]
     waiting = _intervals(blocking, "start_ns", "ready_ns", begin)
     num = num_ranks(trace)
+    if unfinished is not None:
+        since = [[0], [begin], [begin]]
+        computing = np.concatenate((computing, unfinished.computing - since), axis=1)
+        transferring = np.concatenate((transferring, unfinished.transferring - since), axis=1)
+        num = max(num, *(1 + int(each[0].max(initial=-1)) for each in (computing, transferring)))
     compute, with_transfer = _union_ns(num, computing), _union_ns(num, computing, transferring)
     # Unions that grow: their differences cannot overlap.
     with_waiting = _union_ns(num, computing, transferring, waiting)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Final
 
-from analysis.claims import THROUGHPUT
+from analysis.claims import OF_GRADIENTS, THROUGHPUT
 from analysis.comparison import Comparison
 from analysis.measures.first_operations import first_operations
 from analysis.measures.metrics import span_ns
+from analysis.measures.under_way import cut_remark, under_way
 from analysis.report.rows import Record
 from schedules.record.quantities import QUANTITIES, number, percent, quantity, relative_error, with_unit
 from schedules.record.rows import COMPUTE, POINT_TO_POINT, TRANSFERS
@@ -59,6 +60,8 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
 
 def _interval(comparison: Comparison) -> Iterator[str]:
     interval = comparison.interval
+    if comparison.headline not in OF_GRADIENTS:
+        return
     if interval is None:
         yield "The measured run is too short or too uneven for an interval (it takes ten gradients a worker)."
     elif (width := interval.half_width / interval.value) > INTERVAL_TOLERANCE:
@@ -83,7 +86,7 @@ def _counted_gradients(comparison: Comparison) -> Iterator[str]:
 
 def _trace_lengths(comparison: Comparison) -> Iterator[str]:
     for world, run in comparison.runs.items():
-        begin, end = span_ns(run.kept_trace)
+        begin, end = span_ns(run.kept_trace, under_way(run))
         makespan = run.summary["makespan_s"]
         error = relative_error((end - begin) / 1e9, makespan)
         if error is not None and abs(error) > MAKESPAN_TOLERANCE:
@@ -108,6 +111,14 @@ def cores_sentence(num_ranks: int, num_cores: int) -> str:
         f"are partly those of processes that wait for a core, not of a network. Runs of this machine can be compared "
         f"with one another; a cluster has other numbers."
     )
+
+
+def _cuts(comparison: Comparison) -> Iterator[str]:
+    told = {world: cut_remark(run) for world, run in comparison.runs.items()}
+    if told["simulated"] == told["measured"] != "":
+        yield f"Both runs {told['simulated'].replace('was cut', 'were cut')}"
+        return
+    yield from (f"The {world} run {remark}" for world, remark in told.items() if remark)
 
 
 def _operation_rows(comparison: Comparison, name: str) -> Iterator[Record]:
@@ -191,6 +202,7 @@ _RULES: Final[tuple[Callable[[Comparison], Iterator[str]], ...]] = (
     _interval,
     _counted_gradients,
     _trace_lengths,
+    _cuts,
     _counts,
     _transfers,
     _first_operations,

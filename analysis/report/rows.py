@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -13,7 +13,17 @@ from analysis.comparison import NULL, Comparison
 from analysis.measures.metrics import IDLE, PARTS
 from analysis.report.subject import Subject
 from schedules.record.files import MEASURED, WORLDS
-from schedules.record.quantities import MISSING, QUANTITIES, beside_words, name_of, number, percent, quantity, with_unit
+from schedules.record.quantities import (
+    MISSING,
+    QUANTITIES,
+    WORK_PER_S,
+    beside_words,
+    name_of,
+    number,
+    percent,
+    quantity,
+    with_unit,
+)
 from schedules.record.rows import COMPUTE
 
 if TYPE_CHECKING:
@@ -57,9 +67,10 @@ def _class(error: float | None) -> str:
 def tiles(comparison: Comparison) -> list[Cells]:
     """The errors that people look at first."""
     rows = {row["key"]: row for row in comparison.summary.to_dict("records")}
+    first = (EXCHANGE_RATE, LAG) if comparison.headline == EXCHANGE_RATE else ()
     return [
-        {"name": QUANTITIES[key].of_a_run, **_errors(rows[key])}
-        for key in (*((EXCHANGE_RATE, LAG) if comparison.headline == EXCHANGE_RATE else ()), *_TILES)
+        {"name": QUANTITIES[key].of_a_run if key in QUANTITIES else name_of(key), **_errors(rows[key])}
+        for key in (*first, *_tiles(rows))
         if key in rows and isfinite(rows[key]["error"])
     ]
 
@@ -68,10 +79,15 @@ def run_tiles(alone: Alone) -> list[Cells]:
     """The numbers of one run that people look at first."""
     found = dict(zip(alone.summary["key"], alone.summary[alone.run.world], strict=True))
     return [
-        {"name": QUANTITIES[key].alone, "error": beside_words(key, found[key]), "class": ""}
-        for key in _TILES
+        {"name": name_of(key), "error": beside_words(key, found[key]), "class": ""}
+        for key in _tiles(found)
         if key in found
     ]
+
+
+def _tiles(found: Iterable[str]) -> tuple[str, ...]:
+    """The keys of what people look at first: throughput, in units of the program's own, too."""
+    return (*_TILES[:1], *(key for key in found if key.startswith(WORK_PER_S)), *_TILES[1:])
 
 
 def _errors(row: Record) -> Cells:
@@ -146,13 +162,19 @@ def environment(runs: Mapping[str, Result]) -> list[Cells]:
         _row("seed", {world: text(run.info.get("seed")) for world, run in runs.items()}),
         _row("fingerprint", {world: run.fingerprint for world, run in runs.items()}),
         _row("started", {world: text(run.info.get("started")) for world, run in runs.items()}),
-        _row("gradient time", {world: with_unit(run.gradient_s, "s") for world, run in runs.items()}),
+        _row("gradient time", {world: _gradient_time(run) for world, run in runs.items()}),
     ]
     for table in ("host", "versions"):
         tables = {world: run.info[table] for world, run in runs.items()}
         keys = dict.fromkeys(key for each in tables.values() for key in each)
         rows += [_row(key, {world: text(each.get(key)) for world, each in tables.items()}) for key in keys]
     return rows
+
+
+def _gradient_time(run: Result) -> str:
+    """In which clocks tick; without gradients it is no time that anything takes."""
+    is_assumed = (run.tables.get("platform") or {}).get("gradient") is None
+    return with_unit(run.gradient_s, "s") + (" (no platform.gradient)" if is_assumed else "")
 
 
 def _row(name: str, told: Mapping[str, str]) -> Cells:

@@ -15,8 +15,10 @@ from analysis.figures.bars import breakdown_bars, curves, readable_window, stale
 from analysis.figures.decision import decision_figure
 from analysis.figures.graph import graph_figure
 from analysis.figures.memory import memory_curve
+from analysis.measures.under_way import under_way
 from analysis.report.subject import Subject
 from schedules.record.files import MEASURED
+from schedules.record.rows import COMPUTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +87,17 @@ def _timeline(shown: Subject) -> Figure | None:
     if not _has_trace(shown):
         return None
     traces = {world: run.kept_trace for world, run in shown.runs.items()}
-    return timeline(traces, readable_window(traces, _first(shown).gradient_s))
+    ends = {world: found for world, run in shown.runs.items() if (found := under_way(run)) is not None}
+    return timeline(traces, readable_window(traces, _step_s(shown), ends), unfinished=ends)
+
+
+def _step_s(shown: Subject) -> float:
+    """What a timeline counts in: a gradient time; of a run without gradients the mean computation."""
+    first = _first(shown)
+    computed = first.kept_trace[first.kept_trace["op"] == COMPUTE]
+    if first.summary.get("gradients") != 0 or not len(computed):
+        return first.gradient_s
+    return float((computed["end_ns"] - computed["ready_ns"]).mean()) / 1e9
 
 
 def _first(shown: Subject) -> Result:
@@ -106,8 +118,10 @@ def _network(shown: Subject) -> Figure | None:
 
 
 def _memory(shown: Subject, world: str) -> Figure | None:
-    memory = shown.runs[world].memory if world in shown.runs else None
-    return None if memory is None else memory_curve(memory)
+    run = shown.runs.get(world)
+    if run is None or run.memory is None:
+        return None
+    return memory_curve(run.memory, until_ns=round(1e9 * (run.summary.get("makespan_s") or 0)))
 
 
 def _has_decision(shown: Subject) -> bool:

@@ -11,7 +11,7 @@ from executor.agreement.desk import ADDRESS
 from executor.agreement.door import enter
 from executor.agreement.questions import Answer, Question, answered, ask
 from executor.agreement.store import SharedStore
-from executor.ends import Ends, enter_transfer
+from executor.ends import Ends
 from schedules.driving.checks import check_candidates
 from schedules.driving.driver import Handler, Running
 from schedules.driving.replay import note_partner
@@ -59,7 +59,7 @@ class Meetings:
 
     def _meet(self, running: Running) -> bool:
         self._ends.issued(running)
-        running.hook = enter_transfer
+        running.hook = _enter_meeting
         if running.operation.candidates is not running.worker.neighbours:
             check_candidates(running, running.worker.num_workers)
         self._waiting.append(running)
@@ -105,3 +105,9 @@ class Meetings:
         running.end_ns = self._ends.now
         running.ready_ns = min(max(running.start_ns, told.ready_ns), running.end_ns)
         self._ends.done(running)
+
+
+def _enter_meeting(running: Running) -> None:
+    """Enter a meeting that is over: it carries nothing, so all its time is waiting, as in a simulation."""
+    account = running.worker.account
+    account.ledger.transferred(account.rank, running.start_ns, running.end_ns, running.end_ns)

@@ -218,7 +218,10 @@ def resolved(values: tuple[float, ...], half_width: float) -> tuple[str, ...]:
 
 
 def sentence_of(key: str, value: float) -> str:
-    """A summary's number as a sentence has it: `throughput 397.4 gradients/s`, `makespan 1.26 s`."""
+    """A summary's number as a sentence has it: `throughput 397.4 gradients/s`, `makespan 1.26 s`, `throughput 7,830
+    tokens/s`."""
+    if key.startswith(WORK_PER_S):
+        return f"throughput {beside_words(key, value)} {words(key)}"
     found = QUANTITIES.get(key, Quantity(name_of(key)))
     unit = found.axis if found.unit in (COUNT, PER_SECOND) and not found.axis.startswith("$") else ""
     return f"{found.of_a_run} {beside_words(key, value)} {unit}".strip()
@@ -248,7 +251,7 @@ def name_of(key: str) -> str:
     if key in QUANTITIES:
         return QUANTITIES[key].alone
     if key.startswith((WORK, WORK_PER_S)):
-        return words(key)
+        return label(key) if key.startswith(WORK_PER_S) else words(key)
     return (key.removesuffix("_s") if unit_of(key) == SECONDS else key).replace("_", " ")
 
 

@@ -6,7 +6,7 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from schedules.record.quantities import QUANTITIES, beside_words, name_of, sentence_of
+from schedules.record.quantities import QUANTITIES, WORK_PER_S, applies, beside_words, name_of, sentence_of, units_of
 
 if TYPE_CHECKING:
     from schedules.record.files import Tables
@@ -22,14 +22,16 @@ _LINE: Final = ("gradients", "makespan_s", "gradients_per_s")
 def line(world: str, seed: int, tables: Tables, summary: Summary) -> str:
     """`simulated run: a2cid2 on ring, 6 workers, seed 0; gradients 360, makespan 1.26 s, ...`."""
     schedule, topology = tables.get("schedule", {}), tables.get("topology", {})
-    told = [sentence_of(key, summary[key]) for key in _LINE if summary.get(key)]
+    own = [WORK_PER_S + unit for unit in units_of(summary)]
+    told = [sentence_of(key, summary[key]) for key in (*_LINE, *own) if summary.get(key)]
     what = f"{schedule.get('program', '?')} on {topology.get('graph', '?')}, {topology.get('workers', '?')} workers"
     return "; ".join([f"{world} run: {what}, seed {seed}", *([", ".join(told)] if told else [])])
 
 
 def table(caption: str, summary: Summary) -> str:
     """An HTML table of the numbers that a print-out has: names in words, values with their units."""
-    shown = [key for key, each in QUANTITIES.items() if each.line and _is_number(summary.get(key))]
+    there = [key for key, each in QUANTITIES.items() if each.line and _is_number(summary.get(key))]
+    shown = [key for key in there if applies(key, summary)]
     own = [key for key, value in summary.items() if key not in QUANTITIES and _is_number(value)]
     rows = "".join(
         f'<tr><td style="text-align:left">{escape(name_of(key))}</td>'

@@ -31,6 +31,9 @@ def test_the_number_that_is_claimed():
     assert headline(summary(100.0) | {"exchange_rate": 1.0}) == "gradients_per_s"
     assert headline(EDGE_CLOCKS) == "exchange_rate"
     assert headline(EDGE_CLOCKS | {"exchange_rate": 0.0}) == "gradients_per_s"
+    own = {"work_per_s.failed": 0.0, "work_per_s.tokens": 100.0, "work_per_s.requests": 3.0}
+    assert headline(summary(0.0) | own) == "work_per_s.tokens"
+    assert headline(summary(100.0) | own) == "gradients_per_s"
 
 
 def test_what_a_prediction_adds():
@@ -100,3 +103,14 @@ def test_repeated_measurements_are_told_with_their_spread():
         "error is +2.0 %, without a network +10.0 %."
     )
     assert found.repeated([100.0], None, between) == ""
+
+
+def test_units_of_its_own_have_an_error_and_no_interval():
+    of = [summary(0.0) | {"work_per_s.tokens": value} for value in (101.0, 100.0, 110.0)]
+    found = Claim("work_per_s.tokens", *of)
+    assert found.sentence() == (
+        "Simulated throughput 101 tokens/s, measured 100 (error +1.0 %; error without a network +10.0 %)."
+    )
+    assert found.verdict().startswith("One run has no interval for this")
+    between = Interval(100.0, 98.0, 102.0, 4)
+    assert found.repeated([98.0, 102.0], between, None).startswith("Measured 2 times: 98 to 102 tokens/s, mean 100")

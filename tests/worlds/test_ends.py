@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.alone import alone
 from executor.launching.launch import Ranks, execute
 from schedules.errors import DeadlockError, ProgramError, ScenarioError
 from schedules.result import Result, load_run
@@ -81,6 +82,10 @@ def test_a_time_ends_all_ranks_at_once(world: str, case: dict[str, Any], ranks: 
     assert result.kept_trace["end_ns"].max() < 90_000_000  # nothing is resumed from the cut on
     for busy in result.summary["per_rank"]["compute_s"]:
         assert busy <= 0.09
+    parts, told = alone(result).breakdowns[world], result.summary["per_rank"]
+    assert (parts["makespan_ns"] / 1e9).tolist() == [0.09] * len(parts)
+    assert (parts["compute_ns"] / 1e9).tolist() == told["compute_s"]  # what no row tells of is in both
+    assert ((parts["waiting_ns"] + parts["free_ns"]) / 1e9).tolist() == pytest.approx(told["idle_s"], abs=1e-12)
 
 
 def test_what_is_under_way_counts_up_to_the_cut() -> None:

@@ -47,6 +47,12 @@ def test_ranks_that_hold_as_much_are_told():
     assert memory_curve(many).axes[0].get_title(loc="left").endswith("; the others 5 B to 7 B")
 
 
+def test_what_is_held_throughout_is_held_to_the_end():
+    axes = memory_curve(table((0, 0, "parameters", 8)), until_ns=40 * MS).axes[0]
+    assert axes.get_xlim() == (0, 0.04)
+    assert axes.collections[0].get_paths()[0].vertices.max(axis=0).tolist() == [0.04, 8]
+
+
 def test_a_long_curve_keeps_its_peak():
     generator = np.random.default_rng(0)
     times = np.sort(generator.choice(10**9, 50_000, replace=False))

@@ -4,14 +4,13 @@ import re
 
 import analysis.report.page
 import analysis.report.sections
-from analysis import compare
+from analysis import compare, load_run
 from analysis.deciding.choice import choose
 from analysis.deciding.ranking import decision
 from analysis.figures.style import new_figure
 from analysis.report.sections import SECTIONS, Drawing, Section, drawings
-from schedules.result import load_run
 from tests.analysis.deciding.test_choice import case
-from tests.analysis.fake_runs import write_pair
+from tests.analysis.fake_runs import trace_of, write_pair, write_run
 
 
 def test_names_are_told_apart():
@@ -68,3 +67,13 @@ def test_a_decision_is_told_first_with_its_figure_and_its_table(tmp_path):
     again = compare(sim, real, tmp_path / "out")
     assert "The decision" not in again.files[0].read_text()
     assert not (tmp_path / "out" / "decision.csv").exists()
+
+
+def test_without_gradients_a_timeline_shows_ten_computations(tmp_path):
+    """Of 100 ns each, not ten gradient times of 10 ms."""
+    rows = [{"rank": 0, "op": "Compute", "kernel": "decode", "at": (at, at, at + 100)} for at in range(0, 3000, 100)]
+    trace = trace_of(*rows)
+    kernels = load_run(write_run(tmp_path / "kernels", trace, summary={"gradients": 0}))
+    assert kernels.plot("timeline").axes[0].get_xlim() == (0, 1)  # µs
+    gradients = load_run(write_run(tmp_path / "gradients", trace, summary={"gradients": 30}))
+    assert gradients.plot("timeline").axes[0].get_xlim() == (0, 3)

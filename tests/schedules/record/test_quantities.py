@@ -14,6 +14,7 @@ from schedules.record.quantities import (
     quantity,
     relative_error,
     resolved,
+    sentence_of,
     unit_of,
     with_unit,
 )
@@ -135,6 +136,8 @@ def test_names_in_words_are_told_apart():
     assert names["staleness_mean"] == "mean staleness (versions)"
     assert names["consensus_distance"] == "final consensus distance"
     assert name_of("module_warm_up_s") == "module warm up"
+    assert (name_of("work.tokens"), name_of("work_per_s.tokens")) == ("tokens", "throughput (tokens/s)")
+    assert sentence_of("work_per_s.tokens", 7830.0) == "throughput 7,830 tokens/s"
 
 
 def test_what_no_table_knows_is_read_off_its_name():

@@ -60,3 +60,13 @@ def test_who_draws_is_found_by_name(run, monkeypatch):
     monkeypatch.setattr(views, "DRAWN_BY", "no_such_package")
     with pytest.raises(ImportError, match="no_such_package"):
         run.plot()
+
+
+def test_a_run_without_gradients_is_told_in_its_own_units():
+    summary = {"gradients": 0, "gradients_per_s": 0.0, "staleness_mean": 0.0, "makespan_s": 2.0, "exchange_rate": 0.0}
+    summary |= {"work.tokens": 100, "work_per_s.tokens": 50.0}
+    assert views.line("simulated", 3, {}, summary).endswith("seed 3; makespan 2 s, throughput 50 tokens/s")
+    html = views.table("", summary)
+    assert "throughput (tokens/s)" in html
+    assert "gradients" not in html
+    assert "staleness" not in html
