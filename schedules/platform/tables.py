@@ -114,12 +114,13 @@ class CollectivesTable(Table):
     all_reduce: Literal["auto", "ring", "halving-doubling", "tree", "hierarchical"] = "auto"
     """auto: a ring with gloo, else the fastest by formula of ring, tree and (on nodes with several workers)
     hierarchical."""
-    reduce_scatter: Literal["auto", "ring", "halving"] = "auto"
-    """auto: a ring."""
+    reduce_scatter: Literal["auto", "ring", "halving", "all-reduce"] = "auto"
+    """auto: a ring; with gloo an all-reduce, of which each keeps its part."""
     all_gather: Literal["auto", "ring", "doubling"] = "auto"
     """auto: a ring."""
-    broadcast: Literal["auto", "tree", "chain"] = "auto"
-    """auto: a tree with gloo, else the faster by formula; a chain hands on segments of 512 KiB."""
+    broadcast: Literal["auto", "tree", "chain", "tree-at-once"] = "auto"
+    """auto: with gloo a tree in which everybody sends to all its children at once, else the faster by formula of a tree
+    and a chain; a chain hands on segments of 512 KiB."""
     all_to_all: Literal["auto", "pairwise", "direct"] = "auto"
     """One partner after the other (so does auto), or all at once."""
 

@@ -49,8 +49,15 @@ def all_reduce(workers: int, *, network: Any = None, **overrides: Any) -> dict[s
     return simulate(scenario, overrides=overrides).summary
 
 
-@pytest.mark.parametrize("algorithm", ["ring", "halving-doubling", "tree"])
-@pytest.mark.parametrize(("transport", "overhead"), [("ideal", 0.0), ("gloo", 2e-4)])
+@pytest.mark.parametrize(
+    ("algorithm", "transport", "overhead"),
+    [
+        *((algorithm, "ideal", 0.0) for algorithm in ("ring", "halving-doubling", "tree")),
+        *((algorithm, "gloo", 2e-4) for algorithm in ("halving-doubling", "tree")),
+        # Late threads let members end a ring one by one, and begin the next so: their ring alone is tested elsewhere.
+        ("ring", "gloo", 0.0),
+    ],
+)
 @pytest.mark.parametrize("workers", [2, 3, 8])
 def test_flows_take_what_the_formula_says_on_an_idle_network(
     workers: int, transport: str, overhead: float, algorithm: str
