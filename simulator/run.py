@@ -29,7 +29,7 @@ from schedules.worker import Worker
 from simulator.course import Seen
 from simulator.faults import Failures
 from simulator.messages.fabric import Fabric
-from simulator.messages.formulas import Formulas
+from simulator.messages.formulas import Formulas, windows_of
 from simulator.network.calls import CallAt
 from simulator.steady.spells import slow_spells
 from simulator.steady.stopping import Steady
@@ -159,7 +159,9 @@ def _network(setup: Setup) -> Callable[[CallAt], Fabric] | None:
 
     def build(call_at: CallAt) -> Fabric:
         try:
-            fabric = Fabric(graph, table, call_at, own=own, transport=TRANSPORTS[platform.transport])
+            fabric = Fabric(
+                graph, table, call_at, own=own, transport=TRANSPORTS[platform.transport], windows=windows_of(platform)
+            )
             fabric.connect(setup.graph.to_directed().edges)
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None

@@ -52,7 +52,8 @@ class MembersNetwork:
         """Whether the ways to two members have a link in common."""
         sender, *receivers = (self._members[each] for each in (source, one, other))
         ways = [self._fabric.route(sender, each) for each in receivers]
-        return not set(ways[0].links).isdisjoint(ways[1].links)
+        # A connection whose window is its limit has its bytes wait at home, and not before the interface.
+        return not ways[0].is_limited and not set(ways[0].links).isdisjoint(ways[1].links)
 
 
 class Flows:

@@ -7,6 +7,7 @@ latency of the next passes while the one before it is still sending. Messages of
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 
 import topologies
+from schedules.platform.protocols.windows import OPEN, REST, Windows, check_window
 from schedules.platform.tables import Link, NetworkTable
 from schedules.platform.transports import DEFAULT, TRANSPORTS, Transport
 from schedules.record.files import LinkRow
@@ -81,12 +83,26 @@ class Connection:
     """One direction between two workers: the route, and the messages on it in their order, the first on its way (all
     of them, where they overlap)."""
 
-    __slots__ = ("messages", "network", "not_before", "overlaps", "route")
+    __slots__ = (
+        *("carried", "messages", "network", "not_before", "overlaps", "quiet_since", "round_trip", "route"),
+        "windows",
+    )
 
-    def __init__(self, network: Network, route: Route, *, overlaps: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        route: Route,
+        *,
+        overlaps: bool = False,
+        windows: Windows = OPEN,
+        round_trip: float = 0.0,
+    ) -> None:
         self.network = network
         self.route = route
         self.overlaps = overlaps
+        self.windows, self.round_trip = windows, round_trip
+        self.carried = 0  # bytes since it rested
+        self.quiet_since = 0  # tick at which it last had nothing under way
         self.messages: deque[Message] = deque()
         self.not_before = 0  # while an end is away: when it is back
 
@@ -99,6 +115,7 @@ class Connection:
     def go_on(self, message: Message, now: int) -> None:
         """A message is through: the next has had its latency meanwhile."""
         self.messages.remove(message)
+        self.quiet_since = now
         if self.messages and self.messages[0].flow is None:
             self._begin(self.messages[0], now)
 
@@ -122,7 +139,17 @@ class Connection:
 
     def _begin(self, message: Message, now: int) -> None:
         begin = max(now, max(message.leaves, self.not_before) + self.route.latency)
+        if self.windows.first != OPEN.first:
+            begin += self._opening_ns(message.size, now)
         message.flow = self.network.start(self.route, message.size, now, message.arrive, begin)
+
+    def _opening_ns(self, size: int, now: int) -> int:
+        """What a message loses while the connection opens."""
+        if now - self.quiet_since > (REST + self.round_trip) * 1e9:
+            self.carried = 0
+        lost = self.windows.opening(size, 1e9 / self.route.ticks_per_byte, self.round_trip, self.carried)
+        self.carried += size
+        return round(lost * 1e9)
 
 
 class Fabric:
@@ -134,6 +161,7 @@ class Fabric:
         call_at: `call_at(tick, call)` has something called.
         own: there is no network: the link that every pair of workers has to itself, each way.
         transport: whose bytes may take no time, or its messages no latency.
+        windows: of every connection, beside those of links.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
@@ -146,7 +174,10 @@ class Fabric:
         *,
         own: Link | None = None,
         transport: Transport = TRANSPORTS[DEFAULT],
+        windows: Windows = OPEN,
     ) -> None:
+        self._windows = windows.within(table.window, None if own is None else own.window)
+        self._link_windows = {} if own is not None else _windows_of(graph)
         self.graph = graph
         self.table = table
         self._transport = transport
@@ -169,10 +200,22 @@ class Fabric:
         """Find the routes of ordered pairs of workers; one call for many pairs is faster than one a message."""
         missing = [pair for pair in pairs if pair not in self._connections]
         for pair, links in self._find(missing).items():
-            route, overlaps = self.network.route(links), not self._transport.takes_bytes
-            connection = self._connections[pair] = Connection(self.network, route, overlaps=overlaps)
+            connection = self._connections[pair] = self._connect(pair, links)
             # It may be made while an end of it is away.
             connection.not_before = max(self._back.get(each, 0) for each in pair)
+
+    def _connect(self, pair: tuple[int, int], links: Sequence[tuple[Hashable, Hashable]]) -> Connection:
+        """A connection over some links, and as fast as its windows let it be."""
+        overlaps = not self._transport.takes_bytes
+        windows = self._windows.within(*(self._link_windows.get(link) for link in links))
+        if windows == OPEN or overlaps:
+            return Connection(self.network, self.network.route(links), overlaps=overlaps)
+        route = self.network.route(links)
+        back = links if self._own is not None else self._find([pair[::-1]])[pair[::-1]]
+        round_trip = (route.latency + self.network.route(back).latency) / 1e9
+        rate = windows.rate(1e9 / route.ticks_per_byte, round_trip) if links else math.inf
+        route = self.network.route(links, rate if rate < 1e9 / (route.ticks_per_byte or 1.0) else math.inf)
+        return Connection(self.network, route, windows=windows, round_trip=round_trip)
 
     def _lay(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[Hashable, Hashable]]]:
         """A link for each of these pairs, where every pair has one to itself."""
@@ -211,9 +254,15 @@ class Fabric:
 
     def _slowest(self, pairs: Sequence[tuple[int, int]]) -> Link:
         routes = [self.route(*pair) for pair in pairs]
-        ticks = max((route.ticks_per_byte for route in routes), default=0.0)
+        # Of the links: what a window leaves of them is for whoever asks to work out.
+        ticks = max((route.wire_ticks_per_byte for route in routes), default=0.0)
         latency = max((route.latency for route in routes), default=0) / 1e9
-        return Link(bandwidth=1e9 / ticks if ticks else UNLIMITED, latency=latency)
+        window = min((self._connection(*pair).windows.largest for pair in pairs), default=math.inf)
+        return Link(
+            bandwidth=1e9 / ticks if ticks else UNLIMITED,
+            latency=latency,
+            window=None if window == math.inf else window,
+        )
 
     def send(self, source: int, target: int, size: int, leaves: int, now: int, done: Done) -> Message:
         """Send `size` bytes that leave at the tick `leaves` (now or later), behind those sent before. Where bytes take
@@ -243,6 +292,18 @@ class Fabric:
         for (source, target), (bandwidth, latency) in self._links.items():
             use = self.network.use((source, target), now)
             yield str(source), str(target), bandwidth, latency, use.carried_bytes, use.busy_s, use.utilisation
+
+
+def _windows_of(graph: nx.Graph[Any]) -> dict[tuple[Hashable, Hashable], float]:
+    """The windows of those links of a network that have one, in each direction."""
+    found: dict[tuple[Hashable, Hashable], float] = {}
+    for u, v, data in graph.edges(data=True):
+        if "window" in data:
+            try:
+                found[u, v] = found[v, u] = check_window(float(data["window"]))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"window of link {u}-{v}: {error}") from None
+    return found
 
 
 def _pair(name: str) -> tuple[int, int]:

@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 
 from schedules.operations import AllReduce, Broadcast
+from schedules.platform.protocols.segments import DRAWS
 from schedules.platform.protocols.windows import Windows
 from schedules.platform.transports import gloo_reduce_seconds, gloo_seconds
+from simulator import simulate
 
 CELLS = Path(__file__).parent / "shaped-cluster-measured.csv"
 MS, GBIT, MIB = 1e-3, 1e9 / 8, 1 << 20
@@ -139,6 +141,28 @@ def test_a_send_pays_k_latencies_over_its_bytes() -> None:
     """What the cells say: 7.6 to 9.3."""
     paid = [(send(each, FIRST) - each.size / each.bandwidth) / each.latency for each in cells("send")]
     assert all(6 < k < 9.4 for k in paid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("each", [FASTEST, cell("all-reduce", 8, 2, 128)], ids=lambda each: f"{each.n} hosts")
+def test_a_scenario_predicts_the_same(each: Cell) -> None:
+    """By flows, over hosts on one switch: the mean over as many all-reduces as there are draws of lateness."""
+    platform = {
+        "gradient": {"mean": 10.0},
+        "transport": "gloo",
+        "overhead": OVERHEAD,
+        "initial_window": FIRST,
+        "network": {"kind": "fabric", "bandwidth": each.bandwidth, "latency": each.latency / 2},
+    }
+    scenario = {
+        "schedule": {"program": "all-reduce", "gradients": DRAWS},
+        "topology": {"graph": "complete", "workers": each.n},
+        "platform": platform,
+        "workload": {"parameters": each.size // 4},
+    }
+    (row,) = simulate(scenario).summary["collectives"]
+    assert row["mean_s"] == pytest.approx(all_reduce(each, OVERHEAD), rel=0.02)
+    assert row["mean_s"] == pytest.approx(each.measured, rel=0.04)
 
 
 @pytest.mark.parametrize("delay", ["1", "5", "10"])

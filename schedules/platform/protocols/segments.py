@@ -140,8 +140,8 @@ def ring_ends_ns(ring: Ring, way: RingWay, draws: int) -> Numbers:
         if not is_sent:
             continue
         announced = pace.announced(posted, left, through)
-        begin = np.maximum(posted, np.roll(announced, 1, axis=1)) + pace.opening(number)
-        end = np.maximum(begin, through[1]) + pace.wire(number)
+        begin = np.maximum(posted, np.roll(announced, 1, axis=1))
+        end = np.maximum(begin, through[1]) + pace.opening(number) + pace.wire(number)
         waiting.append((np.roll(end, -1, axis=1) + pace.latency + pace.late(draws, number), begin))
         left, through = [left[1], begin], [through[1], end]
     return posted

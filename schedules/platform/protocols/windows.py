@@ -19,6 +19,17 @@ REST = 0.2
 """Seconds, over a round trip, after which a connection that carries nothing begins anew: Linux's least timer."""
 
 
+def check_window(size: float) -> float:
+    """A window that carries something.
+
+    Raises:
+        ValueError: if it is below a segment.
+    """
+    if size < SEGMENT:
+        raise ValueError(f"expected a window of at least a TCP segment, {SEGMENT} B, found {size:.12g} B")
+    return size
+
+
 class Windows(NamedTuple):
     """The windows of a connection, in bytes.
 
@@ -29,6 +40,10 @@ class Windows(NamedTuple):
 
     largest: float = math.inf
     first: float = math.inf
+
+    def within(self, *limits: float | None) -> Windows:
+        """The same over links with windows of their own; None: it has none."""
+        return Windows(min([self.largest, *(each for each in limits if each is not None)]), self.first)
 
     def rate(self, bandwidth: float, round_trip: float) -> float:
         """Bytes/s that a connection carries over links of `bandwidth`, on a round trip in seconds."""

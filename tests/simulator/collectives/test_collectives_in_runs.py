@@ -75,6 +75,29 @@ def test_flows_take_what_the_formula_says_on_an_idle_network(
     assert flows["busbw"] == pytest.approx(closed["busbw"], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "windows", [{"window": 20_000}, {"initial_window": 3_000}, {"window": 50_000, "initial_window": 2_000}]
+)
+@pytest.mark.parametrize(("transport", "algorithm"), [("gloo", "ring"), ("ideal", "ring"), ("ideal", "tree")])
+def test_windows_weigh_as_much_by_flows_as_by_the_formula(
+    transport: str, algorithm: str, windows: dict[str, int]
+) -> None:
+    """Each collective after a rest, so that connections open anew; only gloo's formulas know that they do."""
+    if transport == "ideal" and "initial_window" in windows:
+        pytest.skip("a connection that opens is gloo's formulas' to know")
+    overrides = {
+        "platform.transport": transport,
+        "platform.collectives.all_reduce": algorithm,
+        "platform.gradient.mean": 10.0,
+        **{f"platform.{key}": value for key, value in windows.items()},
+    }
+    (closed,) = all_reduce(4, **overrides)["collectives"]
+    (flows,) = all_reduce(4, network=FABRIC, **overrides)["collectives"]
+    (free,) = all_reduce(4, **overrides | dict.fromkeys((f"platform.{key}" for key in windows), 10**9))["collectives"]
+    assert flows["mean_s"] == pytest.approx(closed["mean_s"], rel=1e-3)
+    assert closed["mean_s"] > 1.02 * free["mean_s"]
+
+
 def test_the_summary_tells_bandwidths_as_nccl_tests_do() -> None:
     """Ring of 4, 4 MB: 6 (1 ms + 10 ms) = 66 ms; algbw 4 MB / 66 ms, busbw 2 * 3/4 of it."""
     (row,) = all_reduce(4, **{"platform.collectives.all_reduce": "ring"})["collectives"]
