@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from schedules.platform.protocols.lateness import LEAST_NS, late
-from schedules.platform.protocols.segments import DRAWS, IN_FLIGHT, Ring
+from schedules.platform.protocols.segments import BEGINNING, DRAWS, IN_FLIGHT, Ring
 
 
 class RingNetwork(Protocol):
@@ -39,10 +39,13 @@ class RingNetwork(Protocol):
 class _Member:
     """Where a member is in its loop. Numbers of segments count on over the phases."""
 
-    __slots__ = ("announced", "come", "is_there", "is_told", "left", "noticed", "posted", "through", "waiting")
+    __slots__ = (
+        *("announced", "come", "has_begun", "is_there", "is_told", "left", "noticed", "posted", "through"),
+        "waiting",
+    )
 
     def __init__(self) -> None:
-        self.is_there = self.is_told = False
+        self.is_there = self.has_begun = self.is_told = False
         self.posted = 0  # segments that it has announced, and has begun to send as soon as they are asked for
         self.announced = 0  # that have been asked of it
         self.left = 0  # that it has sent
@@ -94,12 +97,24 @@ class SegmentRing:
         for each in dict.fromkeys((member, (member - 1) % self._ring.n)):
             if self._members[each].is_there and self._members[(each + 1) % self._ring.n].is_there:
                 self._network.began(each, now)
+        begins = now + self._late(member, BEGINNING)
+        if begins == now:
+            self._begin(member, now)
+        else:
+            self._network.call_at(begins, partial(self._begin, member, begins))
+
+    def _begin(self, member: int, now: int) -> None:
+        """Its thread has noticed that it takes part."""
+        self._members[member].has_begun = True
         self._go_on(member, now)
+
+    def _late(self, member: int, number: int) -> int:
+        return round(self._overhead_ns * float(late(DRAWS, self._ring.n, number)[self._draw, member]))
 
     def _go_on(self, member: int, now: int) -> None:
         """Post what the loop comes to, or end."""
         at, ring = self._members[member], self._ring
-        if not at.is_there:
+        if not at.has_begun:
             return  # asked for a segment before it has come
         while at.posted < ring.num_messages and self._is_free(at, at.posted):
             at.posted += 1
@@ -158,8 +173,7 @@ class SegmentRing:
         sender.waiting = [each for each in sender.waiting if each[0] > number]
         for behind in released:
             behind(now)
-        lateness = round(self._overhead_ns * float(late(DRAWS, self._ring.n, number - 1)[self._draw, target]))
-        noticed = now + lateness + round(LEAST_NS)
+        noticed = now + self._late(target, number - 1) + round(LEAST_NS)
         self._network.call_at(noticed, partial(self._notice, target, number - 1, noticed))
 
     def _notice(self, member: int, number: int, now: int) -> None:

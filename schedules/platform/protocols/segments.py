@@ -10,7 +10,8 @@ Each member sends to the one before it, and for its segment number i, in this or
 An announcement leaves by the interface by which segments leave, and queues there behind a segment that left before it.
 So with latency L and s seconds for a segment on the wire a pair of segments takes 2 L + s where L > s, and less than a
 microsecond decides between s + L and the like where it is not. How late the threads are (`lateness`) decides which:
-that is why one number fits measurements that no formula of L and s does.
+that is why one number fits measurements that no formula of L and s does. It is late at the beginning, too: members that
+began in one instant would stay in step for long where s is much more than a thread is late, which no real ones do.
 
 An all-reduce hands on N - N/n segments in each of two such phases (reduce-scatter, all-gather); a reduce N - 2 in one,
 since its loop goes around once more than it must, and then every member sends its chunk to the root.
@@ -36,6 +37,9 @@ IN_FLIGHT = 2
 
 DRAWS = 8
 """Over so many draws of lateness is a formula the mean; the collectives of a run take them in turn."""
+
+BEGINNING = -1
+"""The number of the message, as it were, by which a member is woken to begin."""
 
 MOST_STEPS = 2048
 """Segments of a phase that are worked out one by one: what more there are goes on at the same pace."""
@@ -129,7 +133,7 @@ def ring_ends_ns(ring: Ring, way: RingWay, draws: int) -> Numbers:
     pace = _Pace(ring, way)
     shape = draws, ring.n
     never = np.full(shape, -np.inf)
-    posted = np.zeros(shape)
+    posted = pace.begins(draws)
     # Of the last two segments that each has sent: when they left, and when their last byte was on the wire.
     left, through = [never, never], [never, never]
     waiting: list[tuple[Numbers, Numbers]] = []  # for a segment that comes, and until one's own has left
@@ -176,6 +180,11 @@ class _Pace:
             return self._whole
         sizes = np.array([self._ring.bytes_of(member, number) for member in range(self._ring.n)])
         return np.rint(sizes * 1e9 / self._rate)
+
+    def begins(self, draws: int) -> Numbers:
+        """When members begin that are all called at 0."""
+        found: Numbers = np.rint(self._late_ns * late(draws, self._ring.n, BEGINNING))
+        return found
 
     def late(self, draws: int, number: int) -> Numbers:
         """Until the segment that has come is noticed."""

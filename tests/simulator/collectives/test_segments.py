@@ -12,7 +12,7 @@ import networkx as nx
 import pytest
 
 from schedules.platform.protocols.lateness import LEAST_NS, late
-from schedules.platform.protocols.segments import DRAWS, Ring, RingWay, all_reduce_ring, ring_ends_ns
+from schedules.platform.protocols.segments import BEGINNING, DRAWS, Ring, RingWay, all_reduce_ring, ring_ends_ns
 from simulator.collectives.segments import SegmentRing
 from simulator.network.calls import CallClock
 from simulator.network.network import Network
@@ -36,7 +36,7 @@ class Replay:
         n = ring.n
         self.nic, self.asked, self.sent, self.posted = ([0] * n for _ in range(4))
         self.ready: list[set[int]] = [set() for _ in range(n)]
-        self.turn, self.ends = [0] * n, [0] * n
+        self.turn, self.ends, self.begun = [0] * n, [0] * n, [False] * n
         turns = []
         for phase in range(ring.phases):
             first = phase * ring.steps
@@ -46,7 +46,8 @@ class Replay:
 
     def run(self) -> list[int]:
         for member in range(self.ring.n):
-            self.go_on(member, 0)
+            lateness = round(self.overhead * 1e9 * late(DRAWS, self.ring.n, BEGINNING)[self.draw, member])
+            self.at(lateness, partial(self.begin, member))
         while self.queue:
             now, _, call = heapq.heappop(self.queue)
             call(now)
@@ -55,8 +56,12 @@ class Replay:
     def at(self, tick: int, call: Callable[[int], None]) -> None:
         heapq.heappush(self.queue, (tick, next(self.order), call))
 
+    def begin(self, member: int, now: int) -> None:
+        self.begun[member] = True
+        self.go_on(member, now)
+
     def go_on(self, member: int, now: int) -> None:
-        while self.turn[member] < len(self.turns):
+        while self.begun[member] and self.turn[member] < len(self.turns):
             awaited, number = self.turns[self.turn[member]]
             if awaited is not None and (awaited not in self.ready[member] or self.sent[member] <= awaited):
                 return

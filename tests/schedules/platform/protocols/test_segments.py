@@ -115,6 +115,6 @@ def test_very_many_segments_go_on_at_the_pace_of_the_first() -> None:
 def test_on_links_of_their_own_it_is_what_was_measured(
     n: int, mbit: float, latency: float, size: int, measured: float
 ) -> None:
-    """All 16 within 3.5 %, with c = 0.3 ms of the source's 0.2 to 0.4; its closed form was up to 15 % short."""
-    way = RingWay(mbit * 1e6 / 8, latency, 0.3e-3, has_one_interface=False)
-    assert ring_seconds(all_reduce_ring(n, size), way) == pytest.approx(measured, rel=0.035)
+    """All 16 within 3 %, with c = 0.25 ms of the source's 0.2 to 0.4; its closed form was up to 15 % short."""
+    way = RingWay(mbit * 1e6 / 8, latency, 0.25e-3, has_one_interface=False)
+    assert ring_seconds(all_reduce_ring(n, size), way) == pytest.approx(measured, rel=0.03)
