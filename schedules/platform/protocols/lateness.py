@@ -21,7 +21,7 @@ LEAST_NS = 1000.0
 woken is first."""
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=256)  # rows of the rings under way, which are large where members are many
 def late(draws: int, n: int, number: int) -> Numbers:
     """How late each member is for its message of a number, in units of the mean: float64 [draws, n], read only."""
     draw, member = np.arange(draws, dtype=np.uint64)[:, None], np.arange(n, dtype=np.uint64)
