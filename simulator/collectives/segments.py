@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from schedules.platform.protocols.lateness import LEAST_NS, late
-from schedules.platform.protocols.segments import BEGINNING, DRAWS, IN_FLIGHT, Ring
+from schedules.platform.protocols.segments import BEGINNING, IN_FLIGHT, Ring, num_draws
 
 
 class RingNetwork(Protocol):
@@ -77,7 +77,7 @@ class SegmentRing:
     ) -> None:
         n = ring.n
         self._ring, self._network, self._finished = ring, network, finished
-        self._overhead_ns, self._draw = overhead_ns, draw % DRAWS
+        self._overhead_ns, self._draw = overhead_ns, draw % num_draws(n)
         self._members = [_Member() for _ in range(n)]
         # Segments go to the member before, announcements to the one after.
         self._is_behind = [n <= 2 or network.shares_interface(i, (i - 1) % n, (i + 1) % n) for i in range(n)]
@@ -109,7 +109,7 @@ class SegmentRing:
         self._go_on(member, now)
 
     def _late(self, member: int, number: int) -> int:
-        return round(self._overhead_ns * float(late(DRAWS, self._ring.n, number)[self._draw, member]))
+        return round(self._overhead_ns * float(late(self._draw + 1, self._ring.n, number)[self._draw, member]))
 
     def _go_on(self, member: int, now: int) -> None:
         """Post what the loop comes to, or end."""

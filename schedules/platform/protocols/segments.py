@@ -38,6 +38,9 @@ IN_FLIGHT = 2
 DRAWS = 8
 """Over so many draws of lateness is a formula the mean; the collectives of a run take them in turn."""
 
+MOST_LATE = 64
+"""Members of all draws together: of larger rings there are fewer draws, as each has more members to be late."""
+
 BEGINNING = -1
 """The number of the message, as it were, by which a member is woken to begin."""
 
@@ -120,8 +123,13 @@ def ring_seconds(ring: Ring, way: RingWay) -> float:
     return both + (both - first) / half * (ring.steps - MOST_STEPS)
 
 
+def num_draws(n: int) -> int:
+    """How many draws of lateness a ring of `n` has."""
+    return max(1, min(DRAWS, MOST_LATE // n))
+
+
 def _seconds(ring: Ring, way: RingWay) -> float:
-    draws = DRAWS if way.overhead else 1
+    draws = num_draws(ring.n) if way.overhead else 1
     return float(ring_ends_ns(ring, way, draws).max(axis=1).mean()) / 1e9
 
 
@@ -170,7 +178,7 @@ class _Pace:
         # A connection whose window is its limit leaves the interface free for announcements.
         self._has_queue = self._rate == way.bandwidth and (way.has_one_interface or ring.n == 2)
         self._late_ns = way.overhead * 1e9
-        self._carried = 0
+        self._members = np.arange(ring.n)
         self._whole = float(round(ring.segment * 1e9 / self._rate))
         self._is_even = ring.segment * ring.num_segments == ring.size
 
@@ -178,8 +186,13 @@ class _Pace:
         """Of each member's segment."""
         if self._is_even:
             return self._whole
-        sizes = np.array([self._ring.bytes_of(member, number) for member in range(self._ring.n)])
-        return np.rint(sizes * 1e9 / self._rate)
+        ring = self._ring
+        phase, step = divmod(number, ring.steps)
+        # `Ring.bytes_of`, for all members at once.
+        places = ((self._members + 1 - phase) * (ring.num_segments // ring.n) + step) % ring.num_segments
+        sizes = np.minimum(ring.segment, np.maximum(0, ring.size - places * ring.segment))
+        found: Numbers = np.rint(sizes * 1e9 / self._rate)
+        return found
 
     def begins(self, draws: int) -> Numbers:
         """When members begin that are all called at 0."""
