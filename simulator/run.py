@@ -31,7 +31,7 @@ from simulator.course import Seen
 from simulator.events import Events
 from simulator.faults import Failures
 from simulator.messages.fabric import Fabric, Wires
-from simulator.messages.formulas import Formulas
+from simulator.messages.formulas import Formulas, windows_of
 from simulator.network.calls import CallAt
 from simulator.steady.spells import slow_spells
 from simulator.steady.stopping import Steady
@@ -177,7 +177,15 @@ def _network(setup: Setup, wires: Wires | None) -> Callable[[CallAt], Fabric] | 
 
     def build(call_at: CallAt) -> Fabric:
         try:
-            fabric = Fabric(graph, table, call_at, own=own, transport=TRANSPORTS[platform.transport], wires=wires)
+            fabric = Fabric(
+                graph,
+                table,
+                call_at,
+                own=own,
+                transport=TRANSPORTS[platform.transport],
+                windows=windows_of(platform),
+                wires=wires,
+            )
             fabric.connect(setup.graph.to_directed().edges)
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None

@@ -32,6 +32,7 @@ NAMES = [
     "docs/vocabulary.md",
     "docs/scenario.md",
     "docs/paper-tables.md",
+    "docs/wide-area.md",
 ]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(TEXTS.values())

@@ -11,6 +11,8 @@ bytes.
 
 The hierarchical all-reduce of N nodes with m members each, with B' and L' inside a node, takes
 2 (m-1) (L' + c + S / (m B')) + 2 (N-1) (L + c + S / (n B)).
+
+Where connections have a window, B is at most window / round-trip time.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from schedules.operations import Operation
+from schedules.platform.protocols.windows import OPEN, Windows
 from schedules.platform.volumes import cost, default_algorithm
 
 
@@ -44,6 +47,7 @@ def seconds(
     algorithm: str | None = None,
     num_nodes: int | None = None,
     inside: Hop | None = None,
+    windows: Windows = OPEN,
 ) -> float:
     """What a collective of `n` ranks with `size` bytes each takes.
 
@@ -53,15 +57,19 @@ def seconds(
         algorithm: one that `schedules.platform.volumes.ALGORITHMS` has for it; None: the first.
         num_nodes: for "hierarchical": how many nodes have equally many of the ranks each; None: every rank is one.
         inside: for "hierarchical": the way between two ranks of one node; None: as between nodes.
+        windows: of every connection.
     Raises:
         ValueError: if there is no such algorithm, or the nodes do not divide the ranks.
     """
     algorithm = algorithm or default_algorithm(kind.__name__)
+    bandwidth = windows.rate(bandwidth, 2 * latency)
     if algorithm == "hierarchical" and inside is not None and num_nodes is not None:
         width = n // num_nodes
         shard = cost("AllReduce", "ring", num_nodes, size)
         in_node = cost("AllReduce", "ring", width, size)
-        in_nodes = in_node.latencies * (inside.latency + overhead) + in_node.in_sequence / inside.bandwidth
+        in_nodes = in_node.latencies * (inside.latency + overhead) + in_node.in_sequence / windows.rate(
+            inside.bandwidth, 2 * inside.latency
+        )
         # A member has 1 / m of its node's bytes.
         return in_nodes + shard.latencies * (latency + overhead) + shard.in_sequence / width / bandwidth
     latencies, in_sequence, _ = cost(kind.__name__, algorithm, n, size, num_nodes=num_nodes or n)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticKnownError
 
 from schedules.platform.computing import Device, Duration, KernelDuration, Speeds, Stragglers
 from schedules.platform.outages import Faults
+from schedules.platform.protocols.windows import check_window
 from schedules.platform.transports import DEFAULT as DEFAULT_TRANSPORT
 from schedules.platform.transports import TRANSPORTS, choices
 from schedules.settings import Count, Number, Table
-from schedules.units import BytesPerSecond, Seconds, quantity
+from schedules.units import Bytes, BytesPerSecond, Seconds, quantity
 from topologies.given import COORDINATES
 from topologies.physical import KINDS
 
@@ -29,12 +39,18 @@ TransportName = Annotated[str, BeforeValidator(_check_transport)]
 """A name of the table of transports."""
 
 
+Window = Annotated[Bytes, AfterValidator(check_window)]
+"""Bytes that a connection may have under way."""
+
+
 class Link(Table):
     """One direction of a link."""
 
     bandwidth: BytesPerSecond
     latency: Seconds = 0.0
     """Of one message, one way."""
+    window: Window | None = None
+    """No connection over it carries more than this in a round trip; left out, no limit."""
 
 
 LACKING = ("bandwidth", "latency")
@@ -64,6 +80,9 @@ class NetworkTable(BaseModel):
     """Routes that are given, as nodes: "0-3" = [0, 12, 3] for messages from worker 0 to worker 3."""
     sharing: Literal["max-min", "rtt"] = "max-min"
     """How transfers share a link: equally, or by 1 / latency as TCP does."""
+    window: Window | None = None
+    """Of every link: no connection carries more than this in a round trip. A link of a file may have one of its own, in
+    bytes."""
     solver: Literal["auto", "python", "numba"] = "auto"
     """numba is the extra `fast`; both give the same to the last bit."""
 
@@ -114,12 +133,13 @@ class CollectivesTable(Table):
     all_reduce: Literal["auto", "ring", "halving-doubling", "tree", "hierarchical"] = "auto"
     """auto: a ring with gloo, else the fastest by formula of ring, tree and (on nodes with several workers)
     hierarchical."""
-    reduce_scatter: Literal["auto", "ring", "halving"] = "auto"
-    """auto: a ring."""
+    reduce_scatter: Literal["auto", "ring", "halving", "all-reduce"] = "auto"
+    """auto: a ring; with gloo an all-reduce, of which each keeps its part."""
     all_gather: Literal["auto", "ring", "doubling"] = "auto"
     """auto: a ring."""
-    broadcast: Literal["auto", "tree", "chain"] = "auto"
-    """auto: a tree with gloo, else the faster by formula; a chain hands on segments of 512 KiB."""
+    broadcast: Literal["auto", "tree", "chain", "tree-at-once"] = "auto"
+    """auto: with gloo a tree in which everybody sends to all its children at once, else the faster by formula of a tree
+    and a chain; a chain hands on segments of 512 KiB."""
     all_to_all: Literal["auto", "pairwise", "direct"] = "auto"
     """One partner after the other (so does auto), or all at once."""
 
@@ -144,7 +164,13 @@ class PlatformTable(Table):
     """Whether sends and receives of one rank, peer and channel are posted one after the other, each when the one before
     it has met its other end, as on one communicator of NCCL. auto: as the transport has it; gloo goes by tags."""
     overhead: Seconds = 0.0
-    """Software cost of one message (the gloo transport adds it)."""
+    """Software cost of one message (the gloo transport adds it); in gloo's all-reduce, how late threads are on
+    average."""
+    window: Window | None = None
+    """Of every connection of the transport, whatever its links: what it carries in a round trip at most."""
+    initial_window: Window | None = None
+    """What a connection that has rested carries in its first round trip, and twice that in the next (TCP's slow
+    start); left out, it is open at once."""
     kernels: dict[str, KernelDuration] = Field(default={})
     """How long other kernels take: a time, a table as for the gradient, or a list of these, one a stage. One value is
     for all that a rank holds of the model: of k stages each takes a k-th."""

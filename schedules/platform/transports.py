@@ -12,9 +12,15 @@ have formulas of their own, functions beside it.
   times L: 2 (n-1) L for an all-reduce by a ring, 2 ceil(log2 n) L by a tree; unless the scenario says, the shallowest.
 * `none`: every message, exchange and collective is over when the last of its members has asked for it.
 
-Gloo's ring all-reduce works in segments whose receiver must first announce itself, so a hop costs 2L and half a chunk
-can hide it: 2 (n-1) max(S / (n B), 2L + S / (2 n B) + c) (real-hardware.md, section 4). Its other messages are
-announced too, and not in segments: 2L + c take the place of L.
+Gloo's collectives, from its source:
+
+* All-reduce: a ring of segments of at most 1 MiB, two in flight, each announced (`schedules.platform.protocols`).
+* Reduce-scatter: torch's is an all-reduce of which each keeps its part.
+* Broadcast: whoever has the bytes sends them to all its children in a binomial tree at once, and these share what
+  leaves its interface: L + d (L + c) + S/B (k_1 + ... + k_d) down to a leaf at depth d below parents of k_i children:
+  S/B d (d+1) / 2 where n is a power of two. All have announced themselves from the beginning.
+* Reduce, of which no operation here makes use: the ring of segments, and then all send their chunks to the root.
+* Its other messages are announced too, and not in segments: 2L + c take the place of L.
 """
 
 from __future__ import annotations
@@ -23,9 +29,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
-from schedules.operations import AllReduce, Operation
+from schedules.operations import AllReduce, Broadcast, Operation, ReduceScatter
 from schedules.platform.collective_times import Hop, seconds
-from schedules.platform.volumes import ALGORITHMS, default_algorithm
+from schedules.platform.protocols.segments import RingWay, all_reduce_ring, reduce_ring, ring_seconds
+from schedules.platform.protocols.windows import OPEN, Windows
+from schedules.platform.volumes import ALGORITHMS, AT_ONCE, WHOLE, children_on_the_way, default_algorithm
 
 
 class CollectiveSeconds(Protocol):
@@ -43,6 +51,7 @@ class CollectiveSeconds(Protocol):
         algorithm: str | None = None,
         num_nodes: int | None = None,
         inside: Hop | None = None,
+        windows: Windows = OPEN,
     ) -> float:
         """Seconds that a collective of `n` ranks with `size` bytes each takes."""
 
@@ -67,6 +76,7 @@ class Transport:
         leaves_at_once: whether a message leaves when its sender asks, and waits for its receiver where it arrives.
         algorithms: which one a collective takes, by its kind, unless the scenario says; a kind that is missing takes
             the fastest by the formula.
+        rings: which algorithms, by kind, go by segments that are announced one by one, and not by rounds.
         collective_seconds: how long a collective takes on an idle network; where bytes take no time it is asked for 0.
         hop_ns: the same of one message within a collective that goes message by message.
     """
@@ -82,6 +92,7 @@ class Transport:
     has_latency: bool = True
     leaves_at_once: bool = False
     algorithms: Mapping[str, str] = field(default_factory=dict)
+    rings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def takes_time(self) -> bool:
@@ -100,6 +111,17 @@ def plain_hop(
 
 
 # ---- gloo
+
+RINGS: Mapping[str, str] = {AllReduce.__name__: "ring", ReduceScatter.__name__: WHOLE}
+"""The algorithms, by kind, that gloo carries out as a ring of segments."""
+
+GLOO: Mapping[str, str] = {
+    **{kind: default_algorithm(kind) for kind in ALGORITHMS},
+    **RINGS,
+    Broadcast.__name__: AT_ONCE,
+}
+"""What gloo's collectives are, at every size; for all-gather, all-to-all and barrier an assumption that fits
+(real-hardware.md, section 9)."""
 
 
 class _Announced(NamedTuple):
@@ -120,33 +142,56 @@ def gloo_seconds(
     algorithm: str | None = None,
     num_nodes: int | None = None,
     inside: Hop | None = None,
+    windows: Windows = OPEN,
 ) -> float:
-    """`schedules.platform.collective_times.seconds` with gloo's protocol."""
-    if kind is not AllReduce or n == 1 or algorithm not in (None, "ring"):
-        within = None if inside is None else _Announced(inside.bandwidth, 2 * inside.latency)
-        return seconds(
-            kind,
-            n,
-            size,
-            bandwidth,
-            2 * latency,
-            overhead,
-            algorithm=algorithm,
-            num_nodes=num_nodes,
-            inside=within,
-        )
-    chunk = size / n / bandwidth
-    return 2 * (n - 1) * max(chunk, 2 * latency + chunk / 2 + overhead)
+    """`schedules.platform.collective_times.seconds` with gloo's protocol; `algorithm` None: gloo's own."""
+    algorithm = algorithm or GLOO[kind.__name__]
+    if n > 1 and algorithm == RINGS.get(kind.__name__):
+        return ring_seconds(all_reduce_ring(n, size), RingWay(bandwidth, latency, overhead, windows))
+    if n > 1 and algorithm == AT_ONCE:
+        children = children_on_the_way(n)
+        lost = windows.opening(size, bandwidth, 2 * latency)
+        # Alone, a connection may be too slow for a link that several fill.
+        rate = windows.rate(bandwidth, 2 * latency)
+        wire = sum(max(each * size / bandwidth, size / rate) for each in children)
+        return latency + len(children) * (latency + overhead + lost) + wire
+    within = None if inside is None else _Announced(inside.bandwidth, 2 * inside.latency)
+    # Windows go by the round trip, which announcements make no longer.
+    bandwidth, windows = windows.rate(bandwidth, 2 * latency), OPEN
+    return seconds(
+        kind, n, size, bandwidth, 2 * latency, overhead, algorithm=algorithm, num_nodes=num_nodes, inside=within
+    )
+
+
+def gloo_reduce_seconds(
+    n: int,
+    size: int,
+    bandwidth: float,
+    latency: float,
+    overhead: float = 0.0,
+    *,
+    into: float | None = None,
+    windows: Windows = OPEN,
+) -> float:
+    """A reduce of `n` ranks with `size` bytes each to one of them, for which there is no operation.
+
+    Args:
+        into: bytes/s that the root can take in from all others together, which may be more than what leaves a rank
+            where only that is shaped; None: as many.
+    """
+    if n == 1:
+        return 0.0
+    ring = ring_seconds(reduce_ring(n, size), RingWay(bandwidth, latency, overhead, windows))
+    chunk = size / n
+    rate = windows.rate(bandwidth, 2 * latency)
+    gather = max(chunk / rate, (n - 1) * chunk / (into or bandwidth))
+    return ring + 2 * latency + overhead + gather + windows.opening(chunk, bandwidth, 2 * latency)
 
 
 def gloo_hop(
     kind: type[Operation], algorithm: str, latency_ns: int, overhead_ns: int, bytes_ns: float
 ) -> tuple[int, int]:
-    """`gloo_seconds`, message by message."""
-    if kind is AllReduce and algorithm == "ring":
-        # Of the two segments one hides the announcement of the other: what is left to wait for may be less than the
-        # latency, which the message itself has too, so it may leave before both ends are ready.
-        return max(0, 2 * latency_ns + overhead_ns - round(bytes_ns / 2)) - latency_ns, 0
+    """`gloo_seconds`, message by message, but for rings of segments."""
     return latency_ns, overhead_ns
 
 
@@ -174,9 +219,8 @@ TRANSPORTS: dict[str, Transport] = {
         is_in_order=False,
         collective_seconds=gloo_seconds,
         hop_ns=gloo_hop,
-        # For an all-reduce that is a ring, at every size (measured: real-hardware.md, sections 1 and 4); for the others
-        # it is an assumption.
-        algorithms={kind: default_algorithm(kind) for kind in ALGORITHMS},
+        algorithms=GLOO,
+        rings=RINGS,
     ),
     "latency": replace(
         IDEAL,

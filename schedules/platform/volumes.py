@@ -12,10 +12,12 @@ k segments of up to 512 KiB. On idle links of bandwidth B and latency L each way
 | | tree | 2 d | 2 d |
 | | hierarchical | 2 (m-1) + 2 (N-1) | 2 (n-1) / n |
 | reduce-scatter | ring | n-1 | (n-1) / n |
+| | all-reduce | 2 (n-1) | 2 (n-1) / n |
 | | halving | log2 p (+ 2 if r) | (n-1) / n; if r: (sum over 2^i < p of 2^i + min(2^i, r), + n + 1) / n |
 | all-gather | ring | n-1 | n-1 |
 | | doubling | d | n-1 |
 | broadcast | tree | d | d |
+| | tree-at-once | d' | k_1 + ... + k_d' |
 | | chain | n-2 + k | (n-2 + k) / k |
 | all-to-all | pairwise | n-1 | (n-1) / n |
 | | direct | 1 | (n-1) / n |
@@ -24,7 +26,11 @@ k segments of up to 512 KiB. On idle links of bandwidth B and latency L each way
 Where members bring unequal bytes to an all-gather, S is the most of any: that part goes around the whole ring. Of an
 all-to-all whose parts are given, S (n-1) / n is the most that any member sends to or receives from others.
 
-All algorithms of a collective send the same number of bytes in all, the fewest possible, but for halving where r > 0.
+In a tree at once a rank that has the bytes sends them to all its k children together. The last to have them is below
+parents of k_1, k_2, ... children: d, d-1, ..., 1 where n is a power of two, together d (d+1) / 2.
+
+All algorithms of a collective send the same number of bytes in all, the fewest possible, but for halving where r > 0,
+and for a reduce-scatter that is an all-reduce of which each keeps its part.
 
 Sources: Thakur, Rabenseifner and Gropp 2005, Optimization of collective communication operations in MPICH, IJHPCA 19(1)
 (halving, doubling, trees, what to do if r > 0); Patarasuk and Yuan 2009, Bandwidth optimal all-reduce algorithms for
@@ -35,6 +41,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+AT_ONCE = "tree-at-once"
+WHOLE = "all-reduce"
 
 SEGMENT = 512 * 1024
 """Most bytes that a chain hands on at a time: NCCL's buffer of 4 MiB in its 8 slots."""
@@ -134,6 +143,15 @@ def depth(n: int) -> int:
     return (n - 1).bit_length()  # exact, where a logarithm in floats might round
 
 
+def children_on_the_way(n: int) -> list[int]:
+    """How many children those have who stand between the root of a binomial tree and the last to have its bytes.
+
+    Member v's children are v + 2^i < n for 2^i > v, so nobody has more, or is deeper, than 0, 1, 3, 7 and so on.
+    """
+    numbers = [sum(v + (1 << i) < n for i in range(k, depth(n))) for k in range(depth(n)) if (v := (1 << k) - 1) < n]
+    return [number for number in numbers if number]
+
+
 def folded(n: int) -> tuple[int, int]:
     """The largest power of two p up to n, and r = n - p: how many ranks have to stand back for it."""
     p = 1 << (n.bit_length() - 1)
@@ -197,6 +215,11 @@ def _tree_broadcast(n: int, size: int, _: int) -> Cost:
     return Cost(depth(n), depth(n) * size, _part(n, size))
 
 
+def _tree_at_once(n: int, size: int, _: int) -> Cost:
+    children = children_on_the_way(n)
+    return Cost(len(children), sum(children) * size, _part(n, size))
+
+
 def _chain(n: int, size: int, _: int) -> Cost:
     rounds = n - 2 + num_segments(size)
     return Cost(rounds, size * rounds / num_segments(size), _part(n, size))
@@ -221,9 +244,9 @@ ALGORITHMS: Mapping[str, Mapping[str, Callable[[int, int, int], Cost]]] = {
         "tree": _tree_all_reduce,
         "hierarchical": _hierarchical,
     },
-    "ReduceScatter": {"ring": _ring_reduce_scatter, "halving": _halving},
+    "ReduceScatter": {"ring": _ring_reduce_scatter, "halving": _halving, WHOLE: _ring_all_reduce},
     "AllGather": {"ring": _ring_all_gather, "doubling": _doubling},
-    "Broadcast": {"tree": _tree_broadcast, "chain": _chain},
+    "Broadcast": {"tree": _tree_broadcast, "chain": _chain, AT_ONCE: _tree_at_once},
     "AllToAll": {"pairwise": _pairwise, "direct": _direct},
     "Barrier": {"dissemination": _dissemination},
 }

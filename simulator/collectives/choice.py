@@ -19,6 +19,7 @@ from functools import partial
 from typing import NoReturn
 
 from schedules.operations import Operation
+from schedules.platform.protocols.windows import OPEN, Windows
 from schedules.platform.tables import CollectivesTable, Link
 from schedules.platform.transports import DEFAULT, TRANSPORTS, Transport
 from schedules.platform.volumes import default_algorithm
@@ -55,6 +56,7 @@ def choose(
     table: CollectivesTable | None = None,
     nodes: Sequence[Hashable] | None = None,
     inside: Link | None = None,
+    windows: Windows = OPEN,
 ) -> str:
     """The algorithm for a collective of `n` ranks with `size` bytes each.
 
@@ -65,6 +67,7 @@ def choose(
         table: the overrides; None: none.
         nodes: the node that each member is on; None: every member is a node of its own.
         inside: the link between two ranks of one node; None: as between nodes.
+        windows: of every connection.
     Raises:
         ValueError: if "hierarchical" is asked for and the nodes have unequal numbers of members.
     """
@@ -85,7 +88,7 @@ def choose(
     costly = size * transport.takes_bytes
     formula = partial(transport.collective_seconds, kind, n, costly, bandwidth, latency, overhead)
     num_nodes = len(groups) or None
-    times = {each: formula(algorithm=each, num_nodes=num_nodes, inside=inside) for each in candidates}
+    times = {each: formula(algorithm=each, num_nodes=num_nodes, inside=inside, windows=windows) for each in candidates}
     return _first_of_the_fastest(times)
 
 

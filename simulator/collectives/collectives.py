@@ -122,6 +122,7 @@ class Collectives:
                     table=table,
                     nodes=levels.nodes,
                     inside=levels.inside,
+                    windows=transport.windows(levels),
                 )
             except ValueError as error:
                 raise ScenarioError(f"scenario: {error}") from None

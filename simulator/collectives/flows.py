@@ -1,20 +1,59 @@
-"""Collectives message by message: each member goes through the algorithm's rounds as its messages arrive."""
+"""Collectives message by message: each member goes through the algorithm's rounds, or through its loop over segments,
+as its messages arrive."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from schedules.driving.driver import Running
 from schedules.operations import AllGather, AllToAll, Broadcast, Operation
+from schedules.platform.protocols.segments import all_reduce_ring
+from schedules.platform.volumes import AT_ONCE
 from simulator.collectives.gathering import Communicator, Gathering
 from simulator.collectives.lowered import Lowered
 from simulator.collectives.patterns import pattern
 from simulator.collectives.rounds import Pattern
+from simulator.collectives.segments import SegmentRing
 from simulator.messages.traffic import Traffic
+
+
+class MembersNetwork:
+    """The network as the members of a group see it (`simulator.collectives.segments.RingNetwork`)."""
+
+    def __init__(self, traffic: Traffic, members: Sequence[int]) -> None:
+        self._traffic, self._members = traffic, members
+        self.call_at = traffic.events.call_at
+        n = len(members)
+        assert traffic.fabric is not None
+        self._fabric = traffic.fabric
+        self._fabric.connect((members[i], members[(i + way) % n]) for i in range(n) for way in (-1, 1) if n > 1)
+
+    def send(self, source: int, target: int, size: int, now: int, done: Callable[[int], None]) -> None:
+        """Send bytes that leave now."""
+        self._fabric.send(self._members[source], self._members[target], size, now, now, done)
+
+    def began(self, member: int, now: int) -> None:
+        """A member and the one that it receives from are there: it counts as transferring until it is through."""
+        self._traffic.began(now, self._members[member])
+
+    def ended(self, member: int, now: int) -> None:
+        """A member is through."""
+        self._traffic.ended(now, self._members[member])
+
+    def latency(self, source: int, target: int) -> int:
+        """Of the way between two members."""
+        return self._fabric.route(self._members[source], self._members[target]).latency
+
+    def shares_interface(self, source: int, one: int, other: int) -> bool:
+        """Whether the ways to two members have a link in common."""
+        sender, *receivers = (self._members[each] for each in (source, one, other))
+        ways = [self._fabric.route(sender, each) for each in receivers]
+        # A connection whose window is its limit has its bytes wait at home, and not before the interface.
+        return not ways[0].is_limited and not set(ways[0].links).isdisjoint(ways[1].links)
 
 
 class Flows:
@@ -29,6 +68,7 @@ class Flows:
         self._traffic, self._end = traffic, end
         self._turns: dict[tuple[Communicator, int], deque[tuple[Gathering, Running]]] = {}
         self._connected: set[Any] = set()
+        self._num_rings: Counter[Communicator] = Counter()
 
     def take_turn(self, gathering: Gathering, running: Running) -> None:
         """Take part when this rank has the answers of its earlier collectives on this communicator."""
@@ -43,8 +83,10 @@ class Flows:
         gathering.last_ns = now
         gathering.lowered.arrive(gathering.members.index(running.worker.rank), now)
 
-    def _lower(self, gathering: Gathering, operation: Any) -> Lowered:
+    def _lower(self, gathering: Gathering, operation: Any) -> Lowered | SegmentRing:
         members, levels = gathering.members, gathering.levels
+        if self._traffic.transport.row.rings.get(type(operation).__name__) == gathering.algorithm:
+            return self._ring(gathering, operation.size)
         root = members.index(operation.root) if isinstance(operation, Broadcast) else 0
         rounds = pattern(
             type(operation), gathering.algorithm, len(members), operation.size, root=root, nodes=levels.nodes
@@ -52,6 +94,18 @@ class Flows:
         self._connect(gathering, type(operation), rounds)
         rounds = self._with_sizes(gathering, operation, rounds)
         return Lowered(rounds, partial(self._send, gathering, type(operation)), partial(self._member_done, gathering))
+
+    def _ring(self, gathering: Gathering, size: int) -> SegmentRing:
+        """A ring of segments; those of one communicator take the draws of lateness in turn."""
+        draw = self._num_rings[gathering.communicator]
+        self._num_rings[gathering.communicator] += 1
+        return SegmentRing(
+            all_reduce_ring(len(gathering.members), size),
+            MembersNetwork(self._traffic, gathering.members),
+            partial(self._member_done, gathering),
+            overhead_ns=self._traffic.transport.overhead_ns,
+            draw=draw,
+        )
 
     def _with_sizes(self, gathering: Gathering, operation: Any, rounds: Pattern) -> Pattern:
         """With the bytes that each member says of its own part. They are asked for when the part is sent on: whoever
@@ -89,8 +143,11 @@ class Flows:
         route = traffic.fabric.route(sender, receiver)
         bytes_ns = size * route.ticks_per_byte
         leaves, lag = traffic.transport.hop(kind, gathering.algorithm, now, route.latency, bytes_ns)
-        # In gloo's ring a message may leave before now (`gloo_hop`), but no call can be asked for in the past.
-        traffic.began(max(now, leaves), sender, receiver)
+        if gathering.algorithm == AT_ONCE and traffic.transport.row.is_announced:
+            # Whoever waits for its parent has announced itself when it came, and not when its parent was ready.
+            assert isinstance(gathering.lowered, Lowered)
+            leaves = max(now, gathering.lowered.entered(target) + route.latency)
+        traffic.began(leaves, sender, receiver)
 
         def arrived(at: int) -> None:
             traffic.ended(at, sender, receiver)

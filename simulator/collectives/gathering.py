@@ -13,6 +13,7 @@ from schedules.operations import AllGather, AllToAll, Broadcast, Group
 from schedules.payload import Payload
 from simulator.collectives import answers
 from simulator.collectives.lowered import Lowered
+from simulator.collectives.segments import SegmentRing
 from simulator.messages.fabric import Levels
 
 Communicator = tuple[Group, str]
@@ -46,7 +47,7 @@ class Gathering:
         self.algorithm = algorithm
         self.operations: dict[int, Any] = {}
         self.arrived: dict[int, Running] = {}
-        self.lowered: Lowered | None = None
+        self.lowered: Lowered | SegmentRing | None = None
         self._answers: list[Payload | None] | None = None
         self._meaning: Meaning | None = None
         self.gone: set[int] = set()

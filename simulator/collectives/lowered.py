@@ -65,6 +65,10 @@ class Lowered:
         self._over_at[member] = now
         self._move(member)
 
+    def entered(self, member: int) -> int:
+        """When a member entered its round."""
+        return self._entered[member]
+
     def _move(self, member: int) -> None:
         """Take a member on. What that brings about at once waits in line: messages that take no time nest no calls."""
         self._moving.append(member)

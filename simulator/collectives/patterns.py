@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadcast, Operation, ReduceScatter
-from schedules.platform.volumes import default_algorithm, depth, num_segments
+from schedules.platform.volumes import AT_ONCE, WHOLE, default_algorithm, depth, num_segments
 from simulator.collectives.halving import doubling, halving, halving_doubling
 from simulator.collectives.rounds import IDLE, Pattern, Phase, Step, StepOf, in_turn, one_part
 
@@ -40,7 +40,7 @@ def pattern(
     if name not in builders:
         raise ValueError(f"{kind.__name__}: expected one of {', '.join(builders)}, found {name!r}")
     if kind is Broadcast:
-        return tree_broadcast(n, size, root) if name == "tree" else chain(n, size, root)
+        return BROADCASTS[name](n, size, root)
     if name == "hierarchical":
         return hierarchical(members_by_node(range(n) if nodes is None else nodes), size)
     return builders[name](n, size)
@@ -106,6 +106,22 @@ def tree_all_reduce(n: int, size: int) -> Pattern:
 def tree_broadcast(n: int, size: int, root: int = 0) -> Pattern:
     """Down a binomial tree."""
     return in_turn(n, 1, size, _down(n, root))
+
+
+def tree_at_once(n: int, size: int, root: int = 0) -> Pattern:
+    """Down a binomial tree, to all children at once; whose parent is a smaller number, not a larger one as above."""
+
+    def step(i: int, k: int) -> Step:
+        place = (i - root) % n
+        own = place.bit_length()  # the round in which it sends: its parent's and one more at least
+        if own == k:
+            distances = [1 << each for each in range(own, depth(n)) if place + (1 << each) < n]
+            return Step(tuple(((i + each) % n, range(1)) for each in distances))
+        parent = place - (1 << (own - 1)) if place else 0
+        is_next = place and parent.bit_length() == k
+        return Step(sources=((parent + root) % n,)) if is_next else IDLE
+
+    return Pattern(n, depth(n), 1, size, step)
 
 
 def chain(n: int, size: int, root: int = 0) -> Pattern:
@@ -194,6 +210,13 @@ def dissemination(n: int, size: int = 0) -> Pattern:
     return Pattern(n, depth(n), 1, 0, lambda i, k: Step((((i + (1 << k)) % n, range(1)),), ((i - (1 << k)) % n,)))
 
 
+BROADCASTS: Mapping[str, Callable[[int, int, int], Pattern]] = {
+    "tree": tree_broadcast,
+    "chain": chain,
+    AT_ONCE: tree_at_once,
+}
+"""Those of a root; for `PATTERNS` it is member 0."""
+
 PATTERNS: Mapping[type[Operation], Mapping[str, Callable[[int, int], Pattern]]] = {
     AllReduce: {
         "ring": ring_all_reduce,
@@ -201,9 +224,9 @@ PATTERNS: Mapping[type[Operation], Mapping[str, Callable[[int, int], Pattern]]] 
         "tree": tree_all_reduce,
         "hierarchical": lambda n, size: hierarchical([[member] for member in range(n)], size),
     },
-    ReduceScatter: {"ring": ring_reduce_scatter, "halving": halving},
+    ReduceScatter: {"ring": ring_reduce_scatter, "halving": halving, WHOLE: ring_all_reduce},
     AllGather: {"ring": ring_all_gather, "doubling": doubling},
-    Broadcast: {"tree": tree_broadcast, "chain": chain},
+    Broadcast: {"tree": tree_broadcast, "chain": chain, AT_ONCE: tree_at_once},
     AllToAll: {"pairwise": pairwise, "direct": direct},
     Barrier: {"dissemination": dissemination},
 }

@@ -8,7 +8,7 @@ from typing import Protocol
 from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError
 from schedules.operations import Exchange, Operation
-from simulator.messages.fabric import Message
+from simulator.messages.connections import Message
 from simulator.messages.sends import check_sizes
 from simulator.messages.traffic import Traffic
 

@@ -7,19 +7,21 @@ latency of the next passes while the one before it is still sending. Messages of
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import networkx as nx
 
 import topologies
+from schedules.platform.protocols.windows import OPEN, Windows, check_window
 from schedules.platform.tables import Link, NetworkTable
 from schedules.platform.transports import DEFAULT, TRANSPORTS, Transport
 from schedules.record.files import LinkRow
+from simulator.messages.connections import Connection, Done, Message
 from simulator.network.calls import CallAt
-from simulator.network.flows import Flow, Route
+from simulator.network.flows import Route
 from simulator.network.links import checked_link
 from simulator.network.network import Network
 from topologies.physical import places
@@ -28,9 +30,6 @@ from topologies.routing import Router
 # Not infinite: a `Link` takes finite numbers only.
 UNLIMITED = 1e300
 """Bandwidth of a copy within a host, in bytes/s."""
-
-Done = Callable[[int], None]
-"""Called with the tick at which the last byte is there."""
 
 
 class Levels(NamedTuple):
@@ -66,81 +65,6 @@ class Wires(NamedTuple):
     since: int = 0
 
 
-class Message:
-    """Bytes on a connection, on their way or waiting for their turn."""
-
-    __slots__ = ("connection", "done", "flow", "leaves", "size")
-
-    def __init__(self, connection: Connection, size: int, leaves: int, done: Done) -> None:
-        self.connection = connection
-        self.size = size
-        self.leaves = leaves
-        self.done = done
-        self.flow: Flow | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is there, or has been dropped."""
-        return self not in self.connection.messages
-
-    def arrive(self) -> None:
-        """The last byte is there."""
-        flow = self.flow
-        assert flow is not None
-        end = flow.end - self.connection.since
-        self.connection.go_on(self, end)
-        self.done(end)
-
-
-class Connection:
-    """One direction between two workers: the route, and the messages on it in their order, the first on its way (all
-    of them, where they overlap). The run's time begins at the network's tick `since`."""
-
-    __slots__ = ("messages", "network", "not_before", "overlaps", "route", "since")
-
-    def __init__(self, network: Network, route: Route, *, overlaps: bool = False, since: int = 0) -> None:
-        self.network = network
-        self.route = route
-        self.overlaps = overlaps
-        self.since = since
-        self.messages: deque[Message] = deque()
-        self.not_before = 0  # while an end is away: when it is back
-
-    def send(self, message: Message, now: int) -> None:
-        """A message joins the queue."""
-        self.messages.append(message)
-        if self.overlaps or len(self.messages) == 1:
-            self._begin(message, now)
-
-    def go_on(self, message: Message, now: int) -> None:
-        """A message is through: the next has had its latency meanwhile."""
-        self.messages.remove(message)
-        if self.messages and self.messages[0].flow is None:
-            self._begin(self.messages[0], now)
-
-    def drop(self, message: Message, now: int) -> None:
-        """Take a message out, whether it is on its way or not."""
-        if message.flow is not None:
-            self.network.cancel(message.flow, now + self.since)
-            self.go_on(message, now)
-        else:
-            self.messages.remove(message)
-
-    def hold(self, now: int, until: int) -> None:
-        """Whatever is on its way is lost, and sent anew at `until`; what waits, waits."""
-        self.not_before = until
-        for message in [each for each in self.messages if each.flow is not None]:
-            assert message.flow is not None
-            # What has crossed so far was carried, and is carried again.
-            self.network.cancel(message.flow, now + self.since)
-            message.leaves = max(message.leaves, until)
-            self._begin(message, now)
-
-    def _begin(self, message: Message, now: int) -> None:
-        begin, since = max(now, max(message.leaves, self.not_before) + self.route.latency), self.since
-        message.flow = self.network.start(self.route, message.size, now + since, message.arrive, begin + since)
-
-
 class Fabric:
     """The connections of all workers over one network.
 
@@ -151,6 +75,7 @@ class Fabric:
         own: there is no network: the link that every pair of workers has to itself, each way.
         transport: whose bytes may take no time, or its messages no latency.
         wires: the network, where it is shared with other runs; None: it is made.
+        windows: of every connection, beside those of links.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
@@ -164,7 +89,10 @@ class Fabric:
         own: Link | None = None,
         transport: Transport = TRANSPORTS[DEFAULT],
         wires: Wires | None = None,
+        windows: Windows = OPEN,
     ) -> None:
+        self._windows = windows.within(table.window, None if own is None else own.window)
+        self._link_windows = {} if own is not None else _windows_of(graph)
         self.graph = graph
         self.table = table
         self._transport = transport
@@ -183,11 +111,22 @@ class Fabric:
         """Find the routes of ordered pairs of workers; one call for many pairs is faster than one a message."""
         missing = [pair for pair in pairs if pair not in self._connections]
         for pair, links in self._find(missing).items():
-            route, overlaps = self.network.route(links), not self._transport.takes_bytes
-            connection = Connection(self.network, route, overlaps=overlaps, since=self._since)
-            self._connections[pair] = connection
+            connection = self._connections[pair] = self._connect(pair, links)
             # It may be made while an end of it is away.
             connection.not_before = max(self._back.get(each, 0) for each in pair)
+
+    def _connect(self, pair: tuple[int, int], links: Sequence[tuple[Hashable, Hashable]]) -> Connection:
+        """A connection over some links, and as fast as its windows let it be."""
+        overlaps = not self._transport.takes_bytes
+        windows = self._windows.within(*(self._link_windows.get(link) for link in links))
+        if windows == OPEN or overlaps:
+            return Connection(self.network, self.network.route(links), overlaps=overlaps, since=self._since)
+        route = self.network.route(links)
+        back = links if self._own is not None else self._find([pair[::-1]])[pair[::-1]]
+        round_trip = (route.latency + self.network.route(back).latency) / 1e9
+        rate = windows.rate(1e9 / route.ticks_per_byte, round_trip) if links else math.inf
+        route = self.network.route(links, rate if rate < 1e9 / (route.ticks_per_byte or 1.0) else math.inf)
+        return Connection(self.network, route, windows=windows, round_trip=round_trip, since=self._since)
 
     def _lay(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[Hashable, Hashable]]]:
         """A link for each of these pairs, where every pair has one to itself."""
@@ -226,10 +165,16 @@ class Fabric:
 
     def _slowest(self, pairs: Sequence[tuple[int, int]]) -> Link:
         routes = [self.route(*pair) for pair in pairs]
-        ticks = max((route.ticks_per_byte for route in routes), default=0.0)
+        # Of the links: what a window leaves of them is for whoever asks to work out.
+        ticks = max((route.wire_ticks_per_byte for route in routes), default=0.0)
         latency = max((route.latency for route in routes), default=0) / 1e9
+        window = min((self._connection(*pair).windows.largest for pair in pairs), default=math.inf)
         # Unchecked: it is made of links that were checked, and their sum may exceed what anybody may ask for.
-        return Link.model_construct(bandwidth=1e9 / ticks if ticks else UNLIMITED, latency=latency)
+        return Link.model_construct(
+            bandwidth=1e9 / ticks if ticks else UNLIMITED,
+            latency=latency,
+            window=None if window == math.inf else window,
+        )
 
     def send(self, source: int, target: int, size: int, leaves: int, now: int, done: Done) -> Message:
         """Send `size` bytes that leave at the tick `leaves` (now or later), behind those sent before. Where bytes take
@@ -286,6 +231,18 @@ def lay(graph: nx.Graph[Any] | None, table: NetworkTable, call_at: CallAt, trans
     # Where bytes take no time nothing is shared, and nothing needs a weight, which routes without latency have not.
     sharing = table.sharing if transport.takes_bytes else "max-min"
     return Wires(Network(links, call_at, sharing=sharing, solver=table.solver), links)
+
+
+def _windows_of(graph: nx.Graph[Any]) -> dict[tuple[Hashable, Hashable], float]:
+    """The windows of those links of a network that have one, in each direction."""
+    found: dict[tuple[Hashable, Hashable], float] = {}
+    for u, v, data in graph.edges(data=True):
+        if "window" in data:
+            try:
+                found[u, v] = found[v, u] = check_window(float(data["window"]))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"window of link {u}-{v}: {error}") from None
+    return found
 
 
 def _pair(name: str) -> tuple[int, int]:

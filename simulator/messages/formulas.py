@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from schedules.driving.driver import Running
 from schedules.operations import Operation
+from schedules.platform.protocols.windows import OPEN, REST, Windows
 from schedules.platform.tables import Link, PlatformTable
 from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LinkRow
@@ -23,16 +24,24 @@ class Pair:
     Attributes:
         waiting: exchanges that wait for the other end, by tag.
         free_ns: until when each direction (from the lower rank, from the higher) is taken.
+        carried: bytes in each direction since its connection rested, where connections open slowly.
         sent: bytes of messages in each direction; those of exchanges, equal in both, are in `exchanged`.
     """
 
-    __slots__ = ("exchanged", "free_ns", "sent", "waiting")
+    __slots__ = ("carried", "exchanged", "free_ns", "sent", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[int, Running] = {}
         self.free_ns = [0, 0]
+        self.carried = [0, 0]
         self.sent = [0, 0]
         self.exchanged = 0
+
+
+def windows_of(platform: PlatformTable) -> Windows:
+    """Those of every connection of a platform's transport."""
+    windows = OPEN.within(platform.window)
+    return windows if platform.initial_window is None else windows._replace(first=platform.initial_window)
 
 
 class Formulas:
@@ -48,7 +57,11 @@ class Formulas:
         self.row = TRANSPORTS[platform.transport]
         self.link = platform.link
         self.bandwidth, self.latency = self.link.bandwidth, self.link.latency if self.row.has_latency else 0.0
-        self._own = Link(bandwidth=self.bandwidth, latency=self.latency)
+        self._own = Link(bandwidth=self.bandwidth, latency=self.latency, window=self.link.window)
+        self._windows = windows_of(platform)
+        windows = self._windows.within(self.link.window)
+        self._rate = windows.rate(self.bandwidth, 2 * self.latency)
+        self._opens_slowly = windows.first != OPEN.first and self.row.takes_bytes
         self.latency_ns = round(self.latency * 1e9)
         self.overhead = platform.overhead if self.row.has_overhead else 0.0
         self.overhead_ns = round(self.overhead * 1e9)
@@ -59,7 +72,7 @@ class Formulas:
         self._after_bytes_ns = self.latency_ns + self.overhead_ns
         # In the order of operations of `Route`: size / bandwidth * 1e9 may end in another nanosecond, and both are one
         # model.
-        self._ns_per_byte = 1e9 / self.bandwidth if self.row.takes_bytes else 0.0
+        self._ns_per_byte = 1e9 / self._rate if self.row.takes_bytes else 0.0
         self._bytes_ns: dict[int, int] = {}
 
     def bytes_ns(self, size: int) -> int:
@@ -87,6 +100,8 @@ class Formulas:
         free = pair.free_ns
         # `get` first, and a call only for a size that is new (or 0).
         bytes_ns = self._bytes_ns.get(size) or self.bytes_ns(size)
+        if self._opens_slowly:
+            begin += max(self._opening_ns(pair, way, begin, size) for way in (0, 1))
         if begin < free[0] or begin < free[1]:
             free[0], free[1] = (max(begin, each) + bytes_ns for each in free)
             left = max(free)
@@ -106,12 +121,23 @@ class Formulas:
     def _in_turn(self, pair: Pair, direction: int, sender: int, receiver: int, size: int) -> int:
         begin = self.leaves(sender, receiver, self.latency_ns)
         free_ns = pair.free_ns[direction]
+        if self._opens_slowly:
+            begin += self._opening_ns(pair, direction, begin, size)
         if begin < free_ns:
             begin = free_ns
         # Free when its last byte has left, and not when it is there: the latency keeps nobody waiting.
         left = pair.free_ns[direction] = begin + (self._bytes_ns.get(size) or self.bytes_ns(size))
         pair.sent[direction] += size
         return left + self.latency_ns
+
+    def _opening_ns(self, pair: Pair, direction: int, begin: int, size: int) -> int:
+        """What a message loses while its connection opens, which it does anew after a rest."""
+        round_trip = 2 * self.latency
+        if begin - pair.free_ns[direction] > (REST + round_trip) * 1e9:
+            pair.carried[direction] = 0
+        lost = self._windows.opening(size, self._rate, round_trip, pair.carried[direction])
+        pair.carried[direction] += size
+        return round(lost * 1e9)
 
     def links(self, pairs: Sequence[Mapping[int, Pair]], now: int) -> Iterator[LinkRow]:
         """What the links of pairs (by rank and peer) have done from tick 0 to `now`."""
@@ -141,7 +167,12 @@ class Formulas:
             algorithm=algorithm,
             num_nodes=levels.num_nodes,
             inside=levels.inside,
+            windows=self.windows(levels),
         )
+
+    def windows(self, levels: Levels) -> Windows:
+        """Of the connections between the ranks of a group."""
+        return self._windows.within(levels.outside.window) if self.row.takes_bytes else OPEN
 
     def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
         """Of a message within a collective, both of whose ends are ready now: when it leaves, and what it costs after

@@ -185,14 +185,38 @@ class FatPipe:
 
 
 class Route:
-    """A way through the network, resolved once by `Network.route` and used for many transfers."""
+    """A way through the network, resolved once by `Network.route` and used for many transfers.
+
+    Attributes:
+        is_limited: whether a transfer that is alone is slower than the links, by a limit of its own.
+    """
 
     __slots__ = (
-        *("cap", "changed", "duration", "head", "ids", "latency", "links", "path", "pipes", "queue", "shared", "size"),
-        *("ticks_per_byte", "weight"),
+        *(
+            "cap",
+            "changed",
+            "duration",
+            "head",
+            "ids",
+            "is_limited",
+            "latency",
+            "links",
+            "path",
+            "pipes",
+            "queue",
+            "shared",
+            "size",
+        ),
+        *("ticks_per_byte", "weight", "wire_ticks_per_byte"),
     )
 
-    def __init__(self, ids: tuple[LinkId, ...], links: Sequence[SharedLink | FatPipe], ticks_per_second: int) -> None:
+    def __init__(
+        self,
+        ids: tuple[LinkId, ...],
+        links: Sequence[SharedLink | FatPipe],
+        ticks_per_second: int,
+        limit: float = INFINITY,
+    ) -> None:
         self.ids = ids
         self.links = tuple(links)
         self.shared = tuple(link for link in links if isinstance(link, SharedLink))
@@ -202,11 +226,14 @@ class Route:
         self.latency = round(latency * ticks_per_second)
         self.weight = 1 / latency if latency else INFINITY  # of its transfers where sharing is "rtt"
         bandwidth = min((link.spec.bandwidth for link in links), default=INFINITY)
-        self.ticks_per_byte = ticks_per_second / bandwidth  # of a transfer that is alone
+        self.is_limited = limit < bandwidth
+        self.wire_ticks_per_byte = ticks_per_second / bandwidth
+        self.ticks_per_byte = ticks_per_second / min(bandwidth, limit)  # of a transfer that is alone
         self.size = 0.0  # of the last transfer; messages come in few sizes
         self.duration = 0  # of a transfer of that size that is alone, without the latency
         # What follows is for transfers in the solver.
-        self.cap = min((pipe.spec.bandwidth for pipe in self.pipes), default=INFINITY) / ticks_per_second  # of each
+        caps = [limit, *(pipe.spec.bandwidth for pipe in self.pipes)]
+        self.cap = min(caps) / ticks_per_second  # of each
         self.path = -1  # the solver's number for this route, once it needs one
         self.queue: list[tuple[float, int, Flow]] = []  # heap by key: the first to end first
         self.head: float | None = None  # key of the transfer that the solver counts down; None: it has none yet

@@ -74,7 +74,7 @@ class Network:
             self.add_link(name, checked_link(name, spec))
         self._call_at = call_at
         self._rule = sharing
-        self._routes: dict[tuple[LinkId, ...], Route] = {}
+        self._routes: dict[tuple[tuple[LinkId, ...], float], Route] = {}
         # The list itself: links may be added until the first transfers share some.
         self.contention = Contention(self._capacities, call_at, rule=sharing, solver=solver)
 
@@ -86,16 +86,18 @@ class Network:
             self._links[name] = SharedLink(link, len(self._capacities))
             self._capacities.append(link.bandwidth / self._ticks)
 
-    def route(self, links: Iterable[LinkId]) -> Route:
+    def route(self, links: Iterable[LinkId], limit: float = INFINITY) -> Route:
         """Resolve a sequence of link ids. Equal sequences give the same object; none means a copy within a host.
 
+        Args:
+            limit: bytes/s that no transfer on it exceeds, whatever its links could carry.
         Raises:
             ValueError: for an unknown link, a link that occurs twice, or (where sharing is "rtt") no latency.
         """
         names = tuple(links)
-        route = self._routes.get(names)
+        route = self._routes.get((names, limit))
         if route is None:
-            route = self._routes[names] = self._resolve(names)
+            route = self._routes[names, limit] = self._resolve(names, limit)
         return route
 
     def start(self, route: Route, size: float, now: int, done: Callback, begin: int | None = None) -> Flow:
@@ -223,13 +225,13 @@ class Network:
         # It keeps equals in their order.
         return heapq.nlargest(count, uses, key=lambda use: (use.utilisation, use.busy_s))
 
-    def _resolve(self, names: tuple[LinkId, ...]) -> Route:
+    def _resolve(self, names: tuple[LinkId, ...], limit: float) -> Route:
         for name in names:
             if name not in self._links:
                 raise ValueError(f"route {list(names)} goes over an unknown link {name!r}")
             if names.count(name) > 1:
                 raise ValueError(f"route {list(names)} goes over link {name!r} twice")
-        route = Route(names, [self._links[name] for name in names], self._ticks)
+        route = Route(names, [self._links[name] for name in names], self._ticks, limit)
         if self._rule == "rtt" and names and route.weight == INFINITY:
             raise ValueError(f"route {list(names)} has no latency, so sharing='rtt' gives it no weight")
         return route

@@ -10,6 +10,7 @@ from schedules.platform.volumes import (
     algbw,
     busbw,
     bytes_sent,
+    children_on_the_way,
     cost,
     default_algorithm,
     depth,
@@ -64,6 +65,16 @@ def test_a_chain_has_more_latencies_for_more_segments() -> None:
     assert [num_segments(size) for size in (0, 1, SEGMENT, SEGMENT + 1)] == [1, 1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("n", "children"),
+    [(2, [1]), (3, [2]), (4, [2, 1]), (5, [3, 1]), (6, [3, 2]), (7, [3, 2]), (8, [3, 2, 1]), (9, [4, 2, 1])],
+)
+def test_a_tree_at_once_ends_below_the_parents_with_most_children(n: int, children: list[int]) -> None:
+    """Of 7: 0 sends to 1, 2, 4, then 1 to 3 and 5, while 2 sends to 6; of 9 the root has four, 1 has 3 and 5."""
+    assert children_on_the_way(n) == children
+    assert cost("Broadcast", "tree-at-once", n, 100) == (len(children), 100 * sum(children), 100 * (n - 1) / n)
+
+
 @pytest.mark.parametrize("kind", ALGORITHMS)
 def test_alone_nothing_is_sent(kind: str) -> None:
     assert [cost(kind, algorithm, 1, 100) for algorithm in ALGORITHMS[kind]] == [(0, 0, 0)] * len(ALGORITHMS[kind])
@@ -75,7 +86,10 @@ SENT = {"AllReduce": 1500, "ReduceScatter": 750, "AllGather": 3000, "Broadcast":
 @pytest.mark.parametrize(("kind", "sent"), SENT.items())
 def test_bytes_that_one_of_four_ranks_sends(kind: str, sent: int) -> None:
     found = {algorithm: bytes_sent(kind, 4, 1000, algorithm) for algorithm in ALGORITHMS[kind]}
-    assert found == dict.fromkeys(ALGORITHMS[kind], sent)
+    expected = dict.fromkeys(ALGORITHMS[kind], sent)
+    if kind == "ReduceScatter":
+        expected["all-reduce"] = 1500  # of which each keeps its part
+    assert found == expected
     assert bytes_sent(kind, 4, 1000) == sent
 
 

@@ -87,7 +87,8 @@ def test_the_others_have_one(size: int) -> None:
 @pytest.mark.parametrize("kind", KINDS.values())
 def test_gloo_has_its_own_at_every_size(kind: type[Operation], size: int) -> None:
     found = chosen(kind, 8, size, transport=TRANSPORTS["gloo"], nodes=TWO_NODES, inside=INSIDE)
-    assert found == next(iter(ALGORITHMS[kind.__name__]))
+    own = {ReduceScatter: "all-reduce", Broadcast: "tree-at-once"}  # as in its source and torch's
+    assert found == own.get(kind, next(iter(ALGORITHMS[kind.__name__])))
 
 
 @pytest.mark.parametrize(("kind", "algorithm"), [(kind, algorithm) for kind in KEYS for algorithm in ALGORITHMS[kind]])
