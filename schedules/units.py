@@ -70,7 +70,7 @@ _AMOUNT: Final = re.compile(rf"({'|'.join(sorted(_PREFIXES, key=len, reverse=Tru
 
 
 _COUNTED: Final = {
-    "second": (0.0, 1e8),
+    "second": (0.0, 1e9),
     "byte": (0.0, 1e18),
     "byte/second": (0.1, 1e18),
     "FLOP": (0.0, 1e30),

@@ -43,10 +43,10 @@ GRADIENTS = 60
 ROUNDS = 5
 """How often the chosen case and its rival are executed, in turns, so that what else the machine does meets both."""
 
-EXCHANGES = 8
+EXCHANGES = 16
 """Of so many exchanges is the time that a virtual device takes for a gradient: rates up to that fit beside it."""
 
-SPARE = 2
+SPARE = 4
 """At least so many times what the real gradient takes while all ranks compute: messages need cores, too."""
 
 PROBE = 0.001
@@ -67,7 +67,7 @@ SCENARIO = f"""\
 [schedule]
 program = "a2cid2"
 gradients = {GRADIENTS}          # of every worker
-rate = 3.0              # averagings of a worker per gradient
+rate = 4.0              # averagings of a worker per gradient
 pairing = "edge-clock"  # by clocks, which never hold a gradient up; "first-come": a gradient waits for its averagings
 
 [topology]
@@ -88,7 +88,7 @@ compute = "paced"       # really computed, and then waits until the device's tim
 [sweep]                 # lists multiply
 "topology.graph" = ["ring", "star", "complete"]
 "schedule.pairing" = ["edge-clock", "first-come"]
-"schedule.rate" = [1.0, 3.0, 9.0]
+"schedule.rate" = [1.0, 4.0, 16.0]
 
 # Measured on this machine; the same table is in platform.toml. A gradient of the virtual device takes about as long as
 # {EXCHANGES} exchanges, so that the network matters.

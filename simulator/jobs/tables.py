@@ -34,7 +34,7 @@ TABLES = ("schedule", "topology", "platform", "workload", "optimizer", "run", "e
 
 SHARED = "expected none, as all jobs share the [platform.network] of the file"
 
-LATEST_S = 1e8
+LATEST_S = 1e9
 """Of a start: ticks are nanoseconds, and integers of 64 bits."""
 
 

@@ -26,7 +26,7 @@ Examples:
   twinclock topologies                                  all of them
   twinclock topologies ring --workers 16                degrees, chi_1, chi_2, eta, alpha_tilde
   twinclock topologies watts_strogatz --workers 32 --set k=6 --set p=0.2
-  twinclock topologies barbell --weights optimal        the best edge rates, and what they are worth
+  twinclock topologies barbell --weights optimal        the best edge rates, and their gain
   twinclock topologies exponential --draw exponential.svg
   twinclock topologies fat_tree --network --workers 16  hosts, switches, routes
   twinclock topologies Abilene.graphml --draw map.svg   a graph from a file

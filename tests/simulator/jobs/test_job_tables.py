@@ -199,9 +199,9 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         job(topology={"workers": 3}),
         "scenario: job b: ranks: expected 3, as topology.workers says, found 2",
     ),
-    (job(start=-1), "scenario: job b: start: expected a time from 0 to 1e+08 s, found -1"),
-    (job(start="-5 ms"), "scenario: job b: start: expected a time from 0 to 1e+08 s, found '-5 ms'"),
-    (job(start=1e300), "scenario: job b: start: expected at most 1e+08 second, found 1e+300"),
+    (job(start=-1), "scenario: job b: start: expected a time from 0 to 1e+09 s, found -1"),
+    (job(start="-5 ms"), "scenario: job b: start: expected a time from 0 to 1e+09 s, found '-5 ms'"),
+    (job(start=1e300), "scenario: job b: start: expected at most 1e+09 second, found 1e+300"),
     (job(scenario=3), "scenario: job b: scenario: expected the name of a file, found 3"),
     (
         job(scenario="none.toml"),
