@@ -43,10 +43,10 @@ GRADIENTS = 60
 ROUNDS = 5
 """How often the chosen case and its rival are executed, in turns, so that what else the machine does meets both."""
 
-EXCHANGES = 16
+EXCHANGES = 20
 """Of so many exchanges is the time that a virtual device takes for a gradient: rates up to that fit beside it."""
 
-SPARE = 4
+SPARE = 6
 """At least so many times what the real gradient takes while all ranks compute: messages need cores, too."""
 
 PROBE = 0.001
@@ -88,7 +88,7 @@ compute = "paced"       # really computed, and then waits until the device's tim
 [sweep]                 # lists multiply
 "topology.graph" = ["ring", "star", "complete"]
 "schedule.pairing" = ["edge-clock", "first-come"]
-"schedule.rate" = [1.0, 4.0, 16.0]
+"schedule.rate" = [1.0, 4.0, 20.0]
 
 # Measured on this machine; the same table is in platform.toml. A gradient of the virtual device takes about as long as
 # {EXCHANGES} exchanges, so that the network matters.

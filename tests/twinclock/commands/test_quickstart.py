@@ -14,7 +14,7 @@ SHORT = (
     SCENARIO.replace(f"gradients = {GRADIENTS}", "gradients = 20")
     .replace('["ring", "star", "complete"]', '["ring"]')
     .replace("hidden = [256, 256]", "hidden = [32]")
-    .replace("[1.0, 4.0, 16.0]", "[1.0, 4.0]")
+    .replace("[1.0, 4.0, 20.0]", "[1.0, 4.0]")
 )
 
 
