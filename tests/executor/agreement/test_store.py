@@ -14,19 +14,18 @@ import pytest
 RESOLV = Path("/etc/resolv.conf")
 
 ASKS = """
-import os, socket, subprocess, threading
+import mmap, os, socket, subprocess
 subprocess.run("ip link set lo up && ip addr add {server}/32 dev lo", shell=True, check=True)
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("{server}", 53))
-asked = []
-def answer():
+asked = mmap.mmap(-1, 1)  # seen by both processes
+if os.fork() == 0:  # no thread: Python looks names up without letting others go on
     while True:
         query, who = server.recvfrom(4096)
-        asked.append(query)
+        asked[0] += 1
         server.sendto(query[:2] + bytes([query[2] | 0x80, 3]) + query[4:], who)  # there is no such name
-threading.Thread(target=answer, daemon=True).start()
 {code}
-print(len(asked))
+print(asked[0])
 """
 
 CONNECTS = """
