@@ -20,7 +20,7 @@ from executor.agreement.control import Control, tell
 from executor.agreement.desk import Desk
 from executor.agreement.meetings import Meetings
 from executor.agreement.news import FAILED, News, Stopped
-from executor.agreement.store import connect
+from executor.agreement.store import LOOPBACK, connect
 from executor.cutting import Count
 from executor.events import Agenda
 from executor.introduction import check_equal, introduce
@@ -190,7 +190,7 @@ class RankRun:
         if seat.rank == 0:
             # Before this rank's own meetings are made, which wait for the desk's address.
             coordinator = Coordinator(seat.num_workers, self.scenario.run.seed)
-            Desk(store, "127.0.0.1" if seat.is_local else seat.host, seat.num_workers, coordinator)
+            Desk(store, LOOPBACK if seat.is_local else seat.host, seat.num_workers, coordinator)
         return Services(
             computing,
             Exchanges(self.edges, ends),

@@ -19,14 +19,14 @@ from selectors import EVENT_READ, DefaultSelector
 from executor.agreement.door import Door
 from executor.agreement.line import Line
 from executor.agreement.questions import Answer, Question, answer, asked
-from executor.agreement.store import SharedStore
+from executor.agreement.store import LOOPBACK, SharedStore
 from schedules.driving.coordinator import Answer as Told
 from schedules.driving.coordinator import Coordinator
 
 ADDRESS = "desk"
 """The key of the store that says where the desk is, and the key to it."""
 
-_LOOPBACK, _EVERYWHERE = "127.0.0.1", ""
+_EVERYWHERE = ""
 
 
 class Desk:
@@ -38,7 +38,7 @@ class Desk:
 
     def __init__(self, store: SharedStore, host: str, num_workers: int, coordinator: Coordinator) -> None:
         key = secrets.token_bytes(32)
-        inside = host if host == _LOOPBACK else _EVERYWHERE
+        inside = host if host == LOOPBACK else _EVERYWHERE
         self._selector = DefaultSelector()
         self._door = Door(inside, num_workers, key, selector=self._selector, seat=self._seat)
         self._coordinator = coordinator

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 LOOPBACK: Final = "127.0.0.1"
-"""Where the store of ranks on one machine is kept."""
+"""Where ranks on one machine meet."""
 
 ASK_NOBODY: Final = {"RES_OPTIONS": "attempts:0"}
 """In the environment of a process, before it looks up its first name (resolv.conf(5)): no name server is asked."""

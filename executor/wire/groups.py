@@ -19,7 +19,7 @@ import torch
 from torch import distributed
 from torch.distributed import DistError
 
-from executor.agreement.store import A_DAY, SharedStore, part_of
+from executor.agreement.store import A_DAY, LOOPBACK, SharedStore, part_of
 from schedules.scenario import Scenario, ScenarioError
 
 # Never time out a wait in gloo: that closes all connections of its context ("Application timeout caused pair closure"),
@@ -135,7 +135,7 @@ class Groups:
         if interface:
             self._device = create(interface=interface)
         else:
-            self._device = create(hostname="127.0.0.1" if is_local else socket.gethostname())
+            self._device = create(hostname=LOOPBACK if is_local else socket.gethostname())
 
     def gloo(self, name: str, index: int, size: int, store: SharedStore) -> Group:
         """A gloo group, in which this rank is number `index`; returns when all are connected. Meanwhile the store's

@@ -157,7 +157,7 @@ def gloo_seconds(
         return latency + len(children) * (latency + overhead + lost) + wire
     within = None if inside is None else _Announced(inside.bandwidth, 2 * inside.latency)
     # Windows go by the round trip, which announcements make no longer.
-    bandwidth, windows = windows.rate(bandwidth, 2 * latency), OPEN
+    bandwidth = windows.rate(bandwidth, 2 * latency)
     return seconds(
         kind, n, size, bandwidth, 2 * latency, overhead, algorithm=algorithm, num_nodes=num_nodes, inside=within
     )

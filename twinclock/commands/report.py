@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from analysis import report_run
-from analysis.report.page import check_former
 from schedules.record.whole import check_place
 from twinclock.endings import reading
 from twinclock.options import PATH, json_option
@@ -31,7 +30,6 @@ def report(run: Path, out: Path, as_json: bool) -> None:
     """Write the page of one run, simulated or measured."""
     with reading():
         check_place(out, is_directory=True)
-        check_former(out)
         told = report_run(run, out)
     if as_json:
         print_json({"claim": told.claim, "caveats": told.caveats, "files": told.files})
