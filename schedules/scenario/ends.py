@@ -131,7 +131,8 @@ def _whole_updates(schedule: Schedule, scenario: Scenario, wanted: int) -> int:
     def updates(value: int) -> tuple[int, ...]:
         return _plan(schedule, scenario, value).updates
 
-    following = _first(lambda value: updates(value) > updates(wanted), wanted)
+    enough = updates(wanted)
+    following = _first(lambda value: updates(value) > enough, wanted)
     return wanted if following is None else following - 1
 
 
