@@ -111,6 +111,20 @@ class Payload:
         return f"Payload({format_bytes(self.size)}, version={self.version})"
 
 
+_new = object.__new__
+
+
+def fresh(size: int, version: int, step: int, read_ns: int, what: What) -> Payload:
+    """A payload without an array, of facts that are known to be right: `Payload(size, None, ...)` in half the time.
+
+    A simulation makes two for every gradient, and a class that is called makes a tuple of what it is called with.
+    """
+    made = _new(Payload)
+    made.size, made.array, made.version, made.step = size, None, version, step
+    made.read_ns, made.what, made.number, made.kept = read_ns, what, 0, None
+    return made
+
+
 def _bytes_of(array: object) -> object:
     """How many bytes an array has, or what it is, where it is none."""
     return array.nbytes if hasattr(array, "nbytes") else short(array)

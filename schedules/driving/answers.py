@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from schedules.operations import AllToAll, Compute
-from schedules.payload import Array, Payload
+from schedules.payload import Array, Payload, fresh
 from schedules.platform.volumes import bytes_sent
 from schedules.training.kernels import Kernel
 from schedules.training.model import Model
@@ -32,8 +32,8 @@ def of_kernel(model: Model, kernel: Kernel, operation: Compute, now: int) -> Pay
     if operation.stage > 0 and model.stage > 0:
         what = (kernel.kind, "x", 0)  # the gradient counts at the first stage
     if at is None:
-        return Payload(size, None, model.version, model.steps, now, what)
-    return Payload(size, None, at.version, at.step, at.read_ns, (what[0], at.target, what[2]))
+        return fresh(size, model.version, model.steps, now, what)
+    return fresh(size, at.version, at.step, at.read_ns, (what[0], at.target, what[2]))
 
 
 def parts_of(operation: AllToAll, num_members: int) -> tuple[int, ...]:

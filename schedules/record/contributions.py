@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schedules.payload import Payload, What
+from schedules.payload import GRADIENT, Payload, What
 from schedules.record.memory import LATEST, Integers
 from schedules.record.trace import Names
 
@@ -95,7 +95,7 @@ class Contributions:
     def __init__(self) -> None:
         self.packed = bytearray()
         self.places: Names[tuple[int, int, int]] = Names()
-        self.whats: Names[What] = Names()
+        self.whats: Names[What] = Names({GRADIENT: 0})  # most are gradients: their number is not looked up
         self.behind: defaultdict[What, array[int]] = defaultdict(partial(array, "q"))
         self._hear: Callable[[int, int], None] | None = None
 
@@ -107,7 +107,7 @@ class Contributions:
     def enter(self, place: int, version: int, step: int, now: int, given: Payload) -> None:
         """Enter a contribution that is applied now, to this version of its target, at this step of the worker."""
         # As it is: how stale it was is worked out for all at once.
-        what = self.whats[given.what]
+        what = 0 if given.what is GRADIENT else self.whats[given.what]
         self.packed += _pack(place, what, version, given.version, step, given.step, now, given.read_ns)
         if self._hear is not None:
             self._hear(place, given.what[2])

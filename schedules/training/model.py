@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from schedules.errors import MisuseError
 from schedules.misuse.values import short
 from schedules.operations import Payload
-from schedules.payload import AVERAGE, KINDS, LONGEST_TARGET, Kind, What
+from schedules.payload import AVERAGE, GRADIENT, KINDS, LONGEST_TARGET, Kind, What, fresh
 from schedules.record.ledger import Account
 from schedules.training.state import Rule, State, sealed
 from schedules.training.vectors import Tensor
@@ -36,8 +36,8 @@ class Model:
     """
 
     __slots__ = (
-        "_average", "_contributions", "_ledger", "_log", "_place", "_versions", "account", "issued", "size", "stage",
-        "state", "steps", "tensors", "version",
+        "_average", "_contributions", "_enter", "_ledger", "_log", "_place", "_versions", "account", "issued", "size",
+        "stage", "state", "steps", "tensors", "version",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +62,7 @@ class Model:
         # Looked up once: a simulation of gossip spends a tenth of its time on what is counted.
         self._ledger, self._log, self._contributions = account.ledger, account.log, account.ledger.contributions
         self._place = self._contributions.places[account.rank, stage, 0 if accumulates else size]
-        self._average = self._contributions.behind[AVERAGE].append
+        self._average, self._enter = self._contributions.behind[AVERAGE].append, self._contributions.enter
         self._versions: Counter[str] = Counter()
 
     @property
@@ -101,16 +101,24 @@ class Model:
         """
         if self.state is not None and rule is not None:
             self.state.run(rule, (contribution, *arguments))
-        if contribution.__class__ is not Payload:
+        try:
+            what, read, version = contribution.what, contribution.version, self.version  # type: ignore[union-attr]
+        except AttributeError:
             self._count_all(contribution)
             return
-        what, version, read = contribution.what, self.version, contribution.version
         # First, and at once: a run of gossip averages as often as it makes gradients.
-        if what is AVERAGE and self._log is None and read >= 0:
-            average = self._average
-            average(version - read)
-            self.version = version + 1
-            return
+        if self._log is None and read >= 0:
+            if what is AVERAGE:
+                average = self._average
+                average(version - read)
+                self.version = version + 1
+                return
+            if what is GRADIENT:
+                enter = self._enter
+                enter(self._place, version, self.steps, self._ledger.now, contribution)
+                self.version = version + 1
+                self.steps += 1
+                return
         kind, target, gradients = what
         if target != "x":
             version = self._versions[target]
@@ -119,7 +127,7 @@ class Model:
             told = "expected a contribution that says which version it was read from"
             raise MisuseError(f"{told}, found {contribution}")
         if gradients or kind == "gradient":
-            self._contributions.enter(self._place, version, self.steps, self._ledger.now, contribution)
+            self._enter(self._place, version, self.steps, self._ledger.now, contribution)
         else:
             self._contributions.behind[what].append(version - read)
         if self._log is not None:
@@ -173,8 +181,9 @@ class Model:
 
     def outgoing(self) -> Payload:
         """The parameters as they are now, to be averaged with others."""
-        array = None if self.state is None else self.state.x
-        return Payload(self.size, array, self.version, self.steps, self._ledger.now, AVERAGE)
+        if self.state is None:
+            return fresh(self.size, self.version, self.steps, self._ledger.now, AVERAGE)
+        return Payload(self.size, self.state.x, self.version, self.steps, self._ledger.now, AVERAGE)
 
     # ------------------------------------------------------------------ what is counted
 

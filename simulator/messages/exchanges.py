@@ -74,10 +74,11 @@ class Exchanges:
             raise ProgramError(f"rank {rank}: two exchanges with rank {peer} have the tag {operation.tag}")
         now, other_start, size = running.start_ns, other.start_ns, payload.size
         theirs = other.operation.payload
-        running.result = theirs if theirs.kept is None else theirs.sent()
-        # Compared here: to call for every exchange costs more than to compare.
-        if running.result.size != size:
-            check_sizes(running, other, size, running.result.size)
+        if theirs.kept is not None:
+            theirs = theirs.sent()
+        if theirs.size != size:  # compared here: to call for every exchange costs more than to compare
+            check_sizes(running, other, size, theirs.size)
+        running.result = theirs
         other.result = payload if payload.kept is None else payload.sent()
         other.ready_ns = now
         if self._is_flown:
