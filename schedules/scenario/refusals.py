@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from schedules import catalogue
 from schedules.errors import ScenarioError, nearest
-from schedules.scenario.resolved import Scenario, stage_parameters
+from schedules.scenario.resolved import Scenario, has_rate, stage_parameters
 from schedules.training.optimizers import undecayed
 from schedules.training.problems import PROBLEMS
 
@@ -80,11 +80,11 @@ def _check_plan(scenario: Scenario, where: str) -> None:
 
 
 def _check_clocks(scenario: Scenario, where: str) -> None:
-    rate = getattr(scenario.schedule, "rate", None)
-    if rate is not None and scenario.platform.gradient is None:
+    if has_rate(scenario) and scenario.platform.gradient is None:
+        rate = scenario.schedule.rate
+        clocks = f"schedule.rate = {rate}" if rate is not None else scenario.program
         raise ScenarioError(
-            f"{where}: platform.gradient: expected one for schedule.rate = {rate}, as clocks tick in gradient times, "
-            "found none"
+            f"{where}: platform.gradient: expected one for {clocks}, as clocks tick in gradient times, found none"
         )
 
 
