@@ -18,7 +18,7 @@ import topologies
 from schedules import catalogue
 from schedules.platform.tables import PlatformTable
 from schedules.scenario.files import read_text
-from schedules.scenario.plan import Plan, plan
+from schedules.scenario.plan import Plan, has_rate, plan
 from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, TopologyTable, WorkloadTable
 from schedules.settings import Table, Tables
 from schedules.training import problems
@@ -265,14 +265,9 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
         ValueError: an unknown graph or option, an unreadable file, an impossible size, or a rate on a graph without
             edges.
     """
-    is_sufficient = has_rate(scenario) and scenario.schedule.rate is None
+    is_sufficient = has_rate(scenario.schedule) and scenario.schedule.rate is None
     graph = _rated_graph(scenario, 1.0 if is_sufficient else getattr(scenario.schedule, "rate", None))
     return sufficient_rates(graph) if is_sufficient else graph
-
-
-def has_rate(scenario: Scenario) -> bool:
-    """Whether edges have clocks: whether the schedule has a key `rate`, said or not."""
-    return "rate" in type(scenario.schedule).model_fields
 
 
 def _rated_graph(scenario: Scenario, rate: float | None) -> nx.Graph[int]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from schedules import catalogue
 from schedules.errors import ScenarioError
 from schedules.record.quantities import with_unit
-from schedules.scenario.resolved import Scenario, has_rate
+from schedules.scenario.plan import has_rate
 from schedules.training.vectors import ITEM_SIZE
 from schedules.units import quantity
 
 if TYPE_CHECKING:
     from schedules.platform.tables import NetworkTable
+    from schedules.scenario.resolved import Scenario
 
 SECONDS_AN_OPERATION = 5e-6
 """Of a simulation: 2.2 to 5.3 us on two cores (benchmarks/results/gossip_speed.json, 2026-11-21; 64, 1024 workers)."""
@@ -168,7 +169,7 @@ def gradients_of(scenario: Scenario) -> float:
 
 def _rate(scenario: Scenario) -> float:
     """Averagings of a worker per gradient, where the schedule has any."""
-    if not has_rate(scenario) or scenario.schedule.rate is not None:
+    if not has_rate(scenario.schedule) or scenario.schedule.rate is not None:
         return float(getattr(scenario.schedule, "rate", 0.0))
     workers = scenario.topology.workers
     if workers > LARGEST_SPECTRUM:
@@ -201,7 +202,7 @@ def num_edges(scenario: Scenario) -> float:
 
 def _operations_of_a_gradient(scenario: Scenario, rate: float, degree: float) -> float:
     schedule: Any = scenario.schedule
-    if has_rate(scenario):
+    if has_rate(scenario.schedule):
         return 1.0 + 2 * rate
     if scenario.program == "d-psgd":
         return 2 + 2 * degree / float(schedule.accumulate)
