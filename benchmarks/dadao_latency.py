@@ -1,4 +1,4 @@
-"""What latency does to DADAO, in the clocks' own time and by wall time: the error that is left, and how long a run takes.
+"""What latency does to DADAO, in the clocks' own time and by wall time: the error that is left, and the makespan.
 
 A ring of four, f_i = a_i (x - b_i)^2 / 2 with a from 1 to 10, exact gradients of half a gradient time, and links whose
 latency grows until exchanges are slower than their clocks tick. The rate is the least of the theorem.
@@ -23,7 +23,7 @@ from simulator import simulate
 from topologies import build, sufficient_rate, with_rates
 
 WORKERS, LENGTH, SEEDS = 4, 200, range(3)
-LATENCIES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+LATENCIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
 """In gradient times."""
 CURVATURES, CENTRES = (1.0, 4.0, 7.0, 10.0), (0.0, 1.0, 2.0, 3.0)
 MINIMISER = float(np.dot(CURVATURES, CENTRES) / sum(CURVATURES))

@@ -133,7 +133,7 @@ def test_constants_are_those_of_the_exact_moments(mu: float, condition: float) -
 
 
 def test_vectors_beside_x_start_at_zero() -> None:
-    assert dadao.STATE == dict.fromkeys(NAMES[1:], ZERO)
+    assert dict.fromkeys(NAMES[1:], ZERO) == dadao.STATE
 
 
 def test_a_read_out_leaves_the_state_alone() -> None:
