@@ -105,6 +105,7 @@ MODULES = {
     "d-psgd": "schedules.programs.synchronous.d_psgd",
     "gossip": "schedules.programs.gossip.pairwise",
     "a2cid2": "schedules.programs.gossip.a2cid2",
+    "dadao": "schedules.programs.gossip.dadao",
 }
 
 

@@ -40,6 +40,7 @@ class Worker:
         rank, num_workers: which one, of how many.
         graph: the communication graph, with the rates of its edges; not to be changed.
         neighbours: ranks that it may talk to, ascending.
+        horizon: when clocks end, in gradient times; infinite where the run is cut.
         settings: the schedule's own settings, e.g. `settings.rate`.
         model: its parameters (`schedules.training.model`); in a timing-only run only their size and versions. An error
             in a schedule with stages: see `stage`.
@@ -50,8 +51,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_clocks", "_rate", "account", "capacities", "graph", "model", "neighbours", "num_workers", "rank", "settings",
-        "stages",
+        "_clocks", "_rate", "account", "capacities", "graph", "horizon", "model", "neighbours", "num_workers", "rank",
+        "settings", "stages",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class Worker:
     ) -> None:
         self.rank = rank
         self.graph: nx.Graph[int] = clocks.graph
+        self.horizon = clocks.horizon
         self.num_workers = self.graph.number_of_nodes()
         self.neighbours = tuple(sorted(self.graph.adj[rank]))  # both worlds must ask, and draw, in one order
         self.stages: Mapping[int, Model] | None = None if isinstance(model, Model) else model

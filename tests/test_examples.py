@@ -14,7 +14,17 @@ ROOT = Path(__file__).parent.parent
 SCENARIOS = sorted(path.relative_to(ROOT) for path in (ROOT / "examples").glob("*.toml"))
 SWEPT = [path for path in SCENARIOS if "sweep" in tomllib.loads((ROOT / path).read_text())]
 OURS = [
-    *("a2cid2-sweep", "all-reduce-overlap", "d-psgd", "gpu-cluster", "racks", "resnet18", "ring-gossip", "two-jobs"),
+    *(
+        "a2cid2-sweep",
+        "all-reduce-overlap",
+        "d-psgd",
+        "dadao",
+        "gpu-cluster",
+        "racks",
+        "resnet18",
+        "ring-gossip",
+        "two-jobs",
+    ),
     "wide-area",
 ]
 COMMAND = re.compile(r"^# +twinclock (.*)$", re.MULTILINE)

@@ -15,7 +15,7 @@ from topologies.catalogue import GRAPHS, NETWORKS, build, build_network
 from topologies.conventions import with_rates
 from topologies.layouts import layout
 from topologies.physical import link_table
-from topologies.rates import optimal_rates
+from topologies.rates import optimal_rates, sufficient_rate, sufficient_rates
 from topologies.routing import routes
 from topologies.spectral import a2cid2_parameters, chi_1, chi_2, laplacian
 from topologies.varying import TimeVaryingGraph, build_varying
@@ -35,5 +35,7 @@ __all__ = [
     "link_table",
     "optimal_rates",
     "routes",
+    "sufficient_rate",
+    "sufficient_rates",
     "with_rates",
 ]

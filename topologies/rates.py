@@ -56,6 +56,18 @@ def sufficient_rates(graph: nx.Graph[int]) -> nx.Graph[int]:
     return _scaled_to(graph, communication_cost(graph))  # chi_1 chi_2 falls with the square of the scale
 
 
+def sufficient_rate(graph: nx.Graph[int]) -> float:
+    """2 J / n: exchanges per worker and unit time with which 2 chi_1 chi_2 = 1, spread as the graph's rates are.
+
+    Raises:
+        ValueError: if the graph is disconnected or a rate is impossible.
+    Source: DADAO (arXiv:2208.00779), `AdelNabli/DADAO` `run_optimizers.py`: lambda_mix = J with uniform rates.
+
+    Example: 2 (n - 1) / n on the star of n.
+    """
+    return 2 * communication_cost(graph) / len(graph)
+
+
 @dataclass(frozen=True, slots=True)
 class Optimum:
     """Rates that minimise J, and a proof of how close: no rates on these edges have a J below the bound."""

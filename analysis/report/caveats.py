@@ -43,6 +43,12 @@ def _worlds(comparison: Comparison) -> Iterator[str]:
             yield f"The run shown as {role} was {run.world}; this comparison was forced."
 
 
+def _warnings(comparison: Comparison) -> Iterator[str]:
+    """What the schedule's own summary warns of, once for both runs."""
+    told = [run.summary.get("warning") for run in comparison.runs.values()]
+    yield from dict.fromkeys(f"{each[:1].upper()}{each[1:]}." for each in told if isinstance(each, str))
+
+
 def _gradient_times(comparison: Comparison) -> Iterator[str]:
     ours, theirs = comparison.simulated.gradient_s, comparison.measured.gradient_s
     if ours != theirs:
@@ -196,6 +202,7 @@ def _losses(comparison: Comparison) -> Iterator[str]:
 _RULES: Final[tuple[Callable[[Comparison], Iterator[str]], ...]] = (
     _fingerprints,
     _worlds,
+    _warnings,
     _gradient_times,
     _seeds,
     _cores,

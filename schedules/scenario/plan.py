@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from schedules.catalogue import Schedule
 from schedules.misuse.values import raised, short
 
@@ -70,6 +72,11 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     work = schedule.work
     units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
     return Plan(lengths, updates, roles, stages, units)
+
+
+def has_rate(settings: BaseModel) -> bool:
+    """Whether edges have clocks: whether a schedule has a key `rate`. If it has no value, the graph says the rate."""
+    return "rate" in type(settings).model_fields
 
 
 def _check_numbers(schedule: Schedule, gradients: object, num_workers: int) -> None:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from schedules import catalogue
 from schedules.errors import ScenarioError, nearest
+from schedules.scenario.plan import has_rate
 from schedules.scenario.resolved import Scenario, stage_parameters
 from schedules.training.optimizers import undecayed
 from schedules.training.problems import PROBLEMS
@@ -80,11 +81,11 @@ def _check_plan(scenario: Scenario, where: str) -> None:
 
 
 def _check_clocks(scenario: Scenario, where: str) -> None:
-    rate = getattr(scenario.schedule, "rate", None)
-    if rate is not None and scenario.platform.gradient is None:
+    if has_rate(scenario.schedule) and scenario.platform.gradient is None:
+        rate = scenario.schedule.rate
+        clocks = f"schedule.rate = {rate}" if rate is not None else scenario.program
         raise ScenarioError(
-            f"{where}: platform.gradient: expected one for schedule.rate = {rate}, as clocks tick in gradient times, "
-            "found none"
+            f"{where}: platform.gradient: expected one for {clocks}, as clocks tick in gradient times, found none"
         )
 
 
@@ -122,13 +123,14 @@ def _check_problem(scenario: Scenario, where: str) -> None:
 
 def _check_start(scenario: Scenario, where: str) -> None:
     """Ranks that hold one model together, by stages or by shards, hold the same one: these cannot start apart."""
-    if scenario.workload.options.get("start") != "spread":
+    start = scenario.workload.options.get("start", "common")
+    if start == "common":
         return
     schedule = catalogue.find(scenario.program)
     vectors = [*schedule.vectors_of(scenario.schedule).values(), *([schedule.optimizer] if schedule.optimizer else [])]
     if scenario.plan.stages or any(each.is_shard for each in vectors):
         held = "stages" if scenario.plan.stages else "shards"
-        told = f"expected 'common' for a schedule whose ranks hold one model in {held}, found 'spread'"
+        told = f"expected 'common' for a schedule whose ranks hold one model in {held}, found {start!r}"
         raise ScenarioError(f"{where}: workload.options.start: {told}")
 
 

@@ -18,7 +18,7 @@ import topologies
 from schedules import catalogue
 from schedules.platform.tables import PlatformTable
 from schedules.scenario.files import read_text
-from schedules.scenario.plan import Plan, plan
+from schedules.scenario.plan import Plan, has_rate, plan
 from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, TopologyTable, WorkloadTable
 from schedules.settings import Table, Tables
 from schedules.training import problems
@@ -29,7 +29,7 @@ from topologies.checks import AnyGraph
 from topologies.files import text_of
 from topologies.given import Lacking, graph_of, network_of, with_rates_of
 from topologies.physical import places
-from topologies.rates import spread
+from topologies.rates import spread, sufficient_rates
 
 BUILT = ("graph", "graph_text", "network", "network_text", "plan", "problem", "tensors", "tensors_text")
 """What a scenario builds at first use, and keeps."""
@@ -259,12 +259,19 @@ def stage_parameters(scenario: Scenario, num_parameters: int | None = None) -> l
 def communication_graph(scenario: Scenario) -> nx.Graph[int]:
     """The scenario's graph with its rates: a networkx.Graph with the edge attribute `rate`.
 
+    Where a schedule's key `rate` has no value, they are the least with which 2 chi_1 chi_2 <= 1.
+
     Raises:
         ValueError: an unknown graph or option, an unreadable file, an impossible size, or a rate on a graph without
             edges.
     """
+    is_sufficient = has_rate(scenario.schedule) and scenario.schedule.rate is None
+    graph = _rated_graph(scenario, 1.0 if is_sufficient else getattr(scenario.schedule, "rate", None))
+    return sufficient_rates(graph) if is_sufficient else graph
+
+
+def _rated_graph(scenario: Scenario, rate: float | None) -> nx.Graph[int]:
     topology = scenario.topology
-    rate = getattr(scenario.schedule, "rate", None)
     if topology.file is not None:
         graph = graph_of(str(scenario.graph_text), topology.file)
         if len(graph) != topology.workers:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from schedules import catalogue
 from schedules.errors import ScenarioError
 from schedules.record.quantities import with_unit
+from schedules.scenario.plan import has_rate
 from schedules.training.vectors import ITEM_SIZE
 from schedules.units import quantity
 
@@ -58,6 +59,10 @@ _EDGES = {
     "random_geometric": lambda n: n * n / 8,
 }
 """Edges of the families that have more than a few a worker, by their number of workers."""
+
+LARGEST_SPECTRUM = 1_000
+"""Of so many workers the graph is built where its spectrum says the rate; of more it would take long to refuse a run,
+and the rate of a star, the least of all but dense graphs, stands for it."""
 
 
 class Size(NamedTuple):
@@ -164,7 +169,16 @@ def gradients_of(scenario: Scenario) -> float:
 
 def _rate(scenario: Scenario) -> float:
     """Averagings of a worker per gradient, where the schedule has any."""
-    return float(getattr(scenario.schedule, "rate", 0.0) or 0.0)
+    if not has_rate(scenario.schedule) or scenario.schedule.rate is not None:
+        return float(getattr(scenario.schedule, "rate", 0.0))
+    workers = scenario.topology.workers
+    if workers > LARGEST_SPECTRUM:
+        return 2.0
+    try:
+        rates = (data["rate"] for _, _, data in scenario.graph.edges(data=True))
+        return float(2 * sum(rates) / workers)
+    except ValueError:  # told by its key, where graphs are checked
+        return 0.0
 
 
 def _num_hosts(scenario: Scenario) -> int:
@@ -188,7 +202,7 @@ def num_edges(scenario: Scenario) -> float:
 
 def _operations_of_a_gradient(scenario: Scenario, rate: float, degree: float) -> float:
     schedule: Any = scenario.schedule
-    if getattr(schedule, "rate", None) is not None:
+    if has_rate(scenario.schedule):
         return 1.0 + 2 * rate
     if scenario.program == "d-psgd":
         return 2 + 2 * degree / float(schedule.accumulate)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,11 @@ from schedules.operations import Array
 from schedules.training.problem import ArrayKind, LatestBlock, ProblemSetup
 from schedules.training.vectors import Tensor, tensors
 from topologies.checks import one_of, real_number, whole_number
+
+T = TypeVar("T")
+
+Point: TypeAlias = float | Sequence[float]
+"""A number for all coordinates, or one a coordinate."""
 
 _OWN, _SHARED = 0, 1
 """Of the streams `(seed, DATA, i, j)`, j = 0 is worker i's own and j = 1 is for all (`schedules.training.data` has
@@ -36,6 +43,7 @@ class Quadratic:
         centres: b_i, one [num_params] a worker.
         mean_hessian, minimiser, minimum: A, x* and the loss at x*; where A is zero the mean of the b_i stands for x*.
         is_spread: whether every worker has a starting point of its own.
+        starts: where the workers start, float64 [num_params] each, where that is given.
     """
 
     arrays: ArrayKind
@@ -47,6 +55,7 @@ class Quadratic:
     minimum: float
     noise: Callable[[int, int], Array] | None
     is_spread: bool = False
+    starts: tuple[NDArray[np.float64], ...] = ()
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -54,7 +63,9 @@ class Quadratic:
         return tensors({"x": (self.num_params,)})
 
     def initial(self, seed: int, rank: int = 0) -> NDArray[np.float64]:
-        """Standard normal: see `Problem`. Of rank 0 it is the same, whether the workers start apart or not."""
+        """Standard normal, or as given: see `Problem`. Of rank 0 it is the same for both kinds that are drawn."""
+        if self.starts:
+            return self.starts[rank]
         return stream(seed, StreamKey.INITIAL, rank if self.is_spread else 0).standard_normal(self.num_params)
 
     def convert(self, x: Array) -> Array:
@@ -86,7 +97,9 @@ def quadratic(
     noise: float = 0.1,
     hessians: str = "common",
     curvature: float = 1.0,
-    start: str = "common",
+    start: str | Sequence[Point] = "common",
+    curvatures: Sequence[float] | None = None,
+    centres: Sequence[Point] | None = None,
 ) -> Quadratic:
     """Quadratics f_i(x) = (x - b_i)^T A_i (x - b_i) / 2 with noisy gradients.
 
@@ -96,6 +109,8 @@ def quadratic(
     worker's. b_i ~ N(0, heterogeneity^2 I). `noise` is the standard deviation of every coordinate of a gradient's
     noise. Every coordinate of the starting point is N(0, 1), drawn from the run's seed: with `start` "common" once for
     all workers, with "spread" for each anew, so that they begin at an expected consensus distance of dimension (n - 1).
+    Lists of one a worker say all this instead of chance: `curvatures` that A_i = a_i I, `centres` the b_i, and `start`
+    the starting points, each a number for all coordinates or a list of them.
     There are no batches: `batch_size` changes nothing.
     """
     size = whole_number("dimension", dimension, 1)
@@ -103,17 +118,51 @@ def quadratic(
     sigma = real_number("noise", noise, 0)
     is_common = one_of("hessians", hessians, ("common", "own")) == "common"
     largest = real_number("curvature", curvature, 0)
-    is_spread = one_of("start", start, ("common", "spread")) == "spread"
+    starts = () if isinstance(start, str) else _points("start", start, setup, size)
+    is_spread = isinstance(start, str) and one_of("start", start, ("common", "spread")) == "spread"
     eigenvalues = largest * np.geomspace(1, 1 / real_number("condition_number", condition_number, 1), size)
-    if size == 1 and condition_number != 1:
+    if curvatures is None and size == 1 and condition_number != 1:
         raise ValueError(f"condition_number: expected 1, as the dimension is 1, found {condition_number!r}")
     shared = _hessian(eigenvalues, stream(setup.seed, StreamKey.DATA, 0, _SHARED))
     own = [stream(setup.seed, StreamKey.DATA, rank, _OWN) for rank in range(setup.num_workers)]
     # Before the Hessians, so that both kinds of these have equal centres.
-    centres = [spread * generator.standard_normal(size) for generator in own]
+    drawn = [spread * generator.standard_normal(size) for generator in own]
     matrices = [shared if is_common else _hessian(eigenvalues, generator) for generator in own]
-    built = _assemble(setup, centres, matrices, _gaussian(setup, size, sigma) if sigma else None)
-    return replace(built, is_spread=is_spread)
+    if curvatures is not None:
+        matrices = [slope * np.eye(size) for slope in _slopes(curvatures, setup)]
+    if centres is not None:
+        drawn = list(_points("centres", centres, setup, size))
+    built = _assemble(setup, drawn, matrices, _gaussian(setup, size, sigma) if sigma else None)
+    return replace(built, is_spread=is_spread, starts=starts)
+
+
+def _slopes(curvatures: Sequence[float], setup: ProblemSetup) -> list[float]:
+    return [real_number("curvatures", each, 0) for each in _one_a_worker("curvatures", curvatures, setup)]
+
+
+def _points(name: str, given: Sequence[Point], setup: ProblemSetup, size: int) -> tuple[NDArray[np.float64], ...]:
+    """One point a worker: float64 [size] each."""
+    points = []
+    for each in _one_a_worker(name, given, setup):
+        point = each if isinstance(each, list | tuple) else [each] * size
+        if len(point) != size:
+            raise ValueError(f"{name}: expected a number or {size} of them for each worker, found {len(point)}")
+        points.append(np.array([_coordinate(name, value) for value in point]))
+    return tuple(points)
+
+
+def _coordinate(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, found {value!r}")
+    return float(value)
+
+
+def _one_a_worker(name: str, given: Sequence[T], setup: ProblemSetup) -> Sequence[T]:
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"{name}: expected a list of one a worker, found {given!r}")
+    if len(given) != setup.num_workers:
+        raise ValueError(f"{name}: expected one for each of {setup.num_workers} workers, found {len(given)}")
+    return given
 
 
 def _hessian(eigenvalues: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:

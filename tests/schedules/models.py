@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ def accelerated(
     account: Account | None = None,
 ) -> Model:
     """A model of A²CiD²; `x_tilde` is x unless it is given."""
-    constants = {"eta": eta, "alpha_tilde": alpha_tilde, "time": 0.0}
+    constants = {"eta": eta, "alpha_tilde": alpha_tilde, "time": 0.0, "until": math.inf}
     found = model(x, optimizer, vectors={"x_tilde": COPY}, constants=constants, account=account)
     if x_tilde is not None:
         state(found).x_tilde = x_tilde

@@ -50,6 +50,8 @@ def show(
     print_table([(f"  {name}", value) for name, value in (*_unit(result), *_end(result), *rows(result.summary))])
     if behind := falling_behind(result.summary):
         click.echo(behind)
+    if warning := result.summary.get("warning"):
+        click.echo(f"warning: {warning}")
     if explanation is not None:
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:

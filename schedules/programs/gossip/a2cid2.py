@@ -12,20 +12,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
-from schedules import COPY, Array, Exchange, Payload, Program, State, Worker
-from schedules.programs.gossip import pairing
+from schedules import COPY, Array, Exchange, Payload, Program, State, ValidationInfo, Worker, field_validator
+from schedules.programs.gossip import pairing, ticks
 from topologies import a2cid2_parameters, chi_1, chi_2
 
 SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
 STATE = {"x_tilde": COPY}
 SURVIVES_FAILURES = True
 
-Settings = pairing.Settings
+
+class Settings(pairing.Settings):
+    """The keys of [schedule]."""
+
+    flow: Literal["ticks", "wall"] = "wall"
+    """wall: gradients run beside exchanges, and it mixes by the times at which they end. ticks: a worker takes the
+    ticks of both its clocks in one order and mixes from tick to tick, so that latency delays and changes nothing; with
+    edge clocks, and the poisson clock of gradients."""
+
+    @field_validator("flow")
+    @classmethod
+    def _check_flow(cls, flow: str, info: ValidationInfo) -> str:
+        for key, needed in (("pairing", "edge-clock"), ("gradient_clock", "poisson")):
+            if flow == "ticks" and info.data.get(key, needed) != needed:
+                raise ValueError(f"expected 'wall' beside {key} = {info.data[key]!r} (ticks: {key} = {needed!r})")
+        return flow
 
 
 def streams(worker: Worker) -> Mapping[str, Program]:
     """The programs of a worker; it mixes before a gradient is read at a tick, too."""
+    if worker.settings.flow == "ticks":
+        return ticks.streams(worker, step, exchange, mix)
     return pairing.streams(worker, step, exchange, mix)
 
 
@@ -55,11 +73,12 @@ def read_out(s: State, time: float) -> Array:
 def constants(worker: Worker) -> Mapping[str, float]:
     """The rate of mixing in 1/gradient time, the step of x~ at an exchange, and up to when they are mixed."""
     eta, alpha_tilde = a2cid2_parameters(chi_1(worker.graph), chi_2(worker.graph))
-    return {"eta": eta, "alpha_tilde": alpha_tilde, "time": 0.0}
+    return {"eta": eta, "alpha_tilde": alpha_tilde, **ticks.own_time(worker)}
 
 
 def mix(s: State, time: float) -> None:
     """x += b (x~ - x), x~ -= b (x~ - x) with b = (1 - e^{-2 eta dt}) / 2; a time that is over mixes nothing."""
+    time = min(time, s.until)
     if time > s.time:
         # 1 - exp loses its digits between close events.
         moved = -0.5 * math.expm1(-2 * s.eta * (time - s.time)) * (s.x_tilde - s.x)

@@ -1,0 +1,51 @@
+"""Both clocks of a worker in one order: what flows by the clocks' own time, which no latency changes.
+
+A worker takes the ticks of its edges and of its gradients one after the other, and is at its tick while an event lasts,
+however long that is: an exchange or a gradient that ends late delays the next, and is the same. The two ends of an edge
+come to its ticks in the one global order (time, edge), so nobody waits in a circle: the earliest event of all that are
+not over always has its ends ready.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping
+
+from schedules import Barrier, Program, Rule, State, Until, Worker
+from schedules.programs.gossip.pairing import GRADIENT, Exchange, Step
+
+
+def streams(worker: Worker, step: Step, exchange: Exchange, flow: Rule) -> Mapping[str, Program]:
+    """The one program of a worker; `flow(s, time)` brings its vectors up to a time, but not past `s.until`."""
+    return {"ticks": _in_order(worker, step, exchange, flow)}
+
+
+def own_time(worker: Worker) -> Mapping[str, float]:
+    """Constants: up to when a worker's vectors have flowed, and up to when they may, in gradient times."""
+    return {"time": 0.0, "until": 0.0 if worker.settings.flow == "ticks" else math.inf}
+
+
+def _in_order(worker: Worker, step: Step, exchange: Exchange, flow: Rule) -> Program:
+    model = worker.model
+    clocks = worker.clock("gradient"), worker.clock("edges")
+    # By time alone: ticks of edges at one time stay in the order that both ends have.
+    for tick, peer, index in heapq.merge(*clocks, key=lambda each: each[0]):
+        model.change(go_on, tick)
+        yield Until(tick)
+        model.change(flow, tick)  # not to the answer's time, which is that of whole nanoseconds, or late
+        if peer < 0:
+            gradient, _ = yield GRADIENT
+            step(worker, gradient, tick)
+        else:
+            yield from exchange(worker, peer, index, tick, tick)
+    if math.isfinite(worker.horizon):
+        model.change(go_on, worker.horizon)
+        yield Until(worker.horizon)
+        model.change(flow, worker.horizon)  # all at one time, at which they are read out
+    yield Barrier()
+
+
+def go_on(s: State, time: float) -> None:
+    """A worker's own time goes on, to a tick and no further."""
+    s.until = time
