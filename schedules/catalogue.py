@@ -49,6 +49,8 @@ class Schedule:
             where there are none the kernels themselves.
         told: run -> further keys of its summary; the module's function `summary`.
         survives: whether the others go on when a worker fails: an exchange with it is answered None.
+        is_varying: whether it may run on a graph that changes with time: it meets others by the ticks of the edges
+            alone, which follow the graph in force.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Schedule:
     work: Callable[[Any], Mapping[str, Mapping[str, int]]] | None = None
     told: Callable[[Any], Mapping[str, Any]] | None = None
     survives: bool = False
+    is_varying: bool = False
 
     def vectors_of(self, settings: Any) -> Vectors:
         """What the workers keep beside x under these settings.
@@ -96,6 +99,7 @@ _DECLARED = {
     "STATE": Sort("a dict of vectors by name", lambda value: value if callable(value) else an(Mapping)(value)),
     "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
     "SURVIVES_FAILURES": Sort("True or False", an(bool)),
+    "VARYING_GRAPHS": Sort("True or False", an(bool)),
     **dict.fromkeys(("streams", "summary", *_FUNCTIONS), FUNCTION),
 }
 """What a module may have."""
@@ -118,7 +122,7 @@ def find(name: object) -> Schedule:
     """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
 
     A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`; what else it may have
-    (`STATE`, `OPTIMIZER`, `LENGTH`, `IN_STEP`, `SURVIVES_FAILURES` and functions) says what `Schedule` says.
+    (`STATE`, `OPTIMIZER`, `LENGTH`, `IN_STEP`, `SURVIVES_FAILURES`, `VARYING_GRAPHS` and functions) says `Schedule`.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -145,6 +149,7 @@ def find(name: object) -> Schedule:
         is_in_step=getattr(module, "IN_STEP", False),
         told=getattr(module, "summary", None),
         survives=getattr(module, "SURVIVES_FAILURES", False),
+        is_varying=getattr(module, "VARYING_GRAPHS", False),
     )
 
 

@@ -15,6 +15,9 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from topologies.parts import is_varying
+from topologies.varying import Intensity, of_union
+
 
 class StreamKey(enum.IntEnum):
     """What a random stream is for. The numbers are part of the reproducibility contract: never renumber."""
@@ -75,11 +78,36 @@ class Poisson:
         return due
 
 
+class VaryingPoisson:
+    """A Poisson clock whose rate changes with time: a clock of rate 1 whose time is the integral of the rate.
+
+    So it has the ticks of one stream whatever its rate does: what the rate is later moves no earlier tick.
+
+    Args:
+        generator: its own random stream.
+        intensity: its rate, not always 0.
+    """
+
+    def __init__(self, generator: np.random.Generator, intensity: Intensity) -> None:
+        self._unit, self._intensity = Poisson(generator, 1.0), intensity
+        self._times = np.empty(0)
+
+    def until(self, horizon: float) -> NDArray[np.float64]:
+        """As `Poisson.until`."""
+        # A little more than is expected by then, as it is rounded; what lies beyond is kept for the next call.
+        amounts = self._unit.until(self._intensity.expected(horizon) * (1 + 1e-9) + 1e-9)
+        times = np.append(self._times, self._intensity.reached(amounts))
+        num_due = int(times.searchsorted(horizon, "right"))
+        due, self._times = times[:num_due], times[num_due:].copy()
+        return due
+
+
 class Clocks:
     """The clocks of one run on one communication graph.
 
     Args:
-        graph: undirected, edge attribute `rate` = lambda_ij in ticks per gradient time.
+        graph: undirected, edge attribute `rate` = lambda_ij in ticks per gradient time; of one that varies
+            (`topologies.parts`), the edges of each part tick while it is there.
         seed: of the run.
         horizon: time of the last possible tick, in gradient times; infinite where a run has no end of its own.
         lengths: of the workers' own clocks, likewise, by rank; None: the horizon.
@@ -107,7 +135,8 @@ class Clocks:
         # Looked up once: networkx makes views of views for every edge that it is asked for.
         rates = graph.edges(data="rate", default=0.0)
         self._rates = {(min(i, j), max(i, j)): rate for i, j, rate in rates}
-        self._edges: dict[tuple[int, int], Poisson] = {}
+        self._cycle = of_union(graph) if is_varying(graph) else None
+        self._edges: dict[tuple[int, int], Poisson | VaryingPoisson] = {}
         self._drawn: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
     def edge(self, i: int, j: int, window: int = 0) -> NDArray[np.float64]:
@@ -159,8 +188,12 @@ class Clocks:
         times = chain.from_iterable(clock.until(min(self._end(window), length)).tolist() for window in self._windows())
         return ((time, -1, index) for index, time in enumerate(times))
 
-    def _clock(self, i: int, j: int) -> Poisson:
-        return Poisson(stream(self.seed, StreamKey.EDGE, i, j), self._rates[i, j])
+    def _clock(self, i: int, j: int) -> Poisson | VaryingPoisson:
+        generator, rate = stream(self.seed, StreamKey.EDGE, i, j), self._rates[i, j]
+        # A cycle of one graph is that graph, to the last digit.
+        if self._cycle is None or len(self._cycle.graphs) == 1 or not rate:
+            return Poisson(generator, rate)
+        return VaryingPoisson(generator, self._cycle.intensity(i, j))
 
     def _end(self, window: int) -> float:
         return min((window + 1) * self._ahead, self.horizon)

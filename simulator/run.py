@@ -186,7 +186,7 @@ def _network(setup: Setup, wires: Wires | None) -> Callable[[CallAt], Fabric] | 
                 windows=windows_of(platform),
                 wires=wires,
             )
-            fabric.connect(setup.graph.to_directed().edges)
+            fabric.connect(setup.graph.to_directed(as_view=True).edges)  # a copy would be one of all parts, too
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None
         return fabric

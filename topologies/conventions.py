@@ -5,6 +5,7 @@ from __future__ import annotations
 import networkx as nx
 
 from topologies.checks import communication_graph, connected, one_of, real_number, whole_number
+from topologies.parts import in_each
 
 CONVENTIONS = ("uniform", "neighbour")
 
@@ -29,7 +30,8 @@ def with_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: str = 
       The sum is still n r / 2, but a worker of high degree exchanges more often than r.
 
     Args:
-        graph: connected, nodes 0..n-1; rates that it already carries are replaced.
+        graph: connected, nodes 0..n-1; rates that it already carries are replaced. Of one that varies, each part gets
+            rates of its own, whose sum is n r / 2.
         per_worker: r, in exchanges per gradient time (or whatever the unit of time is); positive.
         convention: "uniform" or "neighbour".
     Returns:
@@ -40,6 +42,10 @@ def with_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: str = 
 
     Example: every edge of `with_rates(ring(16))` has rate 0.5.
     """
+    return in_each(lambda part: _with_rates(part, per_worker, convention), graph)
+
+
+def _with_rates(graph: nx.Graph[int], per_worker: float, convention: str) -> nx.Graph[int]:
     communication_graph(graph)
     rate = real_number("per_worker", per_worker, 0, strictly=True, unit="exchanges per worker and unit time")
     rated = graph.copy()  # with attributes of its own: the graph handed in keeps its rates
@@ -85,6 +91,10 @@ def with_own_rates(graph: nx.Graph[int], per_worker: float = 1.0, convention: st
 
     Example: weights 1 and 3 on the path of three give the uniform rates 3/8 and 9/8.
     """
+    return in_each(lambda part: _with_own_rates(part, per_worker, convention), graph)
+
+
+def _with_own_rates(graph: nx.Graph[int], per_worker: float, convention: str) -> nx.Graph[int]:
     rated = with_rates(graph, per_worker, convention)  # which refuses what is wrong with these
     key = next((each for each in WEIGHTS if any(each in data for *_, data in graph.edges(data=True))), WEIGHTS[0])
     weights = {

@@ -14,6 +14,7 @@ import networkx as nx
 
 from topologies.checks import communication_graph, whole_number
 from topologies.graphs import sides
+from topologies.parts import VARYING
 from topologies.physical import Wire, add_node, connect, end_points, wire
 
 TEN_GIGABIT = 1.25e9
@@ -42,7 +43,8 @@ def dedicated(
     for node, data in graph.nodes(data=True):
         network.nodes[node].update(data)
     # The family becomes "dedicated" (`registry.build_entry`); how to draw it must survive that.
-    network.graph.update(graph.graph, layout=graph.graph.get("family", ""))
+    told = {key: value for key, value in graph.graph.items() if key not in VARYING}  # the wires do not change
+    network.graph.update(told, layout=graph.graph.get("family", ""))
     for u, v, data in graph.edges(data=True):
         own = (data.get("bandwidth", bandwidth), data.get("latency", latency), data.get("duplex", duplex))
         connect(network, u, v, wire(*own, prefix=f"link ({u}, {v}): "))

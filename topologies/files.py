@@ -22,7 +22,8 @@ def save(graph: nx.Graph[N], path: str | PathLike[str]) -> None:
     """Write a graph with all its attributes; equal graphs give equal bytes.
 
     Args:
-        graph: node, edge and graph attributes that are text, numbers or booleans.
+        graph: node, edge and graph attributes that are text, numbers or booleans. Of one that varies, the union is
+            written, whose edges say in which graphs they are.
         path: ends in .graphml (for yEd, Gephi, Cytoscape) or .json (node-link, as networkx and D3 read it).
     Raises:
         ValueError: for another suffix, or an attribute that the format cannot hold.
@@ -31,10 +32,18 @@ def save(graph: nx.Graph[N], path: str | PathLike[str]) -> None:
     target = Path(path)
     write = _write_json if _suffix(target) == ".json" else _write_graphml
     try:
-        content = write(graph)  # before the file is touched: what cannot be written leaves the old one
+        content = write(_without_parts(graph))  # before the file is touched: what cannot be written leaves the old one
     except (TypeError, ValueError, nx.NetworkXError) as error:
         raise ValueError(f"{target}: expected attributes that are text, numbers or booleans, found: {error}") from error
     target.write_text(content, encoding="utf-8")
+
+
+def _without_parts(graph: nx.Graph[N]) -> nx.Graph[N]:
+    if "parts" not in graph.graph:
+        return graph
+    written = graph.copy()
+    del written.graph["parts"]
+    return written
 
 
 def load(path: str | PathLike[str]) -> nx.Graph[Any]:

@@ -7,7 +7,7 @@ same nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, TypeAlias
@@ -18,8 +18,10 @@ from topologies.checks import communication_graph, one_of, real_number
 from topologies.coordinates import light_time, place
 from topologies.files import parse
 from topologies.graphs import canonical
+from topologies.parts import parts, union
 from topologies.physical import KINDS, check_network
 from topologies.rates import spread
+from topologies.varying import fastest_cycle
 
 Join: TypeAlias = Callable[[tuple[Any, Any], list[dict[str, Any]]], dict[str, Any]]
 """What is said of an edge, told several times, as one."""
@@ -65,14 +67,75 @@ def graph_of(text: str, path: str | PathLike[str]) -> nx.Graph[int]:
         raise _named(error, path) from error
 
 
+def varying_of(
+    texts: Sequence[str], paths: Sequence[str | PathLike[str]], period: float | None = None
+) -> nx.Graph[int]:
+    """The graph that varies from file to file, in a circle: the union of theirs (`topologies.parts`), without rates.
+
+    Args:
+        period: for how long each is there, in gradient times; None: as DADAO has it (`topologies.varying`).
+    Raises:
+        ValueError: as `graphs_of`.
+    """
+    graphs = graphs_of(texts, paths)
+    return union(graphs, fastest_cycle(graphs) if period is None else period)
+
+
+def graphs_of(texts: Sequence[str], paths: Sequence[str | PathLike[str]]) -> tuple[nx.Graph[int], ...]:
+    """The communication graphs in the texts of several files, of the same workers, each as `graph_of` has one.
+
+    Where the first has names for its nodes, the others must have the same, in any order: worker i is the i-th of the
+    first file in all of them.
+
+    Raises:
+        ValueError: if one is no such graph, or has other workers than the first; the file is named.
+    """
+    graphs = [graph_of(text, path) for text, path in zip(texts, paths, strict=True)]
+    names = _names(graphs[0])
+    return tuple(_with_workers(graph, names, (path, paths[0])) for graph, path in zip(graphs, paths, strict=True))
+
+
+def _names(graph: nx.Graph[int]) -> list[object]:
+    """What the file calls the workers."""
+    return [graph.nodes[node].get("label", node) for node in range(len(graph))]
+
+
+def _with_workers(
+    graph: nx.Graph[int], names: Sequence[object], paths: tuple[str | PathLike[str], str | PathLike[str]]
+) -> nx.Graph[int]:
+    """The graph with its workers numbered as those of the first file are, by their names."""
+    (path, first), mine = paths, _names(graph)
+    if len(mine) != len(names):
+        raise ValueError(f"{path}: expected {len(names)} workers, as {first} has, found {len(mine)}")
+    if mine == names:
+        return graph
+    # Labels may be there beside numbers, and be no names: then only the numbers say who is who.
+    if len(set(mine)) < len(mine) or len(set(names)) < len(names):
+        return graph
+    stranger = next((name for name in mine if name not in set(names)), None)
+    if stranger is not None:
+        raise ValueError(f"{path}: expected the workers of {first}, found {stranger!r}, who is not there")
+    number = {name: node for node, name in enumerate(names)}
+    return canonical(nx.relabel_nodes(graph, {node: number[name] for node, name in enumerate(mine)}))
+
+
 def with_rates_of(
-    graph: nx.Graph[int], path: str | PathLike[str], per_worker: float = 1.0, weights: str = "uniform"
+    graph: nx.Graph[int], path: str | Sequence[str], per_worker: float = 1.0, weights: str = "uniform"
 ) -> nx.Graph[int]:
     """The graph of a file with its rates: by its own weights, where it has any (`topologies.rates.spread`).
 
+    Args:
+        path: of the file; of a graph that varies, those of its parts.
     Raises:
         ValueError: as there; the file is named.
     """
+    if isinstance(path, str):
+        return _with_rates_of(graph, path, per_worker, weights)
+    rated = [_with_rates_of(part, file, per_worker, weights) for part, file in zip(parts(graph), path, strict=True)]
+    return union(rated, graph.graph["period"])
+
+
+def _with_rates_of(graph: nx.Graph[int], path: str, per_worker: float, weights: str) -> nx.Graph[int]:
     try:
         return spread(graph, per_worker, weights, own=True)
     except ValueError as error:

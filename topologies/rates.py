@@ -23,6 +23,7 @@ import numpy as np
 
 from topologies.checks import one_of, real_number
 from topologies.conventions import CONVENTIONS, has_weights, with_own_rates, with_rates
+from topologies.parts import in_each
 from topologies.semidefinite import central_path
 from topologies.spectral import Array, Edges, active_edges, chi_1, chi_2, grounded, laplacian_of_edges, on_edges
 
@@ -35,7 +36,8 @@ PRECISION = 5e-6
 def communication_cost(graph: nx.Graph[int]) -> float:
     """J = sum lambda_ij sqrt(2 chi_1 chi_2): exchanges per unit time once the rates are scaled to 2 chi_1 chi_2 = 1.
 
-    It does not depend on the scale of the rates. With uniform rates it is DADAO's lambda_mix.
+    It does not depend on the scale of the rates. With uniform rates it is DADAO's lambda_mix. Of a graph that varies,
+    the sum is the mean over its parts, and chi_1 and chi_2 are the largest of each.
 
     Raises:
         ValueError: if the graph is disconnected or a rate is impossible.
@@ -47,7 +49,7 @@ def communication_cost(graph: nx.Graph[int]) -> float:
 
 
 def sufficient_rates(graph: nx.Graph[int]) -> nx.Graph[int]:
-    """Copy of the graph with its rates scaled by one factor to 2 chi_1 chi_2 = 1; they then sum to J.
+    """Copy of the graph, its rates scaled by one factor (in all its parts) to 2 chi_1 chi_2 = 1; they then sum to J.
 
     Raises:
         ValueError: if the graph is disconnected or a rate is impossible.
@@ -84,7 +86,8 @@ def optimal_rates(graph: nx.Graph[int], per_worker: float | None = None) -> nx.G
     does not use keep a rate close to zero, and R_ij counts on them too.
 
     Args:
-        graph: connected, nodes 0..n-1; rates that it already carries are ignored.
+        graph: connected, nodes 0..n-1; rates that it already carries are ignored. Of one that varies, each part gets
+            the best of its own, and the union has none of the attributes below.
         per_worker: r; if given, the rates are scaled to sum lambda_ij = n r / 2, the best use of that budget.
     Returns:
         a new graph with the edge attribute `rate`, and of its own `chi_1`, `chi_2`, `sum_of_rates`, and `uniform_sum`,
@@ -96,6 +99,10 @@ def optimal_rates(graph: nx.Graph[int], per_worker: float | None = None) -> nx.G
 
     Example: on a barbell of two cliques of 8, J falls from 126.1 (uniform rates) to 32.9.
     """
+    return in_each(lambda part: _optimal_rates(part, per_worker), graph)
+
+
+def _optimal_rates(graph: nx.Graph[int], per_worker: float | None) -> nx.Graph[int]:
     optimum, total = optimise(graph), None
     if per_worker is not None:
         rate = real_number("per_worker", per_worker, 0, strictly=True, unit="exchanges per worker and unit time")
@@ -115,7 +122,7 @@ def spread(
     """Copy of the graph whose edges carry rates that sum to n r / 2, by a convention or at their best.
 
     Args:
-        graph: connected, nodes 0..n-1.
+        graph: connected, nodes 0..n-1; of one that varies, each part gets rates of its own with that sum.
         per_worker: r, positive, in exchanges per gradient time.
         weights: "uniform" or "neighbour" (`with_rates`), or "optimal" (`optimal_rates`).
         own: whether the graph's own weights count, where it has some (`with_own_rates`); not for "optimal".
@@ -124,7 +131,10 @@ def spread(
     """
     if one_of("weights", weights, WAYS) == "optimal":
         return optimal_rates(graph, per_worker)
-    return (with_own_rates if own and has_weights(graph) else with_rates)(graph, per_worker, weights)
+    # Part by part, as each file of a list may have weights or none.
+    return in_each(
+        lambda part: (with_own_rates if own and has_weights(part) else with_rates)(part, per_worker, weights), graph
+    )
 
 
 def optimise(graph: nx.Graph[int]) -> Optimum:
@@ -201,8 +211,13 @@ def _bound(workers: int, edges: Edges, modes: Array, weights: Array) -> float:
 
 
 def _scaled_to(graph: nx.Graph[int], total: float) -> nx.Graph[int]:
+    factor = total / active_edges(graph)[2].sum()
+    return in_each(lambda part: _scaled_by(part, factor), graph)
+
+
+def _scaled_by(graph: nx.Graph[int], factor: float) -> nx.Graph[int]:
     i, j, rates = active_edges(graph)
-    return _with_edge_rates(graph, (i, j, rates * (total / rates.sum())))
+    return _with_edge_rates(graph, (i, j, rates * factor))
 
 
 def _with_edge_rates(graph: nx.Graph[int], edges: Edges) -> nx.Graph[int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topologies.checks import communication_graph, numbered_graph, real_number
+from topologies.parts import worst
 
 Array = NDArray[np.float64]
 Edges = tuple[NDArray[np.intp], NDArray[np.intp], Array]
@@ -35,13 +36,18 @@ def chi_1(graph: nx.Graph[int]) -> float:
     """chi_1 = 1 / lambda_2(Lambda), the inverse of the smallest positive eigenvalue: the slowest mode of consensus.
 
     Returns:
-        in units of time (gradient times when rates are per gradient time).
+        in units of time (gradient times when rates are per gradient time); of a graph that varies, the largest of its
+        parts.
     Raises:
         ValueError: if the graph is disconnected (edges of rate 0 do not connect), or a rate is impossible.
     Source: A²CiD² (arXiv:2306.08289); `AdelNabli/ACiD` `compute_algebraic_connectivity`.
 
     Example: `chi_1(with_rates(ring(n)))` is 1 / (1 - cos(2 pi / n)).
     """
+    return worst(_chi_1, graph)
+
+
+def _chi_1(graph: nx.Graph[int]) -> float:
     i, j, rates = edges = active_edges(graph)
     # Eigenvalues ascend, and grounding has moved the constant mode's behind lambda_2: the first is the one.
     mode = np.linalg.eigh(grounded(laplacian_of_edges(len(graph), edges)))[1][:, 0]
@@ -54,14 +60,15 @@ def chi_2(graph: nx.Graph[int]) -> float:
     """chi_2 = (1/2) max over edges of R_ij, half the largest effective resistance; always at most chi_1.
 
     Returns:
-        in units of time (gradient times when rates are per gradient time).
+        in units of time (gradient times when rates are per gradient time); of a graph that varies, the largest of its
+        parts, which need not be that of the largest chi_1.
     Raises:
         ValueError: if the graph is disconnected (edges of rate 0 do not connect), or a rate is impossible.
     Source: A²CiD² (arXiv:2306.08289); `AdelNabli/ACiD` `compute_graph_resistance`.
 
     Example: (n - 1) / n on every edge-transitive graph with uniform rates and one exchange per worker and unit time.
     """
-    return max(effective_resistances(graph).values()) / 2  # the half is the official code's
+    return worst(lambda part: max(effective_resistances(part).values()) / 2, graph)  # the half is the official code's
 
 
 def effective_resistances(graph: nx.Graph[int]) -> dict[tuple[int, int], float]:

@@ -86,5 +86,8 @@ def _kernel(durations: object, where: str, rename: Rename) -> object:
 
 
 def _rename(table: object, key: str, where: str, rename: Rename) -> None:
-    if isinstance(table, dict) and isinstance(table.get(key), str):
-        table[key] = rename(f"{where}.{key}", table[key])
+    found = table.get(key) if isinstance(table, dict) else None
+    if isinstance(table, dict) and isinstance(found, str):
+        table[key] = rename(f"{where}.{key}", found)
+    if isinstance(table, dict) and isinstance(found, list):  # of files that are there in turn
+        table[key] = [rename(f"{where}.{key}", each) if isinstance(each, str) else each for each in found]

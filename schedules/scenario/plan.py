@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from schedules import catalogue
 from schedules.catalogue import Schedule
 from schedules.misuse.values import raised, short
+from schedules.scenario.tables import TopologyTable
 
 ROLES = ("worker", "server")
 
@@ -44,6 +46,24 @@ class Plan:
     def is_read_out(self, rank: int) -> bool:
         """Whether a rank's parameters are looked at: where there are servers, theirs alone."""
         return "server" not in self.roles or self.roles[rank] == "server"
+
+
+def check_graph(schedule: Schedule, settings: Any, topology: TopologyTable) -> None:
+    """Refuse a graph that changes with time where a schedule does not meet others by the ticks of its edges alone.
+
+    Raises:
+        ValueError: with the key first.
+    """
+    if not topology.is_varying:
+        return
+    if not schedule.is_varying:
+        able = ", ".join(name for name in catalogue.names() if catalogue.find(name).is_varying)
+        key, found = ("file", "a list") if topology.count is None else ("count", str(topology.count))
+        told = f"expected one graph for {schedule.name}, whose partners are the same throughout ({able}: any)"
+        raise ValueError(f"topology.{key}: {told}, found {found}")
+    if getattr(settings, "pairing", "edge-clock") != "edge-clock":
+        told = "expected 'edge-clock' on a graph that changes with time, where a parked worker's neighbours do not last"
+        raise ValueError(f"schedule.pairing: {told}, found {settings.pairing!r}")
 
 
 def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:

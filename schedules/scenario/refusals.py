@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from schedules import catalogue
 from schedules.errors import ScenarioError, nearest
-from schedules.scenario.plan import has_rate
+from schedules.scenario.plan import check_graph, has_rate
 from schedules.scenario.resolved import Scenario, stage_parameters
 from schedules.training.optimizers import undecayed
 from schedules.training.problems import PROBLEMS
@@ -97,6 +97,10 @@ def _check_stages(scenario: Scenario, where: str) -> None:
 
 
 def _check_topology(scenario: Scenario, where: str) -> None:
+    try:
+        check_graph(catalogue.find(scenario.program), scenario.schedule, scenario.topology)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: {error}") from None
     try:
         _ = scenario.graph  # built here, so that what its builder refuses is told by the key of its table
     except ValueError as error:

@@ -85,9 +85,10 @@ def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced:
 def _with_workers(topology: Mapping[str, object], where: str) -> Mapping[str, object]:
     """The table [topology] with as many workers as its file has nodes, where it does not say it."""
     file = topology.get("file")
-    if not isinstance(file, str) or "workers" in topology or topology.get("graph") is not None:
+    first = file[0] if isinstance(file, list) and file else file
+    if not isinstance(first, str) or "workers" in topology or topology.get("graph") is not None:
         return topology
     try:
-        return {**topology, "workers": len(graph_of(text_of(file), file))}
+        return {**topology, "workers": len(graph_of(text_of(first), first))}
     except ValueError as error:
         raise ScenarioError(f"{where}: topology.file: {error}") from None

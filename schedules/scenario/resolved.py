@@ -26,8 +26,9 @@ from schedules.training.parts import length, part
 from schedules.training.problems import Problem
 from schedules.training.vectors import ITEM_SIZE, Tensor, parse_tensors
 from topologies.checks import AnyGraph
+from topologies.described import described
 from topologies.files import text_of
-from topologies.given import Lacking, graph_of, network_of, with_rates_of
+from topologies.given import Lacking, network_of, with_rates_of
 from topologies.physical import places
 from topologies.rates import spread, sufficient_rates
 
@@ -99,13 +100,14 @@ class Scenario(Table):
         return graph
 
     @functools.cached_property
-    def graph_text(self) -> str | None:
-        """The text of `topology.file`.
+    def graph_text(self) -> str | list[str] | None:
+        """The text of `topology.file`, or those of its list.
 
         Raises:
-            ValueError: if it cannot be read.
+            ValueError: if one cannot be read.
         """
-        return None if self.topology.file is None else text_of(self.topology.file)
+        file = self.topology.file
+        return [text_of(each) for each in file] if isinstance(file, list) else file and text_of(file)
 
     @functools.cached_property
     def network_text(self) -> str | None:
@@ -272,12 +274,17 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
 
 def _rated_graph(scenario: Scenario, rate: float | None) -> nx.Graph[int]:
     topology = scenario.topology
+    graph = described(
+        topology.workers,
+        graph=topology.graph,
+        options=topology.model_extra or {},
+        file=topology.file,
+        text=scenario.graph_text,
+        count=topology.count,
+        period=topology.period,
+    )
     if topology.file is not None:
-        graph = graph_of(str(scenario.graph_text), topology.file)
-        if len(graph) != topology.workers:
-            raise ValueError(f"workers: expected {len(graph)}, as {topology.file} has nodes, found {topology.workers}")
         return with_rates_of(graph, topology.file, 1.0 if rate is None else rate, topology.weights)
-    graph = topologies.build(str(topology.graph), topology.workers, **(topology.model_extra or {}))
     if rate is None:
         return graph
     if graph.number_of_edges() == 0:

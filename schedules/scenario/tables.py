@@ -20,8 +20,14 @@ class TopologyTable(BaseModel):
 
     graph: str | None = None
     """Any name that `twinclock topologies` lists."""
-    file: str | None = None
-    """Instead of a graph: a GraphML or JSON file of one, whose edges may have a `weight`."""
+    file: str | list[str] | None = None
+    """Instead of a graph: a GraphML or JSON file of one, whose edges may have a `weight`; or a list of such files,
+    which are there in turn."""
+    count: Count | None = None
+    """Of a family of random graphs: so many are drawn, and are there in turn."""
+    period: Positive | None = None
+    """For how long each of several graphs is there, in gradient times; unless said, as DADAO has it: 1 / chi_1 of
+    L/|E|, the largest over the graphs."""
     workers: Count
     """As many as a file has nodes; beside one it may be left out."""
     weights: Literal["uniform", "neighbour", "optimal"] = "uniform"
@@ -37,10 +43,32 @@ class TopologyTable(BaseModel):
 
     @field_validator("file")
     @classmethod
-    def _check_one(cls, file: str | None, info: ValidationInfo) -> str | None:
+    def _check_one(cls, file: str | list[str] | None, info: ValidationInfo) -> str | list[str] | None:
         if file is not None and info.data.get("graph") is not None:
             raise ValueError("expected none beside topology.graph")
+        if file == []:
+            raise ValueError("expected at least one file, found none")
         return file
+
+    @field_validator("count")
+    @classmethod
+    def _check_drawn(cls, count: int | None, info: ValidationInfo) -> int | None:
+        if count is not None and info.data.get("file") is not None:
+            raise ValueError("expected none beside topology.file (a list of files is as many graphs)")
+        return count
+
+    @field_validator("period")
+    @classmethod
+    def _check_varies(cls, period: float | None, info: ValidationInfo) -> float | None:
+        is_varying = info.data.get("count") is not None or isinstance(info.data.get("file"), list)
+        if period is not None and not is_varying:
+            raise ValueError("expected topology.count, or a list of files, beside it, found neither")
+        return period
+
+    @property
+    def is_varying(self) -> bool:
+        """Whether the graph changes with time."""
+        return self.count is not None or isinstance(self.file, list)
 
     @model_validator(mode="after")
     def _check_some(self) -> TopologyTable:

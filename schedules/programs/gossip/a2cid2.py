@@ -21,6 +21,7 @@ from topologies import a2cid2_parameters, chi_1, chi_2
 SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
 STATE = {"x_tilde": COPY}
 SURVIVES_FAILURES = True
+VARYING_GRAPHS = True
 
 
 class Settings(pairing.Settings):

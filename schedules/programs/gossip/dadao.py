@@ -28,6 +28,7 @@ from topologies import chi_1, sufficient_rate
 SOURCE = "DADAO (arXiv:2208.00779, version 1), and its official code, AdelNabli/DADAO"
 STATE = {"x_tilde": ZERO, "y": ZERO, "y_tilde": ZERO, "z": ZERO, "z_tilde": ZERO}
 SURVIVES_FAILURES = True
+VARYING_GRAPHS = True
 
 
 class Settings(pairing.Settings):

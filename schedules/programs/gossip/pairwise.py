@@ -13,6 +13,7 @@ from schedules.programs.gossip import pairing
 
 SOURCE = "A²CiD² (arXiv:2306.08289), asynchronous baseline; AD-PSGD (arXiv:1710.06952)"
 SURVIVES_FAILURES = True
+VARYING_GRAPHS = True
 
 Settings = pairing.Settings
 

@@ -87,6 +87,14 @@ def test_every_file_is_looked_for_beside_the_scenario(room: Path) -> None:
     }  # fmt: skip
 
 
+def test_every_file_of_a_list_is_looked_for(room: Path) -> None:
+    save(topologies.build("path", 3), room / "graph.json")
+    tables = {"topology": {"file": ["mine/graph.json", "graph.json", 3]}}
+    found = located(tables, room, "scenario")["topology"]["file"]
+    assert found == [str(room / "mine/graph.json"), str(room / "graph.json"), 3]
+    assert renamed(tables, lambda key, name: f"{key} {name}")["topology"]["file"][1] == "topology.file graph.json"
+
+
 @pytest.mark.parametrize("stands", [".", "elsewhere"])
 def test_then_where_one_stands(room: Path, monkeypatch: pytest.MonkeyPatch, stands: str) -> None:
     """The scenario lies elsewhere, or is a table, which lies nowhere."""
