@@ -20,7 +20,8 @@ from executor.launching.launch import executable, execute
 from executor.seat import QUIET_TORCH
 from schedules.errors import ScheduleError
 from schedules.record.files import check_target
-from schedules.record.quantities import SECONDS, throughput, with_unit
+from schedules.record.quantities import throughput, with_unit
+from schedules.record.words.quantity import SECONDS
 from schedules.scenario import Scenario, ScenarioError, read_setting
 
 

@@ -108,7 +108,7 @@ class RankRun:
         # Before anything waits for another rank: if that one has failed, this one hears of it, and its process ends.
         control.listen(self.agenda.hear, lambda: os._exit(1), lambda: self.agenda.now)
         self.placement = place(scenario, seat.local_rank, seat.local_size)
-        self.recorder = FileRecorder(report.stem(seat.directory, seat.rank)) if scenario.run.trace else None
+        self.recorder = FileRecorder(report.stem(seat.directory, seat.rank)) if scenario.run.is_recorded else None
         self.replay = _replay(order, seat.rank)
         self.setup = Setup(
             scenario,

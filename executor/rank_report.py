@@ -21,7 +21,7 @@ from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
 from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
-from schedules.result import Result, add_end, add_numbers, add_own_summary
+from schedules.result import Result, add_ages, add_end, add_numbers, add_own_summary
 from schedules.scenario import Scenario
 from schedules.training.readout import Observation, numbers
 
@@ -143,8 +143,11 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
     )
     result = Result(scenario, MEASURED, summary, info={"cut_ns": cut_ns, **info})
     result.info |= {"ranks": [_told(report) for report in reports]}
+    if scenario.run.is_recorded:
+        trace = _trace(scenario, directory, reports, readies)
+        add_ages(result, trace)
     if scenario.run.trace:
-        result.trace = _trace(scenario, directory, reports, readies)
+        result.trace = trace
         result.memory = _on_one_clock(ledger.memory_table(), reports, ("time_ns",))
         if told := collectives_of(result.trace, len(reports), bandwidths):
             result.summary["collectives"] = told

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from schedules import catalogue
 from schedules.misuse.values import short
 from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, write_run
+from schedules.record.knowledge.ages import ages
 from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import QUANTITIES
-from schedules.record.summary import Summary
+from schedules.record.summary import Summary, told_ages
 from schedules.scenario import Scenario, counting, load, recorded_fingerprint, texts
 from schedules.showing import views
 from schedules.training.readout import Numbers
@@ -77,7 +78,7 @@ class Result:
 
     def plot(self, name: str | None = None) -> Any:
         """Its figures, as matplotlib has them: one by its name (`timeline`, `breakdown`, `network`, `memory`,
-        `staleness`, `curves`), or all that it has anything for, by name; a notebook shows either.
+        `staleness`, `ages`, `curves`), or all that it has anything for, by name; a notebook shows either.
 
         Raises:
             ValueError: if it has no such figure; those that it has are named.
@@ -232,6 +233,13 @@ def add_numbers(run: Result, found: Numbers) -> None:
     run.parameters = found.parameters
     run.summary |= found.told
     run.series = None if found.series is None else pd.DataFrame(found.series)
+
+
+def add_ages(run: Result, trace: pd.DataFrame) -> None:
+    """Add how old what workers knew of each other was, if that was asked for, and if they could know anything."""
+    found = ages(trace, run.scenario.topology.workers) if run.scenario.run.ages else None
+    if found is not None:
+        run.summary |= told_ages(found)
 
 
 def add_end(run: Result) -> None:

@@ -21,7 +21,7 @@ from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LINK_COLUMNS, SIMULATED, Info
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
-from schedules.result import Result, add_end, add_numbers, add_own_summary
+from schedules.result import Result, add_ages, add_end, add_numbers, add_own_summary
 from schedules.runs.followed import read_replay
 from schedules.scenario import Cut, ScenarioError, Source, counting, load
 from schedules.setup import OBSERVE, Setup
@@ -61,7 +61,7 @@ def simulate(
     is_steady = resolved.run.until == "precision" and replay is None
     followed = None if replay is None else read_replay(replay, resolved)
     resolved = resolved if followed is None else followed.scenario
-    recorder = Recorder() if resolved.run.trace else None
+    recorder = Recorder() if resolved.run.is_recorded else None
     setup = Setup(resolved, is_recorded=recorder is not None)
     world = build_world(setup, recorder, None if followed is None else Replay(*followed[:-1]))
     spells = slow_spells(resolved.platform.stragglers, resolved.run.seed, resolved.topology.workers)
@@ -238,7 +238,10 @@ def result_of(setup: Setup, world: World, told: Info | None = None, *, links_unt
         scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone, **(told or {})}
     )
     if world.recorder is not None:
-        result.trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
+        trace = world.recorder.table(run=scenario.fingerprint(), world=SIMULATED)
+        add_ages(result, trace)
+    if world.recorder is not None and scenario.run.trace:
+        result.trace = trace
         result.memory = world.ledger.memory_table()
     if world.outages is not None:
         result.summary |= world.outages.summary(makespan)

@@ -82,7 +82,7 @@ def test_the_two_are_compared_and_reported(tmp_path: Path) -> None:
     assert len(comparison.caveats) == 4
     assert comparison.settings.empty
     page = comparison.files[0].read_text()
-    for section in ("timeline", "breakdown", "network", "memory", "memory_measured", "staleness", "curves"):
+    for section in ("timeline", "breakdown", "network", "memory", "memory_measured", "staleness", "ages", "curves"):
         assert f'id="{section}-' in page
         assert (tmp_path / "report" / f"{section}.png") in comparison.files
 

@@ -37,6 +37,7 @@ __all__ = [
     "rate_overview",
     "readable_window",
     "save",
+    "share_bars",
     "staleness_against_rate",
     "staleness_bars",
     "throughput_against_rate",
@@ -113,23 +114,32 @@ def staleness_bars(samples: Mapping[str, pd.DataFrame]) -> Figure | None:
 
 
 def _staleness_panel(axes: Axes, kind: str, versions: Mapping[str, NDArray[np.int64]]) -> None:
-    """Shares of the contributions: a bar a version, or bins of several versions where there are many."""
+    share_bars(axes, versions)
+    axes.set_title(f"Staleness of {kind} contributions")
+    axes.set_xlabel("staleness (versions)")
+
+
+def share_bars(axes: Axes, numbers: Mapping[str, NDArray[np.int64]]) -> None:
+    """Shares of whole numbers from 0 on: a bar a number, or bins of several numbers where there are many.
+
+    Args:
+        axes: where to.
+        numbers: by world, at least one each.
+    """
     from matplotlib.ticker import MaxNLocator
 
-    highest = int(max(each.max() for each in versions.values()))
+    highest = int(max(each.max() for each in numbers.values()))
     bin_width = -(-(highest + 1) // _MAX_BARS)
     edges = np.arange(0, highest + 1 + bin_width, bin_width) - 0.5  # so that a bar stands over its number
-    bar_width = 0.84 * bin_width / len(versions)
-    for position, (world, each) in enumerate(versions.items()):
+    bar_width = 0.84 * bin_width / len(numbers)
+    for position, (world, each) in enumerate(numbers.items()):
         shares = 100 * np.histogram(each, edges)[0] / len(each)
-        offset = (position - (len(versions) - 1) / 2) * bar_width
+        offset = (position - (len(numbers) - 1) / 2) * bar_width
         label = f"{world}, mean {number(float(each.mean()), 3)}"
         colour = WORLD_COLOURS.get(world)
         axes.bar(edges[:-1] + bin_width / 2 + offset, shares, bar_width, color=colour, label=label)
     axes.grid(visible=False, axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(f"Staleness of {kind} contributions")
-    axes.set_xlabel("staleness (versions)")
     axes.set_ylabel("share (%)")
     axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend
     axes.legend(loc="upper right")

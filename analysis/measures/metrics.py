@@ -162,6 +162,14 @@ def staleness(trace: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
+def exchanges_while_computing(trace: pd.DataFrame) -> IntArray:
+    """How many exchanges were written to the parameters between the read and the apply of every gradient of which that
+    is known: the versions that no gradient step has written. int64 [num_gradients]."""
+    rows = trace[(trace["gradients"] > 0) & (trace["version_read"] >= 0) & (trace["steps_behind"] >= 0)]
+    behind = rows["version_written"] - 1 - rows["version_read"] - rows["steps_behind"]
+    return behind.to_numpy(dtype=np.int64)
+
+
 def partner_matrix(trace: pd.DataFrame, *, weight: str = "count") -> IntMatrix:
     """How often, or how much, every rank sent to every other one, point to point.
 

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from analysis.comparison import Comparison
+from analysis.figures.ages import age_panels
 from analysis.figures.bars import breakdown_bars, curves, readable_window, staleness_bars, timeline
 from analysis.figures.decision import decision_figure
 from analysis.figures.graph import graph_figure
@@ -107,6 +108,10 @@ def _first(shown: Subject) -> Result:
 
 def _breakdown(shown: Subject) -> Figure | None:
     return breakdown_bars({world: shown.breakdowns[world] for world in shown.runs}) if _has_trace(shown) else None
+
+
+def _ages(shown: Subject) -> Figure | None:
+    return age_panels({world: run.kept_trace for world, run in shown.runs.items()}) if _has_trace(shown) else None
 
 
 def _network(shown: Subject) -> Figure | None:
@@ -219,6 +224,13 @@ SECTIONS: Final = (
                 lambda shown: staleness_bars(shown.staleness),
                 "How many versions of its own parameters a worker wrote between reading them for a contribution and "
                 "applying that contribution.",
+            ),
+            Drawing(
+                "ages",
+                _ages,
+                "Exchanges that a worker took part in while it computed a gradient; and whenever it began one, how old "
+                "the newest gradient of each other worker was that its parameters contained: in gradients that the "
+                "other had computed since, and in the time since that one was computed.",
             ),
         ),
         below="distances",

@@ -20,7 +20,8 @@ from executor.rank import run_rank
 from executor.seat import Order, Seat
 from schedules.errors import ScheduleError
 from schedules.record.files import Info
-from schedules.record.quantities import SECONDS, throughput, with_unit
+from schedules.record.quantities import throughput, with_unit
+from schedules.record.words.quantity import SECONDS
 from schedules.runs.followed import Followed, read_replay
 from schedules.runs.kept import keep_run, time_of_run
 from schedules.scenario import Scenario, ScenarioError
@@ -80,7 +81,7 @@ def _order(scenario: Scenario, followed: Followed | None, directory: Path) -> Or
 
 def _collect(store: SharedStore, scenario: Scenario, seat: Seat, place: tuple[Path, int | None], told: Info) -> None:
     """`place`: of the run directory, and `time_of_run` of it before the run."""
-    suffixes = (".npz", ".rows", ".names") if scenario.run.trace else (".npz",)
+    suffixes = (".npz", ".rows", ".names") if scenario.run.is_recorded else (".npz",)
     if seat.rank != 0:
         for suffix in suffixes:
             hand_in(store, report.stem(seat.directory, seat.rank).with_suffix(suffix))

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import TYPE_CHECKING, Final
 
 from schedules.payload import KINDS
+from schedules.record.words.quantity import BYTES, COUNT, PER_SECOND, SECONDS, SHARE, Quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,62 +21,6 @@ _LONG_TIMES: Final = ((3600, "h"), (60, "min"))
 _LONG: Final = 120
 """From so many of the smaller unit on a time is told in the larger one: 119 s, 2 min, 119 min, 2 h."""
 _SHARES: Final = ("utilization", "fraction", "bubble", "accuracy")
-
-SECONDS: Final = "s"
-BYTES: Final = "B"
-PER_SECOND: Final = "/s"
-SHARE: Final = "%"
-COUNT: Final = ""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A number of a summary.
-
-    Attributes:
-        words: what it is called where its value stands beside it in a table.
-        unit: how its value is printed: `SECONDS`, `BYTES`, `PER_SECOND`, `SHARE` (0.1 is 10 %) or `COUNT`, a plain
-            number.
-        line: the line of a run's printout that has it; "" where only files and `--json` do.
-        behind: the words behind its value on that line.
-        heading: over its column in a sweep's table, where that is not `words`.
-        title: what it is called on its own, in figures, where that is not `words`.
-        axis: what a figure's axis says behind the title: a unit, or a formula between dollars.
-        is_final: whether a summary has the last value of a curve.
-    """
-
-    words: str
-    unit: str = COUNT
-    line: str = ""
-    behind: str = ""
-    heading: str = ""
-    title: str = ""
-    axis: str = ""
-    is_final: bool = False
-
-    @property
-    def label(self) -> str:
-        """Of an axis: `throughput (gradients/s)`."""
-        title = self.title or self.words
-        return f"{title} {self.axis if self.axis.startswith('$') else f'({self.axis})'}" if self.axis else title
-
-    @property
-    def alone(self) -> str:
-        """Where its value stands beside it with a unit of its own, and other quantities above and below: `throughput
-        (gradients/s)`, `makespan`."""
-        is_told = not self.axis or self.axis.startswith("$") or self.unit not in (COUNT, PER_SECOND)
-        return self.of_a_run if is_told else f"{self.of_a_run} ({self.axis})"
-
-    @property
-    def scale(self) -> int:
-        """What a value is multiplied by where its axis is in percent."""
-        return 100 if self.unit == SHARE else 1
-
-    @property
-    def of_a_run(self) -> str:
-        """What a value of a whole run is called: `final loss`."""
-        return f"final {self.title or self.words}" if self.is_final else self.title or self.words
-
 
 QUANTITIES: Final[Mapping[str, Quantity]] = {
     "makespan_s": Quantity("makespan", SECONDS, "makespan", axis="s"),
@@ -141,6 +85,20 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
     "staleness_max_s": Quantity("staleness (max)", SECONDS, title="highest staleness", axis="s"),
     "staleness_steps_mean": Quantity("staleness (mean)", title="mean staleness", axis="local steps"),
     "staleness_steps_max": Quantity("staleness (max)", title="highest staleness", axis="local steps"),
+    "staleness_exchanges_mean": Quantity("staleness (mean)", title="mean staleness", axis="exchanges"),
+    "staleness_exchanges_p95": Quantity("staleness (95 %)", title="staleness, 95th percentile", axis="exchanges"),
+    "staleness_exchanges_max": Quantity("staleness (max)", title="highest staleness", axis="exchanges"),
+    **{
+        f"age_{short}{suffix}": Quantity(f"age of what is known ({told})", unit, title=title, axis=axis)
+        for suffix, unit, axis in (("", COUNT, "gradients"), ("_s", SECONDS, "s"))
+        for short, told, title in (
+            ("mean", "mean", "mean age of what is known"),
+            ("p50", "50 %", "age of what is known, median"),
+            ("p95", "95 %", "age of what is known, 95th percentile"),
+            ("max", "max", "highest age of what is known"),
+        )
+    },
+    "age_unknown_fraction": Quantity("nothing known of", SHARE, title="others of whom nothing is known", axis="%"),
     "outages": Quantity("outages", COUNT, "outages"),
     "exchanges_lost": Quantity("exchanges lost", COUNT, "outages", "exchanges lost"),
     "away_s": Quantity("away", SECONDS, "outages", "away in all", axis="s"),
@@ -167,6 +125,7 @@ DETAILS: Final[Mapping[str, str]] = {
     "per_rank": "the same, rank by rank",
     "peak_memory_by_kind": "what the fullest rank holds at its peak",
     "staleness_by_target": "how stale what was applied to each target was",
+    "ages": "how old what workers know of each other is",
     "collectives": "what collectives took",
     "failed": "why the run failed",
 }

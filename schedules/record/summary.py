@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.record.contributions import UNKNOWN, Done, Staleness, StalenessOf, Window, window
+from schedules.record.contributions import UNKNOWN, Applied, Done, Staleness, StalenessOf, Window, window
+from schedules.record.knowledge.ages import Ages
 from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS, Integers
 from schedules.record.rows import BoolArray
@@ -32,6 +33,9 @@ Bandwidths = Callable[[str, int, int, float], dict[str, float]]
 
 _WITH_BYTES = ("AllReduce", "ReduceScatter", "AllGather", "Broadcast", "AllToAll")
 
+
+_PERCENTS = (5, 25, 50, 75, 95, 99, 100)
+"""At which a distribution is told."""
 
 Ticks = Callable[[int], Integers]
 """The ticks of all edges up to a time, both in nanoseconds, whether a worker came to them or not: int64 [num_ticks]."""
@@ -85,6 +89,7 @@ def summarise(
         "bytes_sent": int(totals.bytes_sent.sum()),
         "exchanges": int(totals.num_exchanges.sum()) // 2,  # both ends count it
         **_staleness(applied.versions, applied.steps, applied.age_ns),
+        **_staleness_in_exchanges(applied, len(ledger.exchange_ends())),
         **_means(tallies),
         "staleness_by_target": _by_target(tallies),
         "peak_memory_bytes": int(held.max()),
@@ -177,6 +182,16 @@ def _staleness(versions_behind: Integers, steps_behind: Integers, age_ns: Intege
     }
 
 
+def _staleness_in_exchanges(applied: Applied, num_ends: int) -> dict[str, float]:
+    """Of gradients, in a run with exchanges: how many of these were written to x between read and apply. They are the
+    versions that no gradient step has written."""
+    is_known = (applied.steps != UNKNOWN) & (applied.gradients > 0)
+    if not num_ends or not is_known.any():
+        return {}
+    told = _told((applied.versions - applied.steps)[is_known])
+    return {f"staleness_exchanges_{name}": value for name, value in told.items() if name != "p50"}
+
+
 def percentile(values: Integers, percent: int) -> int:
     """The smallest of the values that at least so many percent of them do not exceed: one that was observed.
 
@@ -189,6 +204,29 @@ def percentile(values: Integers, percent: int) -> int:
     """
     rank = -(-percent * len(values) // 100) - 1  # rounded up without floats
     return int(np.partition(values, rank)[rank])
+
+
+def told_ages(found: Ages) -> Summary:
+    """How old what workers knew of each other was: mean, percentiles and largest, in versions and in seconds, the same
+    at more percents as rows `ages`, and the share of the others of whom nothing was known.
+
+    Of those of whom nothing was known there is no age, so where that is all, the share is all that is told."""
+    told: Summary = {"age_unknown_fraction": found.num_unknown / max(1, found.num_unknown + len(found.rank))}
+    if not len(found.rank):
+        return told
+    told |= {f"age_{name}": value for name, value in _told(found.versions).items()}
+    told |= {f"age_{name}_s": value / 1e9 for name, value in _told(found.age_ns).items()}
+    rows = ((percent, *(percentile(each, percent) for each in (found.versions, found.age_ns))) for percent in _PERCENTS)
+    return told | {"ages": [{"percent": each, "versions": behind, "age_s": ns / 1e9} for each, behind, ns in rows]}
+
+
+def _told(values: Integers) -> dict[str, float]:
+    return {
+        "mean": float(values.mean()),
+        "p50": percentile(values, 50),
+        "p95": percentile(values, 95),
+        "max": int(values.max()),
+    }
 
 
 def _means(found: StalenessOf) -> dict[str, float]:

@@ -91,7 +91,7 @@ def estimate(scenario: Scenario) -> Size:
     rate = _rate(scenario)
     operations = workers * length * _operations_of_a_gradient(scenario, rate, 2 * edges / workers)
     ticks = rate * workers * (GRADIENTS_OF_A_PRECISION if math.isinf(length) else length) / 2
-    rows = operations if scenario.run.trace else 0.0
+    rows = operations if scenario.run.is_recorded else 0.0
     numbers = _numbers(scenario)
     hosts = _num_hosts(scenario)
     memory = (

@@ -209,6 +209,8 @@ class RunTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     trace: bool = True
     """Whether every operation is recorded."""
+    ages: bool = False
+    """Whether the summary says how old what workers know of each other is, with a trace or without."""
     numerics: bool = True
     """false: time a problem without computing it."""
     observations: Annotated[int, Field(ge=0, le=10_000)] = 20
@@ -226,6 +228,11 @@ class RunTable(Table):
     """Width of throughput's 95 % confidence interval, relative to the mean, at which a simulation stops."""
     limit: Count = 100_000
     """Gradients per worker at which a simulation that goes on until a precision gives up."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether operations are recorded, to be kept as a trace or to work something out of it."""
+        return self.trace or self.ages
 
     @property
     def says_length(self) -> bool:

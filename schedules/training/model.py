@@ -101,10 +101,11 @@ class Model:
         """
         if self.state is not None and rule is not None:
             self.state.run(rule, (contribution, *arguments))
+        given: Any = contribution
         try:
-            what, read, version = contribution.what, contribution.version, self.version  # type: ignore[union-attr]
+            what, read, version = given.what, given.version, self.version
         except AttributeError:
-            self._count_all(contribution)
+            self._count_all(given)
             return
         # First, and at once: a run of gossip averages as often as it makes gradients.
         if self._log is None and read >= 0:
@@ -115,7 +116,7 @@ class Model:
                 return
             if what is GRADIENT:
                 enter = self._enter
-                enter(self._place, version, self.steps, self._ledger.now, contribution)
+                enter(self._place, version, self.steps, self._ledger.now, given)
                 self.version = version + 1
                 self.steps += 1
                 return
@@ -125,14 +126,14 @@ class Model:
             self._versions[target] = version + 1
         if read < 0:
             told = "expected a contribution that says which version it was read from"
-            raise MisuseError(f"{told}, found {contribution}")
+            raise MisuseError(f"{told}, found {given}")
         if gradients or kind == "gradient":
-            self._enter(self._place, version, self.steps, self._ledger.now, contribution)
+            self._enter(self._place, version, self.steps, self._ledger.now, given)
         else:
             self._contributions.behind[what].append(version - read)
         if self._log is not None:
-            behind = self.steps - contribution.step if contribution.step >= 0 else -1
-            facts = kind, target, read, version + 1, behind, contribution.read_ns, gradients, self.stage
+            behind = self.steps - given.step if given.step >= 0 else -1
+            facts = kind, target, read, version + 1, behind, given.read_ns, gradients, self.stage
             self._log.append(facts)
         self.version += 1
         if kind == "gradient":

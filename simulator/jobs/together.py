@@ -61,7 +61,7 @@ def run_together(
 
 def _place(job: NetworkJob, clock: SharedClock, wires: Wires) -> PlacedJob:
     start = round(job.start_s * 1e9)
-    recorder = Recorder() if job.scenario.run.trace else None
+    recorder = Recorder() if job.scenario.run.is_recorded else None
     setup = Setup(job.scenario, is_recorded=recorder is not None)
     events = clock.add(start, job.name)
     world = build_world(setup, recorder, events=events, wires=wires._replace(since=start))

@@ -31,7 +31,7 @@ def measured(tmp_path_factory):
 def test_the_page_of_a_measured_run(measured):
     names = {path.name for path in measured.files}
     assert measured.files[0].name == "report.html"
-    figures = ("timeline", "breakdown", "staleness", "curves")
+    figures = ("timeline", "breakdown", "staleness", "ages", "curves")
     tables = {"summary.csv", "operations.csv", "breakdown.csv", "critical_path.csv", "waits.csv"}
     assert names == {"report.html", *tables, *(f"{each}{end}" for each in figures for end in (".png", ".svg"))}
     page = Page(measured.files[0].read_text())

@@ -22,6 +22,16 @@ def test_table_is_what_simulate_says(tmp_path):
         assert {key: row[key] for key in flat} == flat
 
 
+def test_a_sweep_that_asks_for_ages_has_them_as_columns(tmp_path):
+    table = sweep({**TIMING, "run": {"ages": True}}, tmp_path, jobs=1)
+    for row in table.to_dict("records"):
+        overrides = {"schedule.rate": row["schedule.rate"], "topology.graph": row["topology.graph"], "run.ages": True}
+        summary = simulate({key: TIMING[key] for key in TIMING if key != "sweep"}, overrides=overrides).summary
+        keys = [key for key in summary if key.startswith(("age_", "staleness_exchanges_"))]
+        assert len(keys) == 12
+        assert {key: row[key] for key in keys} == {key: summary[key] for key in keys}
+
+
 def test_tables_are_written(tmp_path):
     table = sweep(TIMING, tmp_path, jobs=1)
     assert files(tmp_path) == ["cases", "sweep.csv", "sweep.parquet"]

@@ -27,7 +27,7 @@ TABLES = (
     "summary.csv",
     "waits.csv",
 )
-FIGURES = ("timeline", "breakdown", "staleness", "curves")
+FIGURES = ("timeline", "breakdown", "staleness", "ages", "curves")
 
 
 class Page(HTMLParser):
@@ -196,7 +196,7 @@ def test_links_network_collectives_and_memory_are_shown_where_they_are_known(tmp
     assert not page.open
     assert len(page.ids) == len(set(page.ids))
     assert all(each.startswith("#") for each in page.loads)
-    assert page.tags.count("svg") == 3 + len(more)
+    assert page.tags.count("svg") == 4 + len(more)
     why = page.text.partition("Why it took that long")[2].partition("Staleness")[0]
     for text in ("3 → 2", "70.0 %", "busiest ranks", "AllReduce", "400 MB/s", "600 MB/s", "keeps to the right"):
         assert text in why

@@ -48,7 +48,7 @@ def test_a_run_without_numbers_still_has_a_line():
 @pytest.mark.slow
 def test_plot_has_the_figures_of_the_report(run, tmp_path):
     figures = run.plot()
-    assert {"timeline", "breakdown", "memory", "staleness", "curves"} <= set(figures)
+    assert {"timeline", "breakdown", "memory", "staleness", "ages", "curves"} <= set(figures)
     assert len(figures["curves"].axes) == 2  # the quadratic has no accuracy
     assert figures._repr_html_().count("<svg") == len(figures)
     assert run.plot("timeline").axes[0].get_title(loc="left").startswith("Simulated, all ranks")
