@@ -273,16 +273,9 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
 
 
 def _rated_graph(scenario: Scenario, rate: float | None) -> nx.Graph[int]:
-    topology = scenario.topology
-    graph = described(
-        topology.workers,
-        graph=topology.graph,
-        options=topology.model_extra or {},
-        file=topology.file,
-        text=scenario.graph_text,
-        count=topology.count,
-        period=topology.period,
-    )
+    topology, text = scenario.topology, scenario.graph_text
+    given = {"options": topology.model_extra or {}, "count": topology.count, "period": topology.period}
+    graph = described(topology.workers, graph=topology.graph, file=topology.file, text=text, **given)
     if topology.file is not None:
         return with_rates_of(graph, topology.file, 1.0 if rate is None else rate, topology.weights)
     if rate is None:

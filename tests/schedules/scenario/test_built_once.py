@@ -17,6 +17,7 @@ from schedules.setup import Setup
 from schedules.training import problems
 from simulator import simulate
 from simulator.sweep import plan
+from topologies import described
 
 TABLES = {
     "schedule": {"program": "gossip", "gradients": 4},
@@ -38,7 +39,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    for module, name in ((topologies, "build"), (topologies, "build_network"), (problems, "build_problem")):
+    for module, name in ((described, "build"), (topologies, "build_network"), (problems, "build_problem")):
         monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
     return counts
 
