@@ -90,7 +90,7 @@ def optimal_rates(graph: nx.Graph[int], per_worker: float | None = None) -> nx.G
         total = len(graph) * rate / 2
     rated = _scaled_to(optimum.graph, optimum.cost if total is None else total)
     sum_of_rates = float(active_edges(rated)[2].sum())
-    uniform_sum = sum_of_rates * communication_cost(with_rates(graph)) / optimum.cost
+    uniform_sum = sum_of_rates * communication_cost(with_rates(graph)) / (optimum.cost or 1.0)
     rated.graph.update(
         chi_1=chi_1(rated), chi_2=chi_2(rated), sum_of_rates=sum_of_rates, uniform_sum=float(uniform_sum)
     )
@@ -110,9 +110,10 @@ def spread(
     Raises:
         ValueError: if the graph is disconnected, or a rate or the word is impossible.
     """
-    if one_of("weights", weights, WAYS) == "optimal":
+    if one_of("weights", weights, WAYS) == "optimal" and len(graph) > 1:
         return optimal_rates(graph, per_worker)
-    return (with_own_rates if own and has_weights(graph) else with_rates)(graph, per_worker, weights)
+    convention = weights if weights in CONVENTIONS else CONVENTIONS[0]
+    return (with_own_rates if own and has_weights(graph) else with_rates)(graph, per_worker, convention)
 
 
 def optimise(graph: nx.Graph[int]) -> Optimum:
@@ -135,6 +136,8 @@ def optimise(graph: nx.Graph[int]) -> Optimum:
 
 def _optimum(graph: nx.Graph[int]) -> Optimum:
     uniform = with_rates(graph)
+    if len(graph) == 1:
+        return Optimum(uniform, 0.0, 0.0)
     edges, cost = active_edges(uniform), communication_cost(uniform)
     bound = _bound(len(graph), edges, *_extremes(len(graph), edges))
     if cost <= bound * (1 + 1e-9):  # as on an edge-transitive graph, which so keeps exactly uniform rates
@@ -190,7 +193,7 @@ def _bound(workers: int, edges: Edges, modes: Array, weights: Array) -> float:
 
 def _scaled_to(graph: nx.Graph[int], total: float) -> nx.Graph[int]:
     i, j, rates = active_edges(graph)
-    return _with_edge_rates(graph, (i, j, rates * (total / rates.sum())))
+    return _with_edge_rates(graph, (i, j, rates * (total / rates.sum() if len(rates) else 1.0)))
 
 
 def _with_edge_rates(graph: nx.Graph[int], edges: Edges) -> nx.Graph[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schedules.platform.transports import unlike_execution
 from schedules.record.quantities import (
     QUANTITIES,
     WORK,
@@ -43,13 +44,17 @@ def show(
     replaced: Sequence[str] = (),
 ) -> None:
     """Print a run, perhaps why it took as long as it did, where it was written, and in the place of what."""
+    warning = unlike_execution(result.tables["platform"], result.tables.get("execution", {}))
     if as_json:
-        print_json(record(result, out, explanation) | ({"replaced": list(replaced)} if replaced else {}))
+        more = {"replaced": list(replaced)} if replaced else {}
+        more |= {"warnings": [warning]} if warning else {}
+        print_json(record(result, out, explanation) | more)
         return
     click.echo(title(result))
     print_table([(f"  {name}", value) for name, value in (*_unit(result), *_end(result), *rows(result.summary))])
-    if behind := falling_behind(result.summary):
-        click.echo(behind)
+    for line in (warning and f"warning: {warning}", falling_behind(result.summary)):
+        if line:
+            click.echo(line)
     if explanation is not None:
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
@@ -70,7 +75,9 @@ def title(result: Result) -> str:
     """One line: which schedule, where, in which world."""
     schedule, topology = result.tables["schedule"], result.tables["topology"]
     graph = topology["graph"] or short_name(topology["file"])
-    where = f"{short_name(schedule['program'])} on {graph}, {topology['workers']} workers"
+    where = (
+        f"{short_name(schedule['program'])} on {graph}, {topology['workers']} worker{'s' * (topology['workers'] != 1)}"
+    )
     return ", ".join([where, *_counts(result.summary), f"seed {result.seed}, {result.world}"])
 
 
