@@ -28,7 +28,7 @@ Gloo's collectives, from its source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -290,14 +290,22 @@ def transport_of(platform: Mapping[str, object]) -> Transport:
     return TRANSPORTS[name]
 
 
-def unlike_execution(platform: Mapping[str, object], execution: Mapping[str, object]) -> str:
-    """A warning where a scenario simulates the protocol of one backend and executes by another; else nothing."""
+def unlike_execution(platform: Mapping[str, object], execution: Mapping[str, object], used: Sequence[str] = ()) -> str:
+    """A warning where a scenario simulates the protocol of one backend and executes by another; else nothing.
+
+    Args:
+        used: the backends of a run that has been executed.
+    """
     device, backend = execution.get("device"), execution.get("backend")
-    row, executed = transport_of(platform), "gloo" if device == "cpu" else backend
-    if not row.backend or executed in (None, "auto", row.backend):
+    row = transport_of(platform)
+    executed: Sequence[object] = used or ["gloo" if device == "cpu" else backend]
+    if not row.backend or all(each in (None, "auto", row.backend) for each in executed):
         return ""
+    told = f"platform.transport = {platform.get('transport')!r} is not what the executor"
+    if used:
+        return f"{told} has used: {', '.join(used)}"
     why = f"execution.device = {device!r}" if device == "cpu" else f"execution.backend = {backend!r}"
-    return f"platform.transport = {platform.get('transport')!r} is not what the executor would use with {why}"
+    return f"{told} would use with {why}"
 
 
 def choices() -> str:

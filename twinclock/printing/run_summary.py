@@ -44,7 +44,8 @@ def show(
     replaced: Sequence[str] = (),
 ) -> None:
     """Print a run, perhaps why it took as long as it did, where it was written, and in the place of what."""
-    warning = unlike_execution(result.tables["platform"], result.tables.get("execution", {}))
+    used = sorted({str(each["backend"]) for each in result.info.get("ranks", ()) if "backend" in each})
+    warning = unlike_execution(result.tables["platform"], result.tables.get("execution", {}), used)
     if as_json:
         more = {"replaced": list(replaced)} if replaced else {}
         more |= {"warnings": [warning]} if warning else {}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from schedules.platform.transports import unlike_execution
 from simulator import simulate
 from twinclock.printing.run_summary import falling_behind, rows, show
 
@@ -70,6 +71,12 @@ def test_a_transport_that_the_executor_would_not_use_is_told(transport, executio
     assert told in printed
     show(result, None, as_json=True)
     assert json.loads(capsys.readouterr().out).get("warnings", [""])[0].count(told)
+
+
+def test_a_run_that_was_executed_otherwise_is_told():
+    told = unlike_execution({"transport": "nccl"}, {"device": "auto", "backend": "auto"}, ["gloo"])
+    assert told == "platform.transport = 'nccl' is not what the executor has used: gloo"
+    assert unlike_execution({"transport": "gloo"}, {}, ["gloo"]) == ""
 
 
 def test_nothing_is_said_of_clocks_where_there_are_none():
