@@ -9,6 +9,7 @@ import networkx as nx
 
 from topologies import fabrics, gpu_nodes, graphs, random_graphs
 from topologies.conventions import with_rates
+from topologies.graphs import alone
 from topologies.registry import Entry, build_entry
 
 GRAPHS: Final[Mapping[str, Entry]] = {
@@ -45,7 +46,7 @@ def build(name: str, workers: int, **options: object) -> nx.Graph[int]:
 
     Args:
         name: a key of `GRAPHS` or one of its aliases; case and hyphens do not matter.
-        workers: n; the nodes are 0..n-1.
+        workers: n; the nodes are 0..n-1. One worker alone is a graph of every family, whatever its options.
         options: those of the family, see `GRAPHS[name].options`.
     Returns:
         a connected graph with the edge attribute `rate` = n / (2 |E|); `with_rates` changes it.
@@ -54,7 +55,7 @@ def build(name: str, workers: int, **options: object) -> nx.Graph[int]:
 
     Example: `build("watts-strogatz", 32, k=4, p=0.2, seed=7)`.
     """
-    return with_rates(build_entry(GRAPHS, "graph", name, workers, options))
+    return with_rates(build_entry(GRAPHS, "graph", name, workers, options, alone=alone))
 
 
 def build_network(name: str, workers: int, **options: object) -> nx.Graph[int]:

@@ -50,7 +50,8 @@ def _with_rates(graph: nx.Graph[int], per_worker: float, convention: str) -> nx.
     rate = real_number("per_worker", per_worker, 0, strictly=True, unit="exchanges per worker and unit time")
     rated = graph.copy()  # with attributes of its own: the graph handed in keeps its rates
     if one_of("convention", convention, CONVENTIONS) == "uniform":
-        rates = dict.fromkeys(rated.edges, len(rated) * rate / (2 * rated.number_of_edges()))
+        # A single worker has no edge.
+        rates = dict.fromkeys(rated.edges, len(rated) * rate / (2 * max(1, rated.number_of_edges())))
     else:
         rates = _neighbour_rates(rated, rate)
     nx.set_edge_attributes(rated, rates, "rate")

@@ -13,7 +13,6 @@ from topologies.varying import build_varying
 
 def described(
     workers: int,
-    *,
     graph: str | None,
     options: Mapping[str, object],
     file: str | Sequence[str] | None = None,

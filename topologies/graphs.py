@@ -29,6 +29,12 @@ def from_neighbours(workers: int, neighbours: Callable[[int], Iterable[int]]) ->
     return graph
 
 
+def alone() -> nx.Graph[int]:
+    """One worker that meets nobody: what every measurement of scaling begins with."""
+    graph: nx.Graph[int] = nx.empty_graph(1)
+    return graph
+
+
 def canonical(graph: nx.Graph[int]) -> nx.Graph[int]:
     """Return the same graph with nodes in the order 0..n-1 and every edge (u, v), u < v, in sorted order.
 

@@ -109,7 +109,7 @@ def _optimal_rates(graph: nx.Graph[int], per_worker: float | None) -> nx.Graph[i
         total = len(graph) * rate / 2
     rated = _scaled_to(optimum.graph, optimum.cost if total is None else total)
     sum_of_rates = float(active_edges(rated)[2].sum())
-    uniform_sum = sum_of_rates * communication_cost(with_rates(graph)) / optimum.cost
+    uniform_sum = sum_of_rates * communication_cost(with_rates(graph)) / (optimum.cost or 1.0)
     rated.graph.update(
         chi_1=chi_1(rated), chi_2=chi_2(rated), sum_of_rates=sum_of_rates, uniform_sum=float(uniform_sum)
     )
@@ -129,11 +129,12 @@ def spread(
     Raises:
         ValueError: if the graph is disconnected, or a rate or the word is impossible.
     """
-    if one_of("weights", weights, WAYS) == "optimal":
+    if one_of("weights", weights, WAYS) == "optimal" and len(graph) > 1:
         return optimal_rates(graph, per_worker)
+    convention = weights if weights in CONVENTIONS else CONVENTIONS[0]
     # Part by part, as each file of a list may have weights or none.
     return in_each(
-        lambda part: (with_own_rates if own and has_weights(part) else with_rates)(part, per_worker, weights), graph
+        lambda part: (with_own_rates if own and has_weights(part) else with_rates)(part, per_worker, convention), graph
     )
 
 
@@ -157,6 +158,8 @@ def optimise(graph: nx.Graph[int]) -> Optimum:
 
 def _optimum(graph: nx.Graph[int]) -> Optimum:
     uniform = with_rates(graph)
+    if len(graph) == 1:
+        return Optimum(uniform, 0.0, 0.0)
     edges, cost = active_edges(uniform), communication_cost(uniform)
     bound = _bound(len(graph), edges, *_extremes(len(graph), edges))
     if cost <= bound * (1 + 1e-9):  # as on an edge-transitive graph, which so keeps exactly uniform rates
@@ -211,7 +214,8 @@ def _bound(workers: int, edges: Edges, modes: Array, weights: Array) -> float:
 
 
 def _scaled_to(graph: nx.Graph[int], total: float) -> nx.Graph[int]:
-    factor = total / active_edges(graph)[2].sum()
+    rates = active_edges(graph)[2]
+    factor = total / rates.sum() if len(rates) else 1.0
     return in_each(lambda part: _scaled_by(part, factor), graph)
 
 

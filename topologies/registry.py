@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 
-from topologies.checks import nearest
+from topologies.checks import nearest, whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,18 @@ class Entry:
 
 
 def build_entry(
-    registry: Mapping[str, Entry], kind: str, name: str, workers: int, options: Mapping[str, object]
+    registry: Mapping[str, Entry],
+    kind: str,
+    name: str,
+    workers: int,
+    options: Mapping[str, object],
+    *,
+    alone: Callable[[], nx.Graph[int]] | None = None,
 ) -> nx.Graph[int]:
     """Build the family called `name`; `graph["family"]` keeps its canonical name.
 
+    Args:
+        alone: makes the graph of one worker, in the place of every family's builder; None: the builders do.
     Raises:
         ValueError: for an unknown name or option, or a size or value that the builder refuses; `kind` ("graph" or
             "network") and the name stand first in the message.
@@ -56,7 +64,10 @@ def build_entry(
     # Not by calling it: Python's TypeError would name the function, and no near option.
     _check_options(where, entry, options)
     try:
-        graph = entry.builder(_plain(workers), **{option: _plain(value) for option, value in options.items()})
+        if alone is not None and whole_number("workers", _plain(workers), 1) == 1:
+            graph = alone()
+        else:
+            graph = entry.builder(_plain(workers), **{option: _plain(value) for option, value in options.items()})
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     graph.graph["family"] = family  # never an alias: `layouts` looks it up

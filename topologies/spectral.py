@@ -37,7 +37,7 @@ def chi_1(graph: nx.Graph[int]) -> float:
 
     Returns:
         in units of time (gradient times when rates are per gradient time); of a graph that varies, the largest of its
-        parts.
+        parts; 0 for one worker, who agrees with itself.
     Raises:
         ValueError: if the graph is disconnected (edges of rate 0 do not connect), or a rate is impossible.
     Source: A²CiD² (arXiv:2306.08289); `AdelNabli/ACiD` `compute_algebraic_connectivity`.
@@ -49,6 +49,8 @@ def chi_1(graph: nx.Graph[int]) -> float:
 
 def _chi_1(graph: nx.Graph[int]) -> float:
     i, j, rates = edges = active_edges(graph)
+    if len(graph) == 1:
+        return 0.0
     # Eigenvalues ascend, and grounding has moved the constant mode's behind lambda_2: the first is the one.
     mode = np.linalg.eigh(grounded(laplacian_of_edges(len(graph), edges)))[1][:, 0]
     mode -= mode.mean()  # what rounding left of the constant mode has length but no differences
@@ -61,14 +63,15 @@ def chi_2(graph: nx.Graph[int]) -> float:
 
     Returns:
         in units of time (gradient times when rates are per gradient time); of a graph that varies, the largest of its
-        parts, which need not be that of the largest chi_1.
+        parts, which need not be that of the largest chi_1; 0 for one worker.
     Raises:
         ValueError: if the graph is disconnected (edges of rate 0 do not connect), or a rate is impossible.
     Source: A²CiD² (arXiv:2306.08289); `AdelNabli/ACiD` `compute_graph_resistance`.
 
     Example: (n - 1) / n on every edge-transitive graph with uniform rates and one exchange per worker and unit time.
     """
-    return worst(lambda part: max(effective_resistances(part).values()) / 2, graph)  # the half is the official code's
+    # The half is the official code's.
+    return worst(lambda part: max(effective_resistances(part).values(), default=0.0) / 2, graph)
 
 
 def effective_resistances(graph: nx.Graph[int]) -> dict[tuple[int, int], float]:
@@ -83,6 +86,8 @@ def effective_resistances(graph: nx.Graph[int]) -> dict[tuple[int, int], float]:
     Source: Klein & Randic 1993; Foster 1949.
     """
     i, j, rates = active_edges(graph)
+    if not len(rates):
+        return {}
     # The inverse of the grounded Laplacian rather than pinv, which may fail to cut the zero mode; its constant part
     # drops out of the differences.
     inverse = np.asarray(np.linalg.inv(grounded(laplacian_of_edges(len(graph), (i, j, rates)))), dtype=np.float64)
@@ -99,11 +104,13 @@ def a2cid2_parameters(chi_1: float, chi_2: float) -> tuple[float, float]:
         chi_2: half the largest effective resistance over the edges, in gradient times.
     Returns:
         eta in 1/gradient time; alpha_tilde without unit. Where chi_1 = chi_2 (complete graph) alpha_tilde is 1/2 and
-        nothing is accelerated.
+        nothing is accelerated. Where both are 0, of one worker, eta is 0: x and x~ are the same.
     Raises:
         ValueError: if either is not positive (the graph is disconnected or has no rate).
     Source: A²CiD² (arXiv:2306.08289), Prop. 3.6.
     """
+    if chi_1 == chi_2 == 0:
+        return 0.0, 0.5
     slowest = real_number("chi_1", chi_1, 0, strictly=True)
     largest = real_number("chi_2", chi_2, 0, strictly=True)
     return 1 / (2 * sqrt(slowest * largest)), sqrt(slowest / largest) / 2

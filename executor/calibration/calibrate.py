@@ -19,7 +19,7 @@ from schedules.platform.fits import duration_table, kernel_fits, link_table
 from schedules.platform.link_fits import LARGEST_FACTOR, LinkEstimate, link_estimate
 from schedules.platform.transports import TRANSPORTS
 from schedules.result import Result
-from schedules.scenario import Duration, Scenario, Source, load, resolve
+from schedules.scenario import Duration, Scenario, ScenarioError, Source, load, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,16 @@ def calibrate(
     return measure(scenario, overrides=overrides, ranks=ranks, sizes=sizes).platform
 
 
+def check_has_links(scenario: Scenario) -> None:
+    """A calibration is of links, too.
+
+    Raises:
+        ScenarioError: if there is one worker.
+    """
+    if scenario.topology.workers == 1:
+        raise ScenarioError("scenario: topology.workers: expected at least 2, between which a link is, found 1")
+
+
 def measure(
     scenario: Source,
     *,
@@ -78,6 +88,7 @@ def measure(
         ScheduleError: if the run fails, or the machine is too busy: the bandwidth could not be told in three attempts.
     """
     resolved = load(scenario, overrides)
+    check_has_links(resolved)
     result, link, attempts = _measured(resolved, sizes, ranks)
     assert result.trace is not None
     has_gradient = resolved.is_numeric or resolved.workload.module is not None

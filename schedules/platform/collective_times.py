@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from schedules.operations import Operation
+from schedules.platform.protocols.nccl import NCCL, RELAYS, Inside, relay_seconds
 from schedules.platform.protocols.windows import OPEN, Windows
 from schedules.platform.volumes import cost, default_algorithm
 
@@ -74,3 +75,35 @@ def seconds(
         return in_nodes + shard.latencies * (latency + overhead) + shard.in_sequence / width / bandwidth
     latencies, in_sequence, _ = cost(kind.__name__, algorithm, n, size, num_nodes=num_nodes or n)
     return latencies * (latency + overhead) + in_sequence / bandwidth
+
+
+def nccl_seconds(
+    kind: type[Operation],
+    n: int,
+    size: int,
+    bandwidth: float,
+    latency: float,
+    overhead: float = 0.0,
+    *,
+    algorithm: str | None = None,
+    num_nodes: int | None = None,
+    inside: Hop | None = None,
+    windows: Windows = OPEN,
+) -> float:
+    """`seconds` of NCCL (`schedules.platform.protocols.nccl`), which pays the overhead once.
+
+    Args:
+        bandwidth: of rings, chains and trees that of all together that a node carries out at once.
+        algorithm: None: NCCL's own, of an all-reduce a ring.
+    """
+    name = kind.__name__
+    algorithm = algorithm or NCCL.get(name) or default_algorithm(name)
+    if n == 1:
+        return 0.0
+    if algorithm in RELAYS.get(name, ()):
+        rate = windows.rate(bandwidth, 2 * latency)
+        within = None if inside is None else Inside(inside.bandwidth, inside.latency)
+        return overhead + relay_seconds(kind, algorithm, n, size, rate, latency, num_nodes=num_nodes, inside=within)
+    return overhead + seconds(
+        kind, n, size, bandwidth, latency, algorithm=algorithm, num_nodes=num_nodes, inside=inside, windows=windows
+    )

@@ -9,7 +9,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -18,6 +20,7 @@ from pydantic_core import PydanticKnownError
 
 from schedules.platform.computing import Device, Duration, KernelDuration, Speeds, Stragglers
 from schedules.platform.outages import Faults
+from schedules.platform.protocols.efficiency import EfficiencyGrid, check_grid
 from schedules.platform.protocols.windows import check_window
 from schedules.platform.transports import DEFAULT as DEFAULT_TRANSPORT
 from schedules.platform.transports import TRANSPORTS, choices
@@ -125,23 +128,56 @@ def _in_si(key: str, value: object) -> object:
         raise ValueError(f"{key}: {error}, found {value!r}") from None
 
 
+Fraction = Annotated[Number, Field(gt=0, le=1)]
+
+
+class EfficiencyTable(Table):
+    """Efficiency by size and number of nodes; between the entries a line in logarithms, beyond them as at the last."""
+
+    sizes: Annotated[list[Bytes], Field(min_length=1)]
+    """Of collectives as nccl-tests count them, rising."""
+    nodes: Annotated[list[Count], Field(min_length=1)] = Field(default=[1])
+    """Numbers of nodes, rising; left out, all have the same."""
+    values: list[list[Fraction]]
+    """A list for each number of nodes, with a value for each size, which does not fall."""
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> EfficiencyTable:
+        check_grid(self.grid)
+        return self
+
+    @property
+    def grid(self) -> EfficiencyGrid:
+        """What it says."""
+        return EfficiencyGrid(tuple(self.sizes), tuple(self.nodes), tuple(map(tuple, self.values)))
+
+
+Efficiency = Annotated[
+    Annotated[Fraction, Tag("number")] | Annotated[EfficiencyTable, Tag("table")],
+    Discriminator(lambda value: "table" if isinstance(value, dict | EfficiencyTable) else "number"),
+]
+"""A part of the bandwidth, or a table of such parts."""
+
+
 class CollectivesTable(Table):
     """How collectives are carried out."""
 
     form: Literal["auto", "closed", "flows"] = "auto"
     """closed: by formula, as on an idle network; flows: message by message. auto: flows where there is a network."""
-    all_reduce: Literal["auto", "ring", "halving-doubling", "tree", "hierarchical"] = "auto"
-    """auto: a ring with gloo, else the fastest by formula of ring, tree and (on nodes with several workers)
-    hierarchical."""
+    all_reduce: Literal["auto", "ring", "halving-doubling", "tree", "hierarchical", "direct"] = "auto"
+    """auto: a ring with gloo, else the fastest by formula of ring, tree and (on nodes with several workers, but not
+    with nccl) hierarchical. A ring is as many rings as each node has NICs, but not with gloo. direct: everybody to
+    everybody at once, in two rounds."""
     reduce_scatter: Literal["auto", "ring", "halving", "all-reduce"] = "auto"
     """auto: a ring; with gloo an all-reduce, of which each keeps its part."""
     all_gather: Literal["auto", "ring", "doubling"] = "auto"
     """auto: a ring."""
     broadcast: Literal["auto", "tree", "chain", "tree-at-once"] = "auto"
-    """auto: with gloo a tree in which everybody sends to all its children at once, else the faster by formula of a tree
-    and a chain; a chain hands on segments of 512 KiB."""
+    """auto: with gloo a tree in which everybody sends to all its children at once, with nccl a chain, else the
+    faster by formula of a tree and a chain; a chain hands on segments of 512 KiB, and with nccl bytes while they
+    come."""
     all_to_all: Literal["auto", "pairwise", "direct"] = "auto"
-    """One partner after the other (so does auto), or all at once."""
+    """One partner after the other (so does auto, but with nccl), or all at once."""
 
 
 class PlatformTable(Table):
@@ -164,13 +200,16 @@ class PlatformTable(Table):
     """Whether sends and receives of one rank, peer and channel are posted one after the other, each when the one before
     it has met its other end, as on one communicator of NCCL. auto: as the transport has it; gloo goes by tags."""
     overhead: Seconds = 0.0
-    """Software cost of one message (the gloo transport adds it); in gloo's all-reduce, how late threads are on
-    average."""
+    """Software cost of one message (the gloo and nccl transports add it); in gloo's all-reduce, how late threads are on
+    average; of nccl's collectives, once each."""
     window: Window | None = None
     """Of every connection of the transport, whatever its links: what it carries in a round trip at most."""
     initial_window: Window | None = None
     """What a connection that has rested carries in its first round trip, and twice that in the next (TCP's slow
     start); left out, it is open at once."""
+    efficiency: Efficiency | None = None
+    """What part of the bandwidth the collectives of the nccl transport have: a number, or a table by size and number of
+    nodes; left out, what others measured on fast networks (docs/scenario.md)."""
     kernels: dict[str, KernelDuration] = Field(default={})
     """How long other kernels take: a time, a table as for the gradient, or a list of these, one a stage. One value is
     for all that a rank holds of the model: of k stages each takes a k-th."""

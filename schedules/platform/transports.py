@@ -10,6 +10,9 @@ have formulas of their own, functions beside it.
 * `latency`: a message is there at max(receive asked, send asked + L), however many are under way: bytes take no time.
   An exchange is over at both ends at max over both, L after the later of them. A collective takes its algorithm's depth
   times L: 2 (n-1) L for an all-reduce by a ring, 2 ceil(log2 n) L by a tree; unless the scenario says, the shallowest.
+* `nccl`: messages as under `ideal`, and a cost c, but in order per pair and channel. Collectives by rings and trees, as
+  many as NICs, hand bytes on while they come, with an efficiency by size and number of nodes, and pay c once
+  (`schedules.platform.protocols.nccl` and `.efficiency`).
 * `none`: every message, exchange and collective is over when the last of its members has asked for it.
 
 Gloo's collectives, from its source:
@@ -25,12 +28,13 @@ Gloo's collectives, from its source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from schedules.operations import AllReduce, Broadcast, Operation, ReduceScatter
-from schedules.platform.collective_times import Hop, seconds
+from schedules.platform.collective_times import Hop, nccl_seconds, seconds
+from schedules.platform.protocols.nccl import CANDIDATES, NCCL, RELAYS
 from schedules.platform.protocols.segments import RingWay, all_reduce_ring, reduce_ring, ring_seconds
 from schedules.platform.protocols.windows import OPEN, Windows
 from schedules.platform.volumes import ALGORITHMS, AT_ONCE, WHOLE, children_on_the_way, default_algorithm
@@ -67,6 +71,7 @@ class Transport:
 
     Attributes:
         words: for people.
+        backend: of torch.distributed, whose protocol it is; empty: nobody's.
         is_announced: whether data leaves only when the receiver's announcement has arrived.
         ends_together: whether an exchange is over at both ends at once, or at each end when it has the other's data.
         has_overhead: whether a message costs `platform.overhead` after its last byte.
@@ -77,6 +82,11 @@ class Transport:
         algorithms: which one a collective takes, by its kind, unless the scenario says; a kind that is missing takes
             the fastest by the formula.
         rings: which algorithms, by kind, go by segments that are announced one by one, and not by rounds.
+        relays: which algorithms, by kind, hand bytes on while they come, and not round by round.
+        candidates: which algorithms, by kind, the rule chooses from, where they are not the usual ones.
+        abreast: algorithms that are as many at once as a node has NICs, each leaving by another.
+        has_efficiency: whether collectives have only a part of the bandwidth (`platform.efficiency`).
+        pays_once: whether a collective costs the overhead once, and not each of its messages.
         collective_seconds: how long a collective takes on an idle network; where bytes take no time it is asked for 0.
         hop_ns: the same of one message within a collective that goes message by message.
     """
@@ -88,11 +98,17 @@ class Transport:
     is_in_order: bool
     collective_seconds: CollectiveSeconds
     hop_ns: HopNs
+    backend: str = ""
     takes_bytes: bool = True
     has_latency: bool = True
     leaves_at_once: bool = False
     algorithms: Mapping[str, str] = field(default_factory=dict)
     rings: Mapping[str, str] = field(default_factory=dict)
+    relays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    abreast: tuple[str, ...] = ("ring",)
+    has_efficiency: bool = False
+    pays_once: bool = False
 
     @property
     def takes_time(self) -> bool:
@@ -108,6 +124,13 @@ def plain_hop(
 ) -> tuple[int, int]:
     """A message leaves at once."""
     return 0, overhead_ns
+
+
+def free_hop(
+    kind: type[Operation], algorithm: str, latency_ns: int, overhead_ns: int, bytes_ns: float
+) -> tuple[int, int]:
+    """A message leaves at once and costs nothing more: the collective does."""
+    return 0, 0
 
 
 # ---- gloo
@@ -213,6 +236,7 @@ TRANSPORTS: dict[str, Transport] = {
     DEFAULT: IDEAL,
     "gloo": Transport(
         words="data leaves only when the receiver's announcement has arrived",
+        backend="gloo",
         is_announced=True,
         ends_together=False,
         has_overhead=True,
@@ -221,6 +245,23 @@ TRANSPORTS: dict[str, Transport] = {
         hop_ns=gloo_hop,
         algorithms=GLOO,
         rings=RINGS,
+        abreast=(),
+    ),
+    "nccl": Transport(
+        words="in order; collectives by as many rings or trees as NICs, which hand bytes on while they come",
+        backend="nccl",
+        is_announced=False,
+        ends_together=True,
+        has_overhead=True,
+        is_in_order=True,
+        collective_seconds=nccl_seconds,
+        hop_ns=free_hop,
+        algorithms=NCCL,
+        relays=RELAYS,
+        candidates=CANDIDATES,
+        abreast=("ring", "tree", "chain"),
+        has_efficiency=True,
+        pays_once=True,
     ),
     "latency": replace(
         IDEAL,
@@ -247,6 +288,24 @@ def transport_of(platform: Mapping[str, object]) -> Transport:
     if not isinstance(name, str) or name not in TRANSPORTS:
         raise ValueError(f"platform.transport: expected {choices()}, found {name!r}")
     return TRANSPORTS[name]
+
+
+def unlike_execution(platform: Mapping[str, object], execution: Mapping[str, object], used: Sequence[str] = ()) -> str:
+    """A warning where a scenario simulates the protocol of one backend and executes by another; else nothing.
+
+    Args:
+        used: the backends of a run that has been executed.
+    """
+    device, backend = execution.get("device"), execution.get("backend")
+    row = transport_of(platform)
+    executed: Sequence[object] = used or ["gloo" if device == "cpu" else backend]
+    if not row.backend or all(each in (None, "auto", row.backend) for each in executed):
+        return ""
+    told = f"platform.transport = {platform.get('transport')!r} is not what the executor"
+    if used:
+        return f"{told} has used: {', '.join(used)}"
+    why = f"execution.device = {device!r}" if device == "cpu" else f"execution.backend = {backend!r}"
+    return f"{told} would use with {why}"
 
 
 def choices() -> str:

@@ -11,6 +11,7 @@ k segments of up to 512 KiB. On idle links of bandwidth B and latency L each way
 | | halving-doubling | 2 log2 p (+ 2 if r) | 2 (p-1) / p (+ 2 if r) |
 | | tree | 2 d | 2 d |
 | | hierarchical | 2 (m-1) + 2 (N-1) | 2 (n-1) / n |
+| | direct | 2 | 2 (n-1) / n |
 | reduce-scatter | ring | n-1 | (n-1) / n |
 | | all-reduce | 2 (n-1) | 2 (n-1) / n |
 | | halving | log2 p (+ 2 if r) | (n-1) / n; if r: (sum over 2^i < p of 2^i + min(2^i, r), + n + 1) / n |
@@ -192,6 +193,10 @@ def _hierarchical(n: int, size: int, num_nodes: int) -> Cost:
     return Cost(rounds, 2 * _part(n, size), 2 * _part(n, size))
 
 
+def _direct_all_reduce(n: int, size: int, _: int) -> Cost:
+    return Cost(2, 2 * _part(n, size), 2 * _part(n, size))
+
+
 def _ring_reduce_scatter(n: int, size: int, _: int) -> Cost:
     return Cost(n - 1, _part(n, size), _part(n, size))
 
@@ -243,6 +248,7 @@ ALGORITHMS: Mapping[str, Mapping[str, Callable[[int, int, int], Cost]]] = {
         "halving-doubling": _halving_doubling,
         "tree": _tree_all_reduce,
         "hierarchical": _hierarchical,
+        "direct": _direct_all_reduce,
     },
     "ReduceScatter": {"ring": _ring_reduce_scatter, "halving": _halving, WHOLE: _ring_all_reduce},
     "AllGather": {"ring": _ring_all_gather, "doubling": _doubling},

@@ -274,13 +274,13 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
 
 def _rated_graph(scenario: Scenario, rate: float | None) -> nx.Graph[int]:
     topology, text = scenario.topology, scenario.graph_text
-    given = {"options": topology.model_extra or {}, "count": topology.count, "period": topology.period}
-    graph = described(topology.workers, graph=topology.graph, file=topology.file, text=text, **given)
+    options, turns = topology.model_extra or {}, (topology.count, topology.period)
+    graph = described(topology.workers, topology.graph, options, topology.file, text, *turns)
     if topology.file is not None:
         return with_rates_of(graph, topology.file, 1.0 if rate is None else rate, topology.weights)
     if rate is None:
         return graph
-    if graph.number_of_edges() == 0:
+    if graph.number_of_edges() == 0 and len(graph) > 1:
         raise ValueError(f"expected a graph with edges for schedule.rate = {rate}, found {topology.graph} without any")
     return spread(graph, rate, topology.weights)
 

@@ -3,13 +3,12 @@
 The rule, where it says "auto":
 
 * What the transport's row says (`schedules.platform.transports`).
-* Else the fastest by its closed form of those that NCCL has: for an all-reduce a ring, a tree, or a hierarchical one
-  where the members are on several nodes with equally many, above one, on each; for a reduce-scatter and an all-gather a
-  ring; for an all-to-all, pairs. For a broadcast NCCL has a chain, to which a tree is added, which is faster for few
-  bytes. The one named first wins a tie.
+* Else the fastest by its closed form: for an all-reduce of a ring, a tree, or a hierarchical one where the members are
+  on several nodes with equally many, above one, on each (under `nccl`, which has none, of a ring and its two trees);
+  for a reduce-scatter and an all-gather a ring; for an all-to-all, pairs. For a broadcast, of a chain and a tree. The
+  one named first wins a tie. A hierarchy is compared with one ring, although a ring is as many as there are NICs.
 
-NCCL's own rule is a table of measured latencies and bandwidths (its tuner), and its trees are two that cut the bytes
-up: they stay good for many bytes, where the binomial tree here does not.
+NCCL's own rule is a table of measured latencies and bandwidths (its tuner).
 """
 
 from __future__ import annotations
@@ -57,6 +56,7 @@ def choose(
     nodes: Sequence[Hashable] | None = None,
     inside: Link | None = None,
     windows: Windows = OPEN,
+    abreast: float = 1.0,
 ) -> str:
     """The algorithm for a collective of `n` ranks with `size` bytes each.
 
@@ -68,6 +68,7 @@ def choose(
         nodes: the node that each member is on; None: every member is a node of its own.
         inside: the link between two ranks of one node; None: as between nodes.
         windows: of every connection.
+        abreast: how many times the bandwidth those algorithms have of which a node carries out several at once.
     Raises:
         ValueError: if "hierarchical" is asked for and the nodes have unequal numbers of members.
     """
@@ -84,12 +85,18 @@ def choose(
         return transport.algorithms.get(name) or default_algorithm(name)
     # On one node, or with one member a node, a hierarchical one is the ring under another name.
     has_levels = is_even and 1 < len(groups) < n
-    candidates = [each for each in CANDIDATES[name] if each != "hierarchical" or has_levels]
+    usual = transport.candidates.get(name, CANDIDATES[name])
+    candidates = [each for each in usual if each != "hierarchical" or has_levels]
     costly = size * transport.takes_bytes
-    formula = partial(transport.collective_seconds, kind, n, costly, bandwidth, latency, overhead)
-    num_nodes = len(groups) or None
-    times = {each: formula(algorithm=each, num_nodes=num_nodes, inside=inside, windows=windows) for each in candidates}
-    return _first_of_the_fastest(times)
+
+    def took(algorithm: str) -> float:
+        # A hierarchy, which also leaves by all NICs, is chosen rather than a flat ring: it is compared with one alone.
+        times = abreast if name in transport.candidates and algorithm in transport.abreast else 1.0
+        limits = windows if times == 1.0 else windows._replace(largest=windows.largest * times)
+        formula = partial(transport.collective_seconds, kind, n, costly, bandwidth * times, latency, overhead)
+        return formula(algorithm=algorithm, num_nodes=len(groups) or None, inside=inside, windows=limits)
+
+    return _first_of_the_fastest({each: took(each) for each in candidates})
 
 
 def _refuse_uneven(groups: Sequence[Sequence[int]]) -> NoReturn:

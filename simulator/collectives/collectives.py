@@ -21,7 +21,7 @@ from simulator.collectives.choice import choose
 from simulator.collectives.flows import Flows
 from simulator.collectives.gathering import Communicator, Gathering, check_gone
 from simulator.collectives.tally import Tally
-from simulator.messages.fabric import Levels
+from simulator.messages.levels import Levels
 from simulator.messages.traffic import Traffic
 
 
@@ -46,7 +46,7 @@ class Collectives:
         self._open: dict[Communicator, list[Gathering]] = {}
         self._free_ns: dict[Communicator, int] = {}
         self._chosen: dict[Any, tuple[Levels, str]] = {}
-        self._tally = Tally()
+        self._tally = Tally(traffic.transport)
 
     def handlers(self) -> dict[type[Operation], Handler]:
         """What it answers."""
@@ -109,7 +109,8 @@ class Collectives:
         if key not in self._chosen:
             transport = self._traffic.transport
             levels = transport.levels(self._traffic.fabric, members)
-            outside = levels.outside
+            part = transport.efficiency(type(operation), len(members), operation.size, levels)
+            outside, inside = levels.at_most(part)[:2]
             try:
                 algorithm = choose(
                     type(operation),
@@ -121,8 +122,9 @@ class Collectives:
                     overhead=transport.overhead,
                     table=table,
                     nodes=levels.nodes,
-                    inside=levels.inside,
+                    inside=inside,
                     windows=transport.windows(levels),
+                    abreast=levels.abreast,
                 )
             except ValueError as error:
                 raise ScenarioError(f"scenario: {error}") from None
@@ -152,7 +154,6 @@ class Collectives:
         """A member has its answer."""
         running, n = gathering.arrived.pop(rank), gathering.num_members
         operation = running.operation
-        kind = type(operation).__name__
         running.result = gathering.answer(rank)
         running.ready_ns = min(gathering.last_ns, end)  # by flows it may be through before the last member comes
         self._traffic.ledger.transferred(
@@ -167,4 +168,4 @@ class Collectives:
         gathering.num_done += 1
         # The tally is of bandwidths, and a barrier carries no bytes.
         if gathering.num_done == n and not isinstance(operation, Barrier):
-            self._tally.enter(gathering, kind, gathering.size, (end - gathering.last_ns) / 1e9)
+            self._tally.enter(gathering, type(operation), gathering.size, (end - gathering.last_ns) / 1e9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from schedules.driving.answers import bytes_sent_by
 from schedules.driving.checks import Meaning, differ, meaning, shown
@@ -12,12 +12,17 @@ from schedules.errors import DeadRankError
 from schedules.operations import AllGather, AllToAll, Broadcast, Group
 from schedules.payload import Payload
 from simulator.collectives import answers
-from simulator.collectives.lowered import Lowered
-from simulator.collectives.segments import SegmentRing
-from simulator.messages.fabric import Levels
+from simulator.messages.levels import Levels
 
 Communicator = tuple[Group, str]
 """A group and a channel: its collectives go one behind the other."""
+
+
+class MessageByMessage(Protocol):
+    """A collective that goes message by message."""
+
+    def arrive(self, member: int, now: int, /) -> None:
+        """A member, counted in its group, takes part."""
 
 
 class Gathering:
@@ -47,7 +52,7 @@ class Gathering:
         self.algorithm = algorithm
         self.operations: dict[int, Any] = {}
         self.arrived: dict[int, Running] = {}
-        self.lowered: Lowered | SegmentRing | None = None
+        self.lowered: MessageByMessage | None = None
         self._answers: list[Payload | None] | None = None
         self._meaning: Meaning | None = None
         self.gone: set[int] = set()

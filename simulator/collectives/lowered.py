@@ -8,7 +8,7 @@ and nobody else. This knows no clock: it is handed the time, and told when a mes
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +26,35 @@ class SendMessage(Protocol):
 
         `done` may be called from in here, and with a later tick than `now`.
         """
+
+
+class Abreast:
+    """Several collectives at once, which are one to its members.
+
+    Args:
+        parts: of each, what makes it, from `finished(member, tick)`.
+        finished: called when a member is through with all of them.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Callable[[Callable[[int, int], object]], Lowered]],
+        finished: Callable[[int, int], object],
+    ) -> None:
+        self._finished = finished
+        self._left: dict[int, int] = {}
+        self._parts = [make(self._through) for make in parts]
+
+    def arrive(self, member: int, now: int) -> None:
+        """A member takes part from tick `now` on."""
+        self._left[member] = len(self._parts)
+        for each in self._parts:
+            each.arrive(member, now)
+
+    def _through(self, member: int, now: int) -> None:
+        self._left[member] -= 1
+        if not self._left[member]:
+            self._finished(member, now)
 
 
 class Lowered:

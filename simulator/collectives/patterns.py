@@ -15,6 +15,7 @@ from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadc
 from schedules.platform.volumes import AT_ONCE, WHOLE, default_algorithm, depth, num_segments
 from simulator.collectives.halving import doubling, halving, halving_doubling
 from simulator.collectives.rounds import IDLE, Pattern, Phase, Step, StepOf, in_turn, one_part
+from simulator.messages.orders import share
 
 
 def pattern(
@@ -68,6 +69,26 @@ def ring_all_reduce(n: int, size: int) -> Pattern:
     """Reduce-scatter, then all-gather, on one ring."""
     # One rule for both halves: after n - 1 rounds what a member has just received is complete, and it sends that on.
     return Pattern(n, 2 * (n - 1), n, size, _ring(n, -1))
+
+
+def rings_abreast(kind: type[Operation], orders: Sequence[Sequence[int]], size: int) -> list[Pattern]:
+    """Of rings that go through the members in some orders, each with its share of the bytes."""
+    n, k = len(orders[0]), len(orders)
+    if kind is AllGather:
+        return [_in_order(order, n - 1, 0, n * share(size, j, k)) for j, order in enumerate(orders)]
+    rounds = 2 * (n - 1) if kind is AllReduce else n - 1
+    return [_in_order(order, rounds, -1, share(size, j, k)) for j, order in enumerate(orders)]
+
+
+def _in_order(order: Sequence[int], rounds: int, first: int, size: int) -> Pattern:
+    """A ring, part for part by places on it."""
+    n, place = len(order), {member: at for at, member in enumerate(order)}
+
+    def step(i: int, k: int) -> Step:
+        at = place[i]
+        return Step(((order[(at + 1) % n], one_part(at + first - k, n)),), (order[at - 1],))
+
+    return Pattern(n, rounds, n, size, step)
 
 
 # ---- trees and chains
@@ -136,6 +157,18 @@ def chain(n: int, size: int, root: int = 0) -> Pattern:
 
     # The last member gets the first segment after n - 1 rounds, and the others in one more round each.
     return Pattern(n, n - 2 + segments if n > 1 else 0, segments, size, step)
+
+
+def direct_all_reduce(n: int, size: int) -> Pattern:
+    """All-reduce in two: everybody sends each its part, adds its own up, and sends the sum to all."""
+
+    def scatter(i: int, _: int) -> Step:
+        return Step(tuple((j, one_part(j, n)) for j in range(n) if j != i), tuple(j for j in range(n) if j != i))
+
+    def gather(i: int, _: int) -> Step:
+        return Step(tuple((j, one_part(i, n)) for j in range(n) if j != i), tuple(j for j in range(n) if j != i))
+
+    return in_turn(n, n, size, Phase(min(1, n - 1), scatter), Phase(min(1, n - 1), gather))
 
 
 # ---- nodes with several members each
@@ -223,6 +256,7 @@ PATTERNS: Mapping[type[Operation], Mapping[str, Callable[[int, int], Pattern]]] 
         "halving-doubling": halving_doubling,
         "tree": tree_all_reduce,
         "hierarchical": lambda n, size: hierarchical([[member] for member in range(n)], size),
+        "direct": direct_all_reduce,
     },
     ReduceScatter: {"ring": ring_reduce_scatter, "halving": halving, WHOLE: ring_all_reduce},
     AllGather: {"ring": ring_all_gather, "doubling": doubling},

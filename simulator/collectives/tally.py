@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from schedules.operations import Operation
 from schedules.platform.volumes import bandwidths, latency_rounds
 from simulator.collectives.gathering import Gathering
+from simulator.messages.formulas import Formulas
 
 
 class Tally:
     """Of every kind, number of ranks, bytes and algorithm: how many there were, their time, and its latency."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Formulas) -> None:
+        self._transport = transport
         self._told: dict[tuple[str, int, int, str], list[float]] = {}
 
-    def enter(self, gathering: Gathering, kind: str, size: int, seconds: float) -> None:
+    def enter(self, gathering: Gathering, kind: type[Operation], size: int, seconds: float) -> None:
         """A collective is over: `seconds` from when its last member took part."""
-        told = self._told.setdefault((kind, gathering.num_members, size, gathering.algorithm), [0, 0.0, 0.0])
+        told = self._told.setdefault((kind.__name__, gathering.num_members, size, gathering.algorithm), [0, 0.0, 0.0])
         told[0] += 1
         told[1] += seconds
-        told[2] = _latency(gathering, kind, size)
+        told[2] = self._latency(gathering, kind, size)
+
+    def _latency(self, gathering: Gathering, kind: type[Operation], size: int) -> float:
+        if gathering.algorithm not in self._transport.row.relays.get(kind.__name__, ()):
+            return _latency(gathering, kind.__name__, size)
+        # What bytes hide of it is no part of the time.
+        levels, n, algorithm = gathering.levels, gathering.num_members, gathering.algorithm
+        took = self._transport.collective(kind, n, size, levels, algorithm)
+        return took - self._transport.collective(kind, n, size, levels.without_latency(), algorithm)
 
     def rows(self, form: str) -> list[dict[str, Any]]:
         """One row a kind, number of ranks, bytes and algorithm: how many, their mean time, and their bandwidths.

@@ -16,13 +16,14 @@ Done = Callable[[int], None]
 class Message:
     """Bytes on a connection, on their way or waiting for their turn."""
 
-    __slots__ = ("connection", "done", "flow", "leaves", "size")
+    __slots__ = ("comes", "connection", "done", "flow", "leaves", "size")
 
-    def __init__(self, connection: Connection, size: int, leaves: int, done: Done) -> None:
+    def __init__(self, connection: Connection, size: int, leaves: int, done: Done, comes: Done | None = None) -> None:
         self.connection = connection
         self.size = size
         self.leaves = leaves
         self.done = done
+        self.comes = comes
         self.flow: Flow | None = None
 
     @property
@@ -68,6 +69,19 @@ class Connection:
         self.messages: deque[Message] = deque()
         self.not_before = 0  # while an end is away: when it is back
 
+    def another(self) -> Connection:
+        """One more between the same two workers, which has carried nothing yet."""
+        made = Connection(
+            self.network,
+            self.route,
+            overlaps=self.overlaps,
+            windows=self.windows,
+            round_trip=self.round_trip,
+            since=self.since,
+        )
+        made.not_before = self.not_before
+        return made
+
     def send(self, message: Message, now: int) -> None:
         """A message joins the queue."""
         self.messages.append(message)
@@ -103,6 +117,9 @@ class Connection:
         begin, since = max(now, max(message.leaves, self.not_before) + self.route.latency), self.since
         if self.windows.first != OPEN.first:
             begin += self._opening_ns(message.size, now)
+        if message.comes is not None:
+            message.comes(begin)
+            message.comes = None  # sent anew it comes anew, but whoever waited for its first bytes had them
         message.flow = self.network.start(self.route, message.size, now + since, message.arrive, begin + since)
 
     def _opening_ns(self, size: int, now: int) -> int:

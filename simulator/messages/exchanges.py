@@ -140,7 +140,7 @@ class Exchanges:
                 traffic.end_transfer(ending, now, at + transport.overhead_ns, is_exchange=True)
             elif len(ends) == 2:
                 for each in (other, running):
-                    traffic.end_transfer(each, now, at, is_exchange=True)
+                    traffic.end_transfer(each, now, at + transport.overhead_ns, is_exchange=True)
 
         def send(sender: Running, receiver: Running) -> tuple[Message, Running]:
             source, target = sender.worker.rank, receiver.worker.rank

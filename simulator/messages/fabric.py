@@ -8,6 +8,7 @@ latency of the next passes while the one before it is still sending. Messages of
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from schedules.platform.tables import Link, NetworkTable
 from schedules.platform.transports import DEFAULT, TRANSPORTS, Transport
 from schedules.record.files import LinkRow
 from simulator.messages.connections import Connection, Done, Message
+from simulator.messages.levels import Levels
 from simulator.network.calls import CallAt
 from simulator.network.flows import Route
 from simulator.network.links import checked_link
@@ -32,36 +34,19 @@ UNLIMITED = 1e300
 """Bandwidth of a copy within a host, in bytes/s."""
 
 
-class Levels(NamedTuple):
-    """What lies between the ranks of a group.
-
-    Attributes:
-        outside: the slowest way between neighbours on different nodes (between any, where there is one node only).
-        inside: the same within a node; None: no node has two.
-        nodes: the node of each member; None: each is one of its own.
-    """
-
-    outside: Link
-    inside: Link | None = None
-    nodes: Sequence[Hashable] | None = None
-
-    @property
-    def num_nodes(self) -> int | None:
-        """How many nodes the ranks are on; None: each is one of its own."""
-        return None if self.nodes is None else len(set(self.nodes))
-
-
 class Wires(NamedTuple):
     """A network that the fabrics of several runs share.
 
     Attributes:
         network: whose time is that of all runs.
         links: its links, as `Fabric` has them.
+        lost: bytes that links have not carried, but that took as long as if they had, by link.
         since: the tick of the network at which the run begins, from which its own time is counted.
     """
 
     network: Network
     links: dict[Any, tuple[float, float]]
+    lost: Counter[Any]
     since: int = 0
 
 
@@ -98,12 +83,13 @@ class Fabric:
         self._transport = transport
         self._own = own if own is None or transport.has_latency else Link(bandwidth=own.bandwidth)
         made = wires or lay(graph if own is None else None, table, call_at, transport)
-        self.network, self._links, self._since = made
+        self.network, self._links, self._lost, self._since = made
         given = {_pair(name): nodes for name, nodes in table.routes.items()}
         self._find = self._lay
         if own is None:
             self._find = Router(graph, placement=table.placement, given=given, ties=table.ties).find
         self._connections: dict[tuple[int, int], Connection] = {}
+        self._lanes: dict[tuple[tuple[int, int], int], Connection] = {}
         self._back: dict[int, int] = {}  # of workers that have been away: when they are back
         self.connect(given)  # at once: a given route that does not fit is told before the run
 
@@ -145,7 +131,7 @@ class Fabric:
         if self._own is not None:
             return Levels(self._own)
         placement = self.table.placement or places(self.graph)
-        nodes = [self._node(placement[rank]) for rank in members]
+        nodes = [_node(self.graph, placement[rank]) for rank in members]
         by_node: dict[Hashable, list[int]] = {}
         for rank, node in zip(members, nodes, strict=True):
             by_node.setdefault(node, []).append(rank)
@@ -156,12 +142,9 @@ class Fabric:
         self.connect([*inside, *outside])
         if not outside:
             return Levels(self._slowest(inside), None, nodes)
-        return Levels(self._slowest(outside), self._slowest(inside) if inside else None, nodes)
-
-    def _node(self, place: Any) -> Hashable:
-        """The machine that a GPU is in; anything else is its own."""
-        data = self.graph.nodes[place]
-        return ("node", data["group"]) if data.get("kind") == "gpu" and "group" in data else place
+        within = self._slowest(inside) if inside else None
+        nics = [_nic(self.graph, placement[rank]) for rank in members]
+        return Levels(self._slowest(outside), within, nodes, nics)
 
     def _slowest(self, pairs: Sequence[tuple[int, int]]) -> Link:
         routes = [self.route(*pair) for pair in pairs]
@@ -184,10 +167,44 @@ class Fabric:
         connection.send(message, now)
         return message
 
+    def hand(
+        self,
+        pair: tuple[int, int],
+        size: int,
+        now: int,
+        done: Done,
+        *,
+        takes: float,
+        lane: int | None = None,
+        comes: Done | None = None,
+    ) -> None:
+        """Send `size` bytes of a collective.
+
+        Args:
+            takes: how many times as long as the bytes alone it takes.
+            lane: the pair has a connection of its own for each; None: by that of all other messages.
+            comes: told, ahead of it, the tick at which the first of them is there.
+        """
+        connection = self._connection(*pair) if lane is None else self._lane(pair, lane)
+        lost = round(size * takes) - size
+
+        def counted(end: int) -> None:
+            self._lost.update(dict.fromkeys(connection.route.ids, lost))
+            done(end)
+
+        connection.send(Message(connection, size + lost, now, counted if lost else done, comes), now)
+
+    def _lane(self, pair: tuple[int, int], lane: int) -> Connection:
+        found = self._lanes.get((pair, lane))
+        if found is None:
+            found = self._lanes[pair, lane] = self._connection(*pair).another()
+        return found
+
     def hold(self, rank: int, now: int, until: int) -> None:
         """A worker is away until then: see `Connection.hold`."""
         self._back[rank] = until
-        for pair, connection in self._connections.items():
+        lanes = ((pair, connection) for (pair, _), connection in self._lanes.items())
+        for pair, connection in (*self._connections.items(), *lanes):
             if rank in pair:
                 # The other end may be away for longer.
                 connection.hold(now, max(until, connection.not_before))
@@ -202,11 +219,11 @@ class Fabric:
     @property
     def num_messages(self) -> int:
         """How many are on their way or wait for their turn."""
-        return sum(len(each.messages) for each in self._connections.values())
+        return sum(len(each.messages) for each in (*self._connections.values(), *self._lanes.values()))
 
     def drop_all(self, now: int) -> None:
         """None of these is sent any further."""
-        for connection in self._connections.values():
+        for connection in (*self._connections.values(), *self._lanes.values()):
             for message in reversed(list(connection.messages)):  # what waits first, or it would begin
                 connection.drop(message, now)
 
@@ -214,7 +231,10 @@ class Fabric:
         """What every link has done from the network's tick 0 to `now`."""
         for (source, target), (bandwidth, latency) in self._links.items():
             use = self.network.use((source, target), now + self._since)
-            yield str(source), str(target), bandwidth, latency, use.carried_bytes, use.busy_s, use.utilisation
+            # Never below nothing, by the rounding of a message that is under way.
+            carried = max(0.0, use.carried_bytes - self._lost[source, target])
+            part = use.utilisation if carried == use.carried_bytes else use.utilisation * carried / use.carried_bytes
+            yield str(source), str(target), bandwidth, latency, carried, use.busy_s, part
 
 
 def lay(graph: nx.Graph[Any] | None, table: NetworkTable, call_at: CallAt, transport: Transport) -> Wires:
@@ -230,7 +250,18 @@ def lay(graph: nx.Graph[Any] | None, table: NetworkTable, call_at: CallAt, trans
         links = {link: (bandwidth, 0.0) for link, (bandwidth, _) in links.items()}
     # Where bytes take no time nothing is shared, and nothing needs a weight, which routes without latency have not.
     sharing = table.sharing if transport.takes_bytes else "max-min"
-    return Wires(Network(links, call_at, sharing=sharing, solver=table.solver), links)
+    return Wires(Network(links, call_at, sharing=sharing, solver=table.solver), links, Counter())
+
+
+def _node(graph: nx.Graph[Any], place: Any) -> Hashable:
+    """The machine that a GPU is in; anything else is its own."""
+    data = graph.nodes[place]
+    return ("node", data["group"]) if data.get("kind") == "gpu" and "group" in data else place
+
+
+def _nic(graph: nx.Graph[Any], place: Any) -> Hashable:
+    """The NIC that a GPU is attached to; of anything else, its node."""
+    return next((each for each in graph[place] if graph.nodes[each].get("kind") == "nic"), _node(graph, place))
 
 
 def _windows_of(graph: nx.Graph[Any]) -> dict[tuple[Hashable, Hashable], float]:

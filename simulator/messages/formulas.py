@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from schedules.driving.driver import Running
-from schedules.operations import Operation
+from schedules.operations import AllGather, Operation
+from schedules.platform.protocols.efficiency import default_efficiency
 from schedules.platform.protocols.windows import OPEN, REST, Windows
-from schedules.platform.tables import Link, PlatformTable
+from schedules.platform.tables import EfficiencyTable, Link, PlatformTable
 from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LinkRow
-from simulator.messages.fabric import Fabric, Levels
+from simulator.messages.fabric import Fabric
+from simulator.messages.levels import Levels
 
 
 class Pair:
@@ -74,6 +76,7 @@ class Formulas:
         # model.
         self._ns_per_byte = 1e9 / self._rate if self.row.takes_bytes else 0.0
         self._bytes_ns: dict[int, int] = {}
+        self._efficiency = platform.efficiency
 
     def bytes_ns(self, size: int) -> int:
         """Nanoseconds that `size` bytes take at the link's bandwidth; messages come in few sizes."""
@@ -156,23 +159,39 @@ class Formulas:
 
     def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
         """Seconds that a collective takes on an idle network."""
-        link = levels.outside
+        levels = levels.at_most(self.efficiency(kind, num_ranks, size, levels))
+        link, abreast = levels.outside, levels.abreast if algorithm in self.row.abreast else 1.0
         return self.row.collective_seconds(
             kind,
             num_ranks,
             size * self.row.takes_bytes,
-            link.bandwidth,
+            link.bandwidth * abreast,
             link.latency,
             self.overhead,
             algorithm=algorithm,
             num_nodes=levels.num_nodes,
             inside=levels.inside,
-            windows=self.windows(levels),
+            windows=self.windows(levels, abreast),
         )
 
-    def windows(self, levels: Levels) -> Windows:
-        """Of the connections between the ranks of a group."""
-        return self._windows.within(levels.outside.window) if self.row.takes_bytes else OPEN
+    def efficiency(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels) -> float:
+        """What part of the bandwidth a collective has; 1 where the transport has no such thing."""
+        if not self.row.has_efficiency:
+            return 1.0
+        if isinstance(self._efficiency, float):
+            return self._efficiency
+        whole = num_ranks * size if kind is AllGather else size  # as nccl-tests count
+        nodes = levels.num_nodes or num_ranks
+        if isinstance(self._efficiency, EfficiencyTable):
+            return self._efficiency.grid.at(whole, nodes)
+        return default_efficiency(whole, nodes, levels.outside.bandwidth * levels.abreast)
+
+    def windows(self, levels: Levels, abreast: float = 1.0) -> Windows:
+        """Of the connections between the ranks of a group; of several abreast, together."""
+        if not self.row.takes_bytes:
+            return OPEN
+        found = self._windows.within(levels.outside.window)
+        return found if abreast == 1.0 else found._replace(largest=found.largest * abreast)
 
     def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
         """Of a message within a collective, both of whose ends are ready now: when it leaves, and what it costs after

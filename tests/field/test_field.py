@@ -5,6 +5,7 @@ The sources are in the programs; nobody's code or wording is here.
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from executor import execute
 from schedules.errors import DeadlockError, TimeoutError
 from schedules.result import Result
 from simulator import simulate
+from topologies import GRAPHS
 from topologies.files import save
 
 HERE = Path(__file__).parent
@@ -103,6 +105,33 @@ def test_a_ring_over_two_sites_far_apart(tmp_path: Path, latency_us: int) -> Non
     expected = 6 * (2**30 / 4 / 50e9 + 2e-6 + latency_us * 1e-6)
     found = reduced_in({"file": str(tmp_path / "sites.json"), "bandwidth": "50 GB/s"}, 4, 2**28)
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("graph", sorted(GRAPHS))
+def test_one_worker_of_any_graph_makes_its_gradients_and_sends_nothing(graph: str) -> None:
+    """The baseline of every scaling plot (https://github.com/NVIDIA/nccl-tests/issues/249): 5 x 10 ms."""
+    programs: list[dict[str, Any]] = [
+        {"program": "all-reduce"},
+        {"program": "d-psgd"},
+        {"program": "gossip", "pairing": "edge-clock"},
+        {"program": "gossip", "pairing": "first-come"},
+        {"program": "a2cid2", "pairing": "edge-clock"},
+        {"program": "a2cid2", "pairing": "first-come"},
+    ]
+    platforms: list[dict[str, Any]] = [{"transport": "gloo"}, {"transport": "nccl", "network": {"kind": "fabric"}}]
+    for schedule, platform in product(programs, platforms):
+        tables = {"schedule": schedule | {"gradients": 5}, "topology": {"graph": graph}, "platform": platform}
+        summary = simulate(case("send_send", 1, **tables)).summary
+        assert (summary["makespan_s"], summary["bytes_sent"], summary["exchanges"]) == (0.05, 0, 0)
+
+
+@pytest.mark.slow
+def test_one_worker_runs_in_both_worlds_with_the_same_parameters() -> None:
+    tables = {"problem": "quadratic", "dtype": "float64", "options": {"dimension": 4}}
+    made = case("send_send", 1, schedule={"program": "a2cid2", "gradients": 5}) | {"workload": tables}
+    simulated, measured = simulate(made), execute(made)
+    assert measured.summary["bytes_sent"] == 0
+    assert measured.parameters == pytest.approx(simulated.parameters, abs=1e-12)
 
 
 def test_ranks_wait_for_ever_for_one_with_fewer_batches() -> None:

@@ -10,106 +10,45 @@ interface is what is waited for.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from schedules.operations import AllReduce, Broadcast
+from benchmarks._cells import (
+    FASTEST,
+    FASTEST_REDUCE,
+    GBIT,
+    LATENESS,
+    MIB,
+    MS,
+    RATES,
+    SLOWEST_BROADCAST,
+    SLOWEST_SEND,
+    WINDOWS,
+    Cell,
+    Predict,
+    all_reduce,
+    broadcast,
+    calibrated,
+    cell,
+    cells,
+    first_window,
+    lateness,
+    reduce,
+    send,
+    table,
+)
 from schedules.platform.protocols.segments import DRAWS
 from schedules.platform.protocols.windows import Windows
-from schedules.platform.transports import gloo_reduce_seconds, gloo_seconds
 from simulator import simulate
 
-CELLS = Path(__file__).parent / "shaped-cluster-measured.csv"
-MS, GBIT, MIB = 1e-3, 1e9 / 8, 1 << 20
-
-
-class Cell(NamedTuple):
-    """One measurement: seconds and bytes/s."""
-
-    n: int
-    latency: float
-    bandwidth: float
-    size: int
-    measured: float
-
-
-Predict = Callable[[Cell, float], float]
-
-
-def rows(operation: str) -> list[dict[str, str]]:
-    with CELLS.open(encoding="utf-8") as file:
-        lines = (line for line in file if not line.startswith("#"))
-        return [row for row in csv.DictReader(lines) if (row["operation"], row["backend"]) == (operation, "gloo")]
-
-
-def cells(operation: str) -> list[Cell]:
-    """Those with a delay and a bandwidth."""
-    return [
-        Cell(
-            int(row["nodes"]),
-            float(row["delay_ms"]) * MS,
-            float(row["bandwidth_gbit"]) * GBIT,
-            int(row["size_mib"]) * MIB,
-            float(row["measured_ms"]) * MS,
-        )
-        for row in rows(operation)
-        if row["delay_ms"] and row["bandwidth_gbit"]
-    ]
-
-
-def cell(operation: str, n: int, gbit: float, mib: int) -> Cell:
-    (found,) = (each for each in cells(operation) if (each.n, each.bandwidth, each.size) == (n, gbit * GBIT, mib * MIB))
-    return found
-
-
-def calibrated(predict: Predict, on: Cell, candidates: Sequence[float]) -> float:
-    """Of some values, the one whose prediction of a cell is nearest."""
-    return min(candidates, key=lambda value: abs(predict(on, value) - on.measured))
+FIRST, OVERHEAD = first_window(), lateness()
 
 
 def errors(operation: str, predict: Predict, value: float, but: Cell) -> np.ndarray:
     """Relative errors of all cells but the one that calibrated."""
     return np.array([predict(each, value) / each.measured - 1 for each in cells(operation) if each != but])
-
-
-WINDOWS = [float(each) for each in np.geomspace(2e4, 2e6, 200)]
-LATENESS = [float(each) for each in np.arange(0.05, 1.5, 0.025) * MS]
-RATES = [float(each) for each in np.geomspace(2e8, 1e10, 100)]
-
-
-def send(each: Cell, first: float) -> float:
-    """S/B + 2 L, and what is lost while the connection opens: k latencies in all, with k about 8 here."""
-    opening = Windows(first=first).opening(each.size, each.bandwidth, 2 * each.latency)
-    return each.size / each.bandwidth + 2 * each.latency + opening
-
-
-def broadcast(each: Cell, first: float) -> float:
-    return gloo_seconds(Broadcast, each.n, each.size, each.bandwidth, each.latency, windows=Windows(first=first))
-
-
-SLOWEST_SEND, SLOWEST_BROADCAST = cell("send", 2, 1, 64), cell("broadcast", 4, 1, 128)
-FASTEST, FASTEST_REDUCE = cell("all-reduce", 4, 5, 128), cell("reduce", 4, 5, 128)
-FIRST = calibrated(send, SLOWEST_SEND, WINDOWS)
-
-
-def all_reduce(each: Cell, overhead: float) -> float:
-    return gloo_seconds(
-        AllReduce, each.n, each.size, each.bandwidth, each.latency, overhead, windows=Windows(first=FIRST)
-    )
-
-
-OVERHEAD = calibrated(all_reduce, FASTEST, LATENESS)
-
-
-def reduce(each: Cell, into: float) -> float:
-    return gloo_reduce_seconds(
-        each.n, each.size, each.bandwidth, each.latency, OVERHEAD, into=into, windows=Windows(first=FIRST)
-    )
 
 
 @pytest.mark.parametrize(
@@ -169,8 +108,11 @@ def test_a_scenario_predicts_the_same(each: Cell) -> None:
 def test_without_a_bandwidth_a_window_is_the_limit(delay: str) -> None:
     """Not scored: the longer of two such sends calibrates `window`, and the shorter is only near, as its connection
     opens meanwhile. At 5 and 10 ms the window is the same; at 1 ms the interface is."""
+    wanted = "send", "gloo", delay, ""
     both = {
-        int(row["size_mib"]): row for row in rows("send") if (row["delay_ms"], row["bandwidth_gbit"]) == (delay, "")
+        int(row["size_mib"]): row
+        for row in table("shaped-cluster-measured.csv")
+        if (row["operation"], row["backend"], row["delay_ms"], row["bandwidth_gbit"]) == wanted
     }
     rate = 64 * MIB / (float(both[128]["measured_ms"]) - float(both[64]["measured_ms"])) / MS
     window = rate * 2 * float(delay) * MS

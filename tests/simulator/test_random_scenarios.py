@@ -65,7 +65,7 @@ def draw_platform(rng: random.Random, workers: int) -> Tables:
     platform: Tables = {
         "gradient": {"mean": 0.1, **rng.choice(spread)},
         "link": {"bandwidth": rng.choice([1.1e4, 1.1e6]), "latency": rng.choice([0.0, 0.0013, 0.041])},
-        "transport": rng.choice(["ideal", "gloo", "latency", "none"]),
+        "transport": rng.choice(["ideal", "gloo", "nccl", "latency", "none"]),
         "overhead": rng.choice([0.0, 0.003]),
         "order": rng.choice(["auto", "in-order", "overtaking"]),
         "collectives": {"all_reduce": rng.choice(["auto", "ring", "tree", "halving-doubling"])},

@@ -117,7 +117,7 @@ def graphml(inside):
         ("g.graphml", "<html></html>", "expected a graphml graph, found "),
         ("g.graphml", graphml(""), "expected a graphml graph, found "),
         ("g.graphml", graphml('<graph edgedefault="directed"/>'), "expected an undirected networkx.Graph"),
-        ("g.graphml", graphml('<graph edgedefault="undirected"/>'), "expected at least 2 workers, found 0"),
+        ("g.graphml", graphml('<graph edgedefault="undirected"/>'), "expected at least 1 worker, found 0"),
         (
             "g.graphml",
             graphml('<graph edgedefault="undirected"><node id="0"/><edge source="0" target="9"/></graph>'),

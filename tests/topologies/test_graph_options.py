@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from topologies import GRAPHS, NETWORKS, build, build_network
+from topologies import GRAPHS, NETWORKS, a2cid2_parameters, build, build_network, chi_1, chi_2
 from topologies.graphs import ring
 
 
@@ -30,12 +30,11 @@ def test_numpy_numbers_are_numbers_and_do_not_stay(name):
         ("rign", 8, {}, r"graph: expected one of ring, .*, found 'rign' \(did you mean 'ring'\?\)"),
         ("ring", 8, {"p": 1}, "graph 'ring': expected no options, found option 'p'"),
         ("grid", 8, {"row": 1}, r"graph 'grid': expected one of rows, columns, found option 'row' .*'rows'"),
-        ("ring", 1, {}, "graph 'ring': workers: expected a whole number of at least 2, found 1"),
-        ("ring", 0, {}, "graph 'ring': workers: expected a whole number of at least 2, found 0"),
-        ("complete", -3, {}, "at least 2, found -3"),
-        ("star", 4.0, {}, "expected a whole number of at least 2, found 4.0"),
-        ("path", "8", {}, "expected a whole number of at least 2, found '8'"),
-        ("exponential", True, {}, "expected a whole number of at least 2, found True"),
+        ("ring", 0, {}, "graph 'ring': workers: expected a whole number of at least 1, found 0"),
+        ("complete", -3, {}, "at least 1, found -3"),
+        ("star", 4.0, {}, "expected a whole number of at least 1, found 4.0"),
+        ("path", "8", {}, "expected a whole number of at least 1, found '8'"),
+        ("exponential", True, {}, "expected a whole number of at least 1, found True"),
         ("hypercube", 12, {}, "graph 'hypercube': workers: expected a power of two, found 12"),
         ("grid", 7, {}, "expected a number that is a product of two sides of 2 or more, found 7"),
         ("grid", 12, {"rows": 5}, "rows, columns: expected sides that multiply to 12, found 5 x 2"),
@@ -118,3 +117,15 @@ def test_every_entry_describes_itself_in_one_line(entry):
 def test_signature_shows_defaults_and_what_must_be_given():
     assert GRAPHS["watts_strogatz"].signature == "k=4, p=0.1, seed=0"
     assert NETWORKS["dedicated"].signature.startswith("graph=<required>, bandwidth=1250000000.0")
+
+
+@pytest.mark.parametrize("name", sorted(GRAPHS))
+def test_one_worker_is_a_graph_of_every_family(name):
+    graph = build(name, 1)
+    assert (list(graph), graph.number_of_edges(), graph.graph["family"]) == ([0], 0, name)
+    assert (chi_1(graph), chi_2(graph), a2cid2_parameters(0.0, 0.0)) == (0.0, 0.0, (0.0, 0.5))
+
+
+def test_options_of_one_worker_are_those_of_the_family():
+    with pytest.raises(ValueError, match="expected one of degree, seed, found option 'p'"):
+        build("random_regular", 1, p=0.1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from executor.calibration.calibrate import measure
+from executor.calibration.calibrate import check_has_links, measure
 from executor.launching.limits import check_ranks
 from schedules.platform.toml import write_platform
 from schedules.record.whole import whole_file
@@ -44,6 +44,7 @@ DEFAULT = {
 def calibrate(scenario: Path | None, changes: Changes, out: Path, is_forced: bool, as_json: bool) -> None:
     """Measure this machine and write a [platform] table."""
     resolved = load(scenario or DEFAULT, changes.overrides(), is_forced=is_forced)
+    check_has_links(resolved)
     if not is_forced:
         check_ranks(resolved.topology.workers)
     check_file(out)  # before the measurement, which would be lost

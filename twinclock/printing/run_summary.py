@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schedules.platform.transports import unlike_execution
 from schedules.record.quantities import (
     QUANTITIES,
     WORK,
@@ -43,15 +44,19 @@ def show(
     replaced: Sequence[str] = (),
 ) -> None:
     """Print a run, perhaps why it took as long as it did, where it was written, and in the place of what."""
+    used = sorted({str(each["backend"]) for each in result.info.get("ranks", ()) if "backend" in each})
+    unlike = unlike_execution(result.tables["platform"], result.tables.get("execution", {}), used)
+    warnings = [each for each in (unlike, result.summary.get("warning")) if each]
     if as_json:
-        print_json(record(result, out, explanation) | ({"replaced": list(replaced)} if replaced else {}))
+        more = {"replaced": list(replaced)} if replaced else {}
+        more |= {"warnings": warnings} if warnings else {}
+        print_json(record(result, out, explanation) | more)
         return
     click.echo(title(result))
     print_table([(f"  {name}", value) for name, value in (*_unit(result), *_end(result), *rows(result.summary))])
-    if behind := falling_behind(result.summary):
-        click.echo(behind)
-    if warning := result.summary.get("warning"):
-        click.echo(f"warning: {warning}")
+    for line in (*(f"warning: {warning}" for warning in warnings), falling_behind(result.summary)):
+        if line:
+            click.echo(line)
     if explanation is not None:
         click.echo("\n".join(explanation_lines(explanation)))
     if out is not None:
@@ -72,7 +77,9 @@ def title(result: Result) -> str:
     """One line: which schedule, where, in which world."""
     schedule, topology = result.tables["schedule"], result.tables["topology"]
     graph = topology["graph"] or short_name(topology["file"])
-    where = f"{short_name(schedule['program'])} on {graph}, {topology['workers']} workers"
+    where = (
+        f"{short_name(schedule['program'])} on {graph}, {topology['workers']} worker{'s' * (topology['workers'] != 1)}"
+    )
     return ", ".join([where, *_counts(result.summary), f"seed {result.seed}, {result.world}"])
 
 

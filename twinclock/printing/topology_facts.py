@@ -111,7 +111,7 @@ def _gain(graph: nx.Graph[int]) -> Numbers:
     if not told and graph.number_of_edges() > MAX_OPTIMISED:
         return {}
     best = graph.graph if told else optimal_rates(graph).graph
-    return {**told, "gain": best["uniform_sum"] / best["sum_of_rates"]}
+    return {**told, "gain": best["uniform_sum"] / best["sum_of_rates"] if best["sum_of_rates"] else 1.0}
 
 
 def network_facts(network: AnyGraph) -> Numbers:

@@ -29,6 +29,7 @@ COSTS = [
     ("AllReduce", "tree", 9, 8, 8.0),
     ("AllReduce", "halving-doubling", 8, 6, 1.75),
     ("AllReduce", "halving-doubling", 6, 6, 3.5),  # p = 4: 2 log2 4 + 2; 2 * 3/4 + 2
+    ("AllReduce", "direct", 8, 2, 1.75),
     ("ReduceScatter", "ring", 8, 7, 0.875),
     ("ReduceScatter", "halving", 8, 3, 0.875),
     ("ReduceScatter", "halving", 5, 4, 2.2),  # whole, then 3 of 5 parts, 2 parts, 1 part back: 11/5

@@ -1,8 +1,19 @@
 """The lines of a summary that have something of their own: memory, averaging, and clocks that run ahead."""
 
+import json
+
 import pytest
 
-from twinclock.printing.run_summary import falling_behind, rows
+from schedules.platform.transports import unlike_execution
+from simulator import simulate
+from twinclock.printing.run_summary import falling_behind, rows, show
+
+RUN = {
+    "schedule": {"program": "all-reduce", "gradients": 1},
+    "topology": {"graph": "ring", "workers": 2},
+    "platform": {"gradient": {"mean": 0.01}},
+    "workload": {"parameters": 1},
+}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +44,39 @@ def test_workers_that_do_not_keep_up_with_their_clocks_are_told(due, behind, tol
     line = falling_behind({"exchanges_due": due, "backlog_exchanges": behind})
     assert told in line
     assert bool(line) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("transport", "execution", "told"),
+    [
+        (
+            "nccl",
+            {"device": "cpu"},
+            "platform.transport = 'nccl' is not what the executor would use with execution.device",
+        ),
+        ("nccl", {"backend": "gloo"}, "'nccl' is not what the executor would use with execution.backend = 'gloo'"),
+        ("gloo", {"backend": "nccl"}, "'gloo' is not what the executor would use with execution.backend = 'nccl'"),
+        ("nccl", {"backend": "nccl"}, ""),
+        ("gloo", {"device": "cpu"}, ""),
+        ("nccl", {}, ""),
+        ("ideal", {"backend": "nccl"}, ""),
+    ],
+)
+def test_a_transport_that_the_executor_would_not_use_is_told(transport, execution, told, capsys):
+    tables = {"platform.transport": transport, **{f"execution.{key}": value for key, value in execution.items()}}
+    result = simulate(RUN, overrides=tables)
+    show(result, None, as_json=False)
+    printed = capsys.readouterr().out
+    assert ("warning: " in printed) == bool(told)
+    assert told in printed
+    show(result, None, as_json=True)
+    assert json.loads(capsys.readouterr().out).get("warnings", [""])[0].count(told)
+
+
+def test_a_run_that_was_executed_otherwise_is_told():
+    told = unlike_execution({"transport": "nccl"}, {"device": "auto", "backend": "auto"}, ["gloo"])
+    assert told == "platform.transport = 'nccl' is not what the executor has used: gloo"
+    assert unlike_execution({"transport": "gloo"}, {}, ["gloo"]) == ""
 
 
 def test_nothing_is_said_of_clocks_where_there_are_none():
