@@ -21,7 +21,7 @@ from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
 from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
-from schedules.result import Result, add_ages, add_end, add_numbers, add_own_summary
+from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
 from schedules.scenario import Scenario
 from schedules.training.readout import Observation, numbers
 
@@ -154,6 +154,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
     if reports[0].parameters is not None:
         _add_numbers(result, reports)
     add_end(result)
+    add_graphs(result)
     add_own_summary(result)
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property
+from math import floor
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from schedules.scenario import Scenario, counting, load, recorded_fingerprint, t
 from schedules.showing import views
 from schedules.training.readout import Numbers
 from topologies.checks import AnyGraph
+from topologies.parts import is_varying
+from topologies.varying import of_union
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,6 +252,21 @@ def add_end(run: Result) -> None:
     gradients = run.summary["per_rank"]["gradients"]
     made = [gradients[rank] for rank in counting(run.scenario.plan)]
     run.summary["steps_apart"] = max(made) - min(made)
+
+
+def add_graphs(run: Result) -> None:
+    """Of a graph that changes with time: how many there are in turn, for how long each, in gradient times, how often it
+    changed; and in the trace the column `graph`, which was in force at the tick that an exchange answers (-1: none)."""
+    graph, gradient_ns = run.scenario.graph, run.gradient_s * 1e9
+    if not is_varying(graph):
+        return
+    cycle, period = of_union(graph), graph.graph["period"]
+    run.summary["graphs_in_turn"], run.summary["graph_period"] = len(cycle.graphs), period
+    run.summary["graph_changes"] = floor(run.summary["makespan_s"] / run.gradient_s * cycle.scale)
+    if run.trace is not None:
+        due = run.trace["due_ns"].to_numpy()
+        numbers = np.floor(due / gradient_ns * cycle.scale).astype(np.int64) % len(cycle.graphs)
+        run.trace = run.trace.assign(graph=np.where(due < 0, -1, numbers))
 
 
 def add_own_summary(run: Result) -> None:

@@ -21,7 +21,7 @@ from schedules.platform.transports import TRANSPORTS
 from schedules.record.files import LINK_COLUMNS, SIMULATED, Info
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
-from schedules.result import Result, add_ages, add_end, add_numbers, add_own_summary
+from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
 from schedules.runs.followed import read_replay
 from schedules.scenario import Cut, ScenarioError, Source, counting, load
 from schedules.setup import OBSERVE, Setup
@@ -254,6 +254,7 @@ def result_of(setup: Setup, world: World, told: Info | None = None, *, links_unt
     if setup.problem is not None:
         _add_numbers(result, setup, gone)
     add_end(result)
+    add_graphs(result)
     add_own_summary(result)
     return result
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from analysis.repeats import numbered_runs
 from schedules.record.files import RUN_FILES, check_target, is_run, open_run
 from schedules.record.whole import check_place, strangers
+from schedules.showing.views import graph_name
 from twinclock.endings import bad_input
 
 
@@ -55,7 +56,7 @@ def _replaced(out: Path) -> list[str]:
     try:
         info = open_run(out).info
         schedule, topology = info["scenario"]["schedule"], info["scenario"]["topology"]
-        what = f"{schedule['program']} on {topology['graph']}, {topology['workers']} workers"
+        what = f"{schedule['program']} on {graph_name(topology)}, {topology['workers']} workers"
         told = f"replaced the {info['world']} run of {what}, seed {info['seed']}, started {info['started'] or 'once'}"
     # A run that is damaged, or of before, is replaced as well.
     except (ValueError, KeyError, TypeError):

@@ -34,6 +34,7 @@ _ARGUMENTS: Final = (
     "applied",
     "steps_behind",
     "answer",
+    "graph",
 )
 _ABSENT: Final = (-1, "")
 
@@ -49,6 +50,7 @@ def events(trace: pd.DataFrame, world: str) -> Iterator[Event]:
     """
     begin = span_ns(trace)[0]
     rows = trace.assign(kind=kind_of(trace), start_ns=trace["start_ns"] - begin, ready_ns=trace["ready_ns"] - begin)
+    rows = rows if "graph" in rows else rows.assign(graph=-1)  # only graphs that change with time have numbers
     rows = rows.assign(end_ns=trace["end_ns"] - begin).sort_values(["start_ns", "end_ns"], kind="stable")
     lanes = _lanes(rows)
     yield from _names(lanes, world)

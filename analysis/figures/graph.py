@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.figures.style import FAINT, new_figure, styled, utilisation_map
+from analysis.figures.turns import HEIGHT, draw_turns, has_turns
 from topologies.checks import AnyGraph
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def graph_figure(graph: AnyGraph, links: pd.DataFrame | None = None) -> Figure:
     """Draw a graph where `topologies.layout` puts its nodes, its links coloured by utilisation.
 
     Traffic keeps to the right: of two lines between two nodes, the one to the right of a driver is his. Where there are
-    too many links for that, a link shows its busier direction.
+    too many links for that, a link shows its busier direction. Of a graph that changes with time all edges are drawn,
+    and below them the first of its graphs.
 
     Args:
         graph: communication graph or physical network.
@@ -53,16 +55,18 @@ def graph_figure(graph: AnyGraph, links: pd.DataFrame | None = None) -> Figure:
     positions = topologies.layout(graph)
     height, unit = _extent(positions)
     size = _node_size(positions, unit)
-    bars = [] if links is None else [0.1]
+    bars, turns = [] if links is None else [0.1], [HEIGHT] if has_turns(graph) else []
     with styled():
-        ratios = {"height_ratios": [height, *bars]}
-        rows = 1 + len(bars)
-        figure, (axes, *below) = new_figure(_WIDTH, height + 6 * sum(bars), nrows=rows, gridspec_kw=ratios)
+        ratios = {"height_ratios": [height, *bars, *turns]}
+        rows, high = 1 + len(bars) + len(turns), height + 6 * sum(bars) + sum(turns)
+        figure, (axes, *below) = new_figure(_WIDTH, high, nrows=rows, gridspec_kw=ratios)
         axes.set_aspect("equal")
         axes.set_axis_off()
         _draw_edges(axes, graph, positions)
         if links is not None:
             _draw_links((axes, below[0]), utilisations(graph, links), positions, unit)
+        if turns:
+            draw_turns(below[-1], graph, positions)
         _draw_nodes(axes, graph, positions, size)
         margin = (size / 2 + 3 if size >= _READABLE else 16) / unit
         axes.set_xlim(min(x for x, _ in positions.values()) - margin, max(x for x, _ in positions.values()) + margin)

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.linalg import block_diag, helmert, lapack, matrix_balance, schur
 
 from analysis.moments.methods import LinearMethod, Vector
+from topologies.parts import is_varying
 from topologies.spectral import Edges, active_edges, laplacian_of_edges, on_edges
 
 
@@ -117,8 +118,11 @@ def equations(graph: nx.Graph[int], method: LinearMethod) -> Equations:
     """The equations of a graph with rates and a method.
 
     Raises:
-        ValueError: if the graph is disconnected, a rate is impossible, or the method is of other workers.
+        ValueError: if the graph is disconnected or changes with time, a rate is impossible, or the method is of other
+            workers.
     """
+    if is_varying(graph):
+        raise ValueError("graph: expected one whose rates stay, found one that changes with time")
     edges = active_edges(graph)
     workers, given = len(graph), {name: np.asarray(getattr(method, name)) for name in method.__slots__}
     if given["gradient_read"].ndim == 2 and len(given["gradient_read"]) not in (1, workers):

@@ -27,6 +27,7 @@ from analysis.report.why import path_table, why_tables
 from analysis.tables import leaves
 from schedules.record.files import MEASURED
 from schedules.record.whole import whole_directory
+from schedules.showing.views import graph_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,6 +206,6 @@ def _alone(alone: Alone) -> dict[str, object]:
 def _title(run: Result) -> str:
     schedule, topology = run.tables.get("schedule", {}), run.tables.get("topology", {})
     workers = topology.get("workers")
-    graph = topology.get("graph") or topology.get("file")
-    on = f" on {Path(graph).name}" if isinstance(graph, str) else ""
+    graph = graph_name(topology)
+    on = "" if graph == "?" else f" on {graph}"
     return f"{Path(schedule.get('program', 'run')).name}{on}" + (f", {workers} workers" if workers is not None else "")

@@ -200,7 +200,7 @@ SECTIONS: Final = (
                 _network,
                 "Utilisation of the links in the simulation: bytes carried over what the bandwidth allows in the "
                 "makespan. Where two lines join two nodes, traffic keeps to the right; thin grey links carried "
-                "nothing.",
+                "nothing. Of a graph that changes with time all edges are there, and below them its first graphs.",
                 css="drawing",
             ),
         ),

@@ -59,7 +59,9 @@ def check_graph(schedule: Schedule, settings: Any, topology: TopologyTable) -> N
     if not schedule.is_varying:
         able = ", ".join(name for name in catalogue.names() if catalogue.find(name).is_varying)
         key, found = ("file", "a list") if topology.count is None else ("count", str(topology.count))
-        told = f"expected one graph for {schedule.name}, whose partners are the same throughout ({able}: any)"
+        told = (
+            f"expected one graph for {schedule.name}, whose partners are the same throughout (several are for {able})"
+        )
         raise ValueError(f"topology.{key}: {told}, found {found}")
     if getattr(settings, "pairing", "edge-clock") != "edge-clock":
         told = "expected 'edge-clock' on a graph that changes with time, where a parked worker's neighbours do not last"

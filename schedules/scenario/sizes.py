@@ -188,7 +188,7 @@ def _num_hosts(scenario: Scenario) -> int:
 
 
 def num_edges(scenario: Scenario) -> float:
-    """Edges of the communication graph, roughly."""
+    """Edges of the communication graph, roughly; of graphs in turn, of all together."""
     if scenario.topology.graph is None:  # a file, which has been read already
         try:
             return float(scenario.graph.number_of_edges())
@@ -197,7 +197,8 @@ def num_edges(scenario: Scenario) -> float:
     workers, name = float(scenario.topology.workers), scenario.topology.graph.lower().replace("-", "_")
     options = scenario.topology.model_extra or {}
     degree = next((options[key] for key in ("k", "degree") if isinstance(options.get(key), int)), 4)
-    return float(_EDGES[name](workers)) if name in _EDGES else workers * degree / 2
+    edges = float(_EDGES[name](workers)) if name in _EDGES else workers * degree / 2
+    return edges * (scenario.topology.count or 1)  # of all graphs that there are in turn
 
 
 def _operations_of_a_gradient(scenario: Scenario, rate: float, degree: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schedules.record.quantities import QUANTITIES, WORK_PER_S, applies, beside_words, name_of, sentence_of, units_of
@@ -24,8 +26,17 @@ def line(world: str, seed: int, tables: Tables, summary: Summary) -> str:
     schedule, topology = tables.get("schedule", {}), tables.get("topology", {})
     own = [WORK_PER_S + unit for unit in units_of(summary)]
     told = [sentence_of(key, summary[key]) for key in (*_LINE, *own) if summary.get(key)]
-    what = f"{schedule.get('program', '?')} on {topology.get('graph', '?')}, {topology.get('workers', '?')} workers"
+    what = f"{schedule.get('program', '?')} on {graph_name(topology)}, {topology.get('workers', '?')} workers"
     return "; ".join([f"{world} run: {what}, seed {seed}", *([", ".join(told)] if told else [])])
+
+
+def graph_name(topology: Mapping[str, Any]) -> str:
+    """What a table [topology] calls its graph: the family, or the file without its place; of several, how many."""
+    file, count = topology.get("file"), topology.get("count")
+    names = [Path(each).name for each in (file if isinstance(file, list) else [file]) if isinstance(each, str)]
+    if topology.get("graph") is not None:
+        return f"{count} x {topology['graph']}" if count is not None else str(topology["graph"])
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else next(iter(names), "?")
 
 
 def table(caption: str, summary: Summary) -> str:

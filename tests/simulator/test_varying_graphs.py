@@ -9,8 +9,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from analysis.exports.perfetto import events
 from schedules.clocks import Clocks
-from schedules.result import Result
+from schedules.result import Result, load_run
 from schedules.scenario import ScenarioError, load
 from simulator import simulate
 from topologies import TimeVaryingGraph, a2cid2_parameters, build, build_varying, chi_1, chi_2, with_rates
@@ -92,6 +93,23 @@ def test_a_run_without_an_end_of_its_own_goes_round_and_round() -> None:
     assert run.summary["exchanges_due"] == sum(len(clocks.edge(*edge)) for edge in run.scenario.graph.edges)
     early = simulate(BASE, overrides={"topology.period": 0.7})
     assert exchanges(run)[:80] == exchanges(early)[:80]
+
+
+def test_trace_and_summary_say_which_graph(tmp_path: Path) -> None:
+    run = simulate(BASE, overrides={"topology.period": 2.5})
+    trace = load_run(run.save(tmp_path / "run")).kept_trace
+    is_met = trace["op"] == "Exchange"
+    assert (trace["graph"][~is_met] == -1).all()
+    assert trace["graph"][is_met].tolist() == [int(due // 5e6) % 6 for due in trace["due_ns"][is_met]]
+    assert run.summary["graphs_in_turn"] == 6
+    assert run.summary["graph_period"] == pytest.approx(2.5)
+    assert run.summary["graph_changes"] == int(run.summary["makespan_s"] / 0.005)
+    slices = [each for each in events(trace, "simulated") if each.get("cat") == "Exchange"]
+    assert {each["args"]["graph"] for each in slices} == set(range(6))
+    plain = simulate({**BASE, "topology": {"graph": "ring", "workers": 4}})
+    assert "graphs_in_turn" not in plain.summary
+    assert "graph" not in plain.kept_trace
+    assert not any("graph" in each.get("args", {}) for each in events(plain.kept_trace, "simulated"))
 
 
 # ---- numbers

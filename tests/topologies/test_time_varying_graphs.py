@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
+from analysis.moments import second_moment, stationary
 from topologies import TimeVaryingGraph, build, build_varying, chi_1, chi_2, laplacian, with_rates
 from topologies.files import load, save
 from topologies.parts import is_varying, parts
@@ -150,6 +151,13 @@ def test_what_is_wrong_with_a_part_is_told_with_its_number():
         chi_1(lame)
     with pytest.raises(ValueError, match="graph 0: per_worker: expected a finite number above 0"):
         with_rates(union, -1)
+
+
+def test_exact_moments_are_of_one_graph():
+    """Its mean rates would give moments of a graph that nobody is on."""
+    for moments in (lambda graph: stationary(graph, "baseline"), lambda graph: second_moment(graph, "a2cid2", [1.0])):
+        with pytest.raises(ValueError, match="graph: expected one whose rates stay, found one that changes with time"):
+            moments(CYCLE.union())
 
 
 @pytest.mark.parametrize("suffix", ["json", "graphml"])

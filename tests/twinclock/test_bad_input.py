@@ -4,9 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from schedules import catalogue
+from topologies.files import save
 from twinclock.printing.setting_docs import scenario_tables, setting_docs
 
 ROOT = Path(__file__).parent.parent.parent
@@ -14,6 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 ALL_REDUCE = {"schedule.program": '"all-reduce"'}
 PROBLEM = {"workload.parameters": None, "workload.problem": '"digits-mlp"'}
 QUADRATIC = {"workload.parameters": None, "workload.problem": '"quadratic"'}
+VARYING = {"topology.graph": '"random_geometric"'}
 HALF = {"workload.dtype": '"bfloat16"'}
 ADAMW = {"optimizer.name": '"adamw"'}
 FABRIC = {"platform.network.kind": '"fabric"'}
@@ -62,6 +65,15 @@ KEYS = [
     ("topology.file", '"f.json"', "expected none beside topology.graph, found 'f.json'"),
     ("topology.file", '"none.json"', "none.json: expected a readable file, found: No such", {"topology.graph": None}),
     ("topology.file", '"f.gml"', "file name ending in .graphml or .json, found '.gml'", {"topology.graph": None}),
+    ("topology.file", "[]", "expected at least one file, found none", {"topology.graph": None}),
+    ("topology.file", '["f.json", 3]', "file.1: expected text, found 3", {"topology.graph": None}),
+    ("topology.count", "0", "expected a number of at least 1, found 0", VARYING),
+    ("topology.count", "2.5", "expected a whole number, found 2.5", VARYING),
+    ("topology.count", "3", "expected one graph for all-reduce", "(several are for gossip, a2cid2", {
+        **VARYING, **ALL_REDUCE}),
+    ("topology.period", "0", "expected a number above 0, found 0", {**VARYING, "topology.count": "3"}),
+    ("topology.period", '"1 s"', "expected a number, found '1 s'", {**VARYING, "topology.count": "3"}),
+    ("topology.period", "2", "expected topology.count, or a list of files, beside it, found neither", VARYING),
     ("topology", '{ file = "f.json", workers = 2, degree = 3 }', "of a builder beside file, found degree"),
     ("topology.workers", "0", "expected a number of at least 1, found 0"),
     ("topology.workers", "-4", "expected a number of at least 1, found -4"),
@@ -354,6 +366,12 @@ OPTIONS = [
     (("simulate", "scenario.toml", "--set", "schedule..rate=2"), "expected a dotted key", "'schedule..rate'"),
     (("simulate", "scenario.toml", "--set", "schedule.rate.x=2"), "schedule.rate: expected a number, found {'x': 2}"),
     (("simulate", "scenario.toml", "--set", "schedule.program.x=2"), "expected program to be a table, found 'gossip'"),
+    (("simulate", "varying.toml", "--set", "topology.count=0"), "topology.count: expected a number of at least 1"),
+    (("simulate", "varying.toml", "--set", "topology.period=-1"), "period: expected a number above 0, found -1"),
+    (("simulate", "varying.toml", "--set", "schedule.program=d-psgd"), "topology.count: expected one graph for d-psgd"),
+    (("execute", "varying.toml", "--set", "schedule.program=all-reduce"), "topology.count: expected one graph for"),
+    (("simulate", "varying.toml", "--set", "schedule.pairing=first-come"), "pairing: expected 'edge-clock' on a graph"),
+    (("simulate", "apart.toml"), "apart.json: expected a connected graph, found no path from worker 0 to worker 2"),
     (("simulate", "scenario.toml", "--set", "sweep.x=[1]"), "--set sweep.x: expected a key outside of [sweep]"),
     (("simulate", "scenario.toml", "--out", "file"), "file: expected a new or empty directory", "found something else"),
     (("simulate", "scenario.toml", "--out", "file/run"), "file/run: expected a place in a directory, found the file"),
@@ -405,6 +423,15 @@ OPTIONS = [
     (("topologies", "ring", "--draw", "full.svg"), "full.svg: expected a file, found a directory"),
     (("topologies", "--draw", "ring.svg"), "expected the NAME of a graph or network"),
     (("topologies", "ring", "--network"), "network: expected one of dedicated"),
+    (("topologies", "ring", "--set", "count=3"), "graph 'ring': expected a family of random graphs (random_regular"),
+    (("topologies", "ring", "--set", "period=3"), "period: expected topology.count, or a list of files, beside it"),
+    (("topologies", "random_geometric", "--set", "count=0"), "count: expected a number of at least 1, found 0"),
+    (("topologies", "random_geometric", "--set", "count=2", "--set", "period=0"), "period: expected a number above 0"),
+    (("topologies", "ring", "star"), "expected one name, or files of graphs that are there in turn, found 'ring' too"),
+    (("topologies", "five.json", "apart.json"), "apart.json: expected a connected graph, found no path from worker 0"),
+    (("topologies", "five.json", "six.json"), "six.json: expected 5 workers, as five.json has, found 6"),
+    (("topologies", "five.json", "five.json", "--workers", "4"), "--workers: expected 5, as five.json has nodes"),
+    (("topologies", "apart.json", "--weights", "optimal"), "apart.json: expected a connected graph, found no path"),
     (("simulat", "scenario.toml"), "No such command 'simulat'"),
     (("--fast",), "No such option '--fast'"),
 ]  # fmt: skip
@@ -415,11 +442,17 @@ OPTIONS = [
 def around(here, scenario, run):
     """Files that are wrong in some way, beside `scenario.toml`; `other` is a run with another seed."""
     scenario()
+    scenario({"topology.graph": '"random-geometric"', "topology.count": "3"}, "varying.toml")
+    lacking = {"topology.graph": None, "topology.workers": None, "topology.weights": '"optimal"'}
+    scenario({**lacking, "topology.file": '"apart.json"'}, "apart.toml")
     scenario({"sweep.'schedule.rate'": "[1, 2]"}, "sweep.toml")
     scenario({"sweep.'schedule.rat'": "[1, 2]"}, "badsweep.toml")
     scenario({"sweep.case": "3"}, "badcase.toml")
     scenario({"sweep.'schedule.rate'": "[1, 2]", "sweep.impossible": '"skip"'}, "badfate.toml")
     (here / "broken.toml").write_text("schedule = \n")
+    save(nx.cycle_graph(5), here / "five.json")
+    save(nx.cycle_graph(6), here / "six.json")
+    save(nx.Graph([(0, 1), (2, 3)]), here / "apart.json")
     (here / "bytes.toml").write_bytes(b"\xff\xfe")
     (here / "empty.toml").write_text("")
     (here / "file").write_text("mine\n")

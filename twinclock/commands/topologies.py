@@ -27,6 +27,9 @@ Examples:
   twinclock topologies ring --workers 16                degrees, chi_1, chi_2, eta, alpha_tilde
   twinclock topologies watts_strogatz --workers 32 --set k=6 --set p=0.2
   twinclock topologies barbell --weights optimal        the best edge rates, and their gain
+  twinclock topologies random_geometric --set count=50  graphs that change with time, as DADAO has them
+  twinclock topologies a.graphml b.graphml --set period=0.5
+                                                        graphs of files, in turn
   twinclock topologies exponential --draw exponential.svg
   twinclock topologies fat_tree --network --workers 16  hosts, switches, routes
   twinclock topologies Abilene.graphml --draw map.svg   a graph from a file
@@ -36,7 +39,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
 @click.option("--workers", type=int, metavar="N", help="How many workers. Default: 16, or those of a file.")
 @click.option("--rate", type=float, default=1.0, show_default=True, help="Averagings per worker and gradient.")
 @click.option(
@@ -47,7 +50,7 @@ Examples:
 @click.option("--draw", type=PATH, metavar="FILE", help="Draw it: a .svg or .png.")
 @json_option
 def topologies(
-    name: str | None,
+    names: tuple[str, ...],
     workers: int | None,
     rate: float,
     weights: str,
@@ -57,7 +60,7 @@ def topologies(
     as_json: bool,
 ) -> None:
     """List graphs and networks, or show the numbers of one."""
-    if name is None:
+    if not names:
         if draw is not None or settings or network:
             raise bad_input("topologies: expected the NAME of a graph or network beside these options, found none")
         _list(as_json)
@@ -65,7 +68,7 @@ def topologies(
     if draw is not None:
         _check_drawing(draw)  # before the numbers, which take a while for a large graph
     with reading():
-        graph, numbers = _numbers(name, workers, values(settings), None if network else (rate, weights))
+        graph, numbers = _numbers(names, workers, values(settings), None if network else (rate, weights))
     files = [draw_graph(graph, draw)] if draw is not None else []
     if as_json:
         print_json({**numbers, "files": files})
@@ -75,9 +78,12 @@ def topologies(
 
 
 def _numbers(
-    name: str, workers: int | None, options: dict[str, object], rates: tuple[float, str] | None
+    names: tuple[str, ...], workers: int | None, options: dict[str, object], rates: tuple[float, str] | None
 ) -> tuple[AnyGraph, facts.Numbers]:
     """A graph with these rates, or, without any, a network; and its numbers."""
+    if len(names) > 1:
+        return _numbers_of_files(names, workers, options, rates)
+    (name,) = names
     if name.lower().endswith(SUFFIXES):
         return _numbers_of_file(name, workers, options, rates)
     workers = 16 if workers is None else workers
@@ -86,7 +92,21 @@ def _numbers(
         return network, facts.network_facts(network)
     rate, weights = rates
     graph = facts.build_graph(name, workers, options, rate=rate, weights=weights)
-    return graph, facts.graph_facts(graph)
+    return graph, facts.facts_of(graph, weights)
+
+
+def _numbers_of_files(
+    files: tuple[str, ...], workers: int | None, options: dict[str, object], rates: tuple[float, str] | None
+) -> tuple[AnyGraph, facts.Numbers]:
+    """Graphs that are there in turn."""
+    name = next((each for each in files if not each.lower().endswith(SUFFIXES)), None)
+    if name is not None or rates is None:
+        what = "--network" if name is None else repr(name)
+        raise ValueError(f"topologies: expected one name, or files of graphs that are there in turn, found {what} too")
+    graph = facts.graphs_in(files, *rates, options)
+    if workers is not None and workers != len(graph):
+        raise ValueError(f"--workers: expected {len(graph)}, as {files[0]} has nodes, or none, found {workers}")
+    return graph, facts.facts_of(graph, rates[1])
 
 
 def _numbers_of_file(

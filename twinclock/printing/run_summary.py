@@ -22,6 +22,7 @@ from schedules.record.quantities import (
     units_of,
     with_unit,
 )
+from schedules.showing.views import graph_name
 from twinclock.printing.explanation_lines import explanation_lines
 from twinclock.printing.tables import print_json, print_table, print_written
 
@@ -76,10 +77,8 @@ def record(result: Result, out: Path | None, explanation: Explanation | None = N
 def title(result: Result) -> str:
     """One line: which schedule, where, in which world."""
     schedule, topology = result.tables["schedule"], result.tables["topology"]
-    graph = topology["graph"] or short_name(topology["file"])
-    where = (
-        f"{short_name(schedule['program'])} on {graph}, {topology['workers']} worker{'s' * (topology['workers'] != 1)}"
-    )
+    workers = f"{topology['workers']} worker{'s' * (topology['workers'] != 1)}"
+    where = f"{short_name(schedule['program'])} on {graph_name(topology)}, {workers}"
     return ", ".join([where, *_counts(result.summary), f"seed {result.seed}, {result.world}"])
 
 

@@ -11,14 +11,21 @@ import networkx as nx
 import topologies
 from schedules.platform.tables import NetworkTable
 from schedules.scenario.refusals import validated
+from schedules.scenario.tables import TopologyTable
+from topologies import chi_1, chi_2, with_rates
 from topologies.checks import AnyGraph
+from topologies.described import described
 from topologies.files import parse, text_of
-from topologies.given import Lacking, graph_of, has_kinds, network_of, with_rates_of
+from topologies.given import Lacking, graph_of, has_kinds, network_of, varying_of, with_rates_of
+from topologies.parts import is_varying, parts
 from topologies.physical import places
-from topologies.rates import optimal_rates, spread
+from topologies.rates import communication_cost, optimal_rates, spread
 
 Numbers = dict[str, int | float | str]
 """Names of numbers, and the numbers; a range is text."""
+
+CYCLE = ("count", "period")
+"""Options of graphs that change with time, which are no family's."""
 
 MAX_ROUTED = 64
 """Routes are counted between so many workers at most: there are n (n - 1) of them."""
@@ -28,12 +35,27 @@ MAX_OPTIMISED = 200
 
 
 def build_graph(name: str, workers: int, options: Mapping[str, object], *, rate: float, weights: str) -> nx.Graph[int]:
-    """A communication graph with its rates.
+    """A communication graph with its rates; with the options `count` and `period`, one that changes with time.
 
     Raises:
         ValueError: for an unknown name or option, or an impossible size or value.
     """
-    return spread(topologies.build(name, workers, **options), rate, weights)
+    of_family = {key: value for key, value in options.items() if key not in CYCLE}
+    table = validated(TopologyTable, {**options, "graph": name, "workers": workers}, "topologies")
+    graph = described(workers, graph=name, options=of_family, count=table.count, period=table.period)
+    return spread(graph, rate, weights)
+
+
+def graphs_in(files: Sequence[str], rate: float, weights: str, options: Mapping[str, object]) -> nx.Graph[int]:
+    """The graph that changes from file to file, with its rates; its `period` is an option.
+
+    Raises:
+        ValueError: if a file cannot be read or is no such graph, or has other workers than the first.
+    """
+    paths = list(files)
+    table = validated(TopologyTable, {**options, "file": paths, "workers": 1}, "topologies")
+    graph = varying_of([text_of(each) for each in paths], paths, table.period)
+    return with_rates_of(graph, paths, rate, weights)
 
 
 def build_network(name: str, workers: int, options: Mapping[str, object]) -> nx.Graph[int]:
@@ -81,6 +103,37 @@ def network_in(file: str, options: Mapping[str, object]) -> tuple[AnyGraph, Numb
         if network.number_of_edges()
     }
     return network, {**network_facts(network), "network": file, **links}
+
+
+def facts_of(graph: nx.Graph[int], weights: str) -> Numbers:
+    """The numbers of a communication graph with its rates, whether it changes with time or not."""
+    return varying_facts(graph, weights) if is_varying(graph) else graph_facts(graph)
+
+
+def varying_facts(graph: nx.Graph[int], weights: str) -> Numbers:
+    """Of a graph that changes with time: how many, for how long each, what all are like, and the separate maxima of chi
+    with the number of the graph that has each."""
+    every = parts(graph)
+    chis = {name: list(map(number, every)) for name, number in (("chi_1", chi_1), ("chi_2", chi_2))}
+    worst = {name: max(values) for name, values in chis.items()}
+    eta, alpha_tilde = topologies.a2cid2_parameters(worst["chi_1"], worst["chi_2"])
+    uniform = with_rates(graph)
+    gain = communication_cost(uniform) / communication_cost(graph)
+    return {
+        "graph": graph.graph["family"],
+        "workers": len(graph),
+        "graphs": len(every),
+        "period": graph.graph["period"],
+        "edges": _range([part.number_of_edges() for part in every]),
+        "edges of all": graph.number_of_edges(),
+        "degree": _range([degree for part in every for _, degree in part.degree]),
+        "diameter": _range([nx.diameter(part) for part in every]),
+        **worst,
+        **{f"graph of {name}": values.index(worst[name]) for name, values in chis.items()},
+        "eta": eta,
+        "alpha_tilde": alpha_tilde,
+        **({"gain": gain} if weights == "optimal" else {}),
+    }
 
 
 def graph_facts(graph: nx.Graph[int]) -> Numbers:

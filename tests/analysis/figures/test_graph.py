@@ -8,6 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 import topologies
+import topologies.files
 from analysis.figures.graph import graph_figure, utilisations
 from analysis.figures.style import inline_svg, save, utilisation_map
 
@@ -107,3 +108,18 @@ def test_one_node_alone_can_be_drawn():
 def test_colours_run_from_light_to_dark():
     shades = utilisation_map()(np.linspace(0, 1, 11))[:, :3] @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(shades) < 0).all()
+
+
+def test_the_first_graphs_of_one_that_changes_stand_below_all_edges(tmp_path):
+    graphs = [topologies.build("erdos_renyi", 7, seed=seed) for seed in range(8)]
+    union = topologies.TimeVaryingGraph(tuple(graphs)).union()
+    figure = graph_figure(union, links_of(union, lambda u, v: 0.01))
+    *_, below = figure.axes
+    assert len(figure.axes) == 3
+    assert [text.get_text() for text in below.texts] == ["graph 0 of 8", "1", "2", "3", "4"]
+    assert [len(each.get_segments()) for each in below.collections if isinstance(each, LineCollection)] == [
+        graph.number_of_edges() for graph in graphs[:5]
+    ]
+    topologies.files.save(union, tmp_path / "union.json")  # as a run directory has it
+    again = graph_figure(topologies.files.load(tmp_path / "union.json"), links_of(union, lambda u, v: 0.01))
+    assert save(again, tmp_path / "again")[1].read_bytes() == save(figure, tmp_path / "figure")[1].read_bytes()

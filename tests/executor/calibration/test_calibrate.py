@@ -35,3 +35,13 @@ def test_the_probe_of_a_platform_without_a_gradient_has_one() -> None:
     platform = probe(load(tables)).platform
     assert platform.gradient == Duration(mean=0)
     assert platform.kernels["forward"] == [Duration(mean=0.001), Duration(mean=0.002)]
+
+
+def test_a_scenario_whose_graph_changes_with_time_can_be_calibrated() -> None:
+    tables = {
+        "schedule": {"program": "gossip", "gradients": 1},
+        "topology": {"graph": "random-geometric", "count": 3, "period": 0.5, "workers": 4},
+        "platform": {"gradient": {"mean": "1 ms"}},
+        "workload": {"parameters": 1000},
+    }
+    assert probe(load(tables)).topology == load(tables).topology

@@ -26,6 +26,21 @@ def test_a_run_in_one_line(run):
     )
 
 
+@pytest.mark.parametrize(
+    ("topology", "name"),
+    [
+        ({"graph": "ring"}, "ring"),
+        ({"graph": "random-geometric", "count": 50, "file": None}, "50 x random-geometric"),
+        ({"graph": None, "file": "/far/away/Abilene.graphml"}, "Abilene.graphml"),
+        ({"graph": None, "file": ["/far/a.json", "b.json", "c.json"]}, "a.json and 2 more"),
+        ({}, "?"),
+    ],
+    ids=str,
+)
+def test_what_a_graph_is_called(topology, name):
+    assert views.graph_name(topology) == name
+
+
 def test_the_table_of_a_notebook_has_words_and_units(run):
     html = run._repr_html_()
     assert re.search(r">idle</td><td>[\d.]+ %</td>", html)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import topologies
@@ -131,6 +132,33 @@ def test_graph_in_a_file(here, run):
     assert (here / "map.svg").read_bytes().startswith(b"<?xml")
     found = json.loads(run("topologies", ABILENE, "--rate", "2", "--json").stdout)
     assert found["chi_1"] == topologies.chi_1(topologies.with_rates(files.load(ABILENE), 2))
+
+
+def test_graphs_that_change_with_time(here, run):
+    """The separate maxima, and for how long DADAO has each."""
+    found = json.loads(run("topologies", "random-geometric", "--workers", "8", "--set", "count=5", "--json").stdout)
+    cycle = topologies.build_varying("random_geometric", 8, count=5, scale=None)
+    chi_1, chi_2 = (list(map(number, cycle.graphs)) for number in (topologies.chi_1, topologies.chi_2))
+    assert (found["chi_1"], found["chi_2"]) == (max(chi_1), max(chi_2))
+    assert (found["graph of chi_1"], found["graph of chi_2"]) == (np.argmax(chi_1), np.argmax(chi_2))
+    assert (found["graphs"], found["period"]) == (5, pytest.approx(2 / 8 / max(chi_1)))
+    assert found["eta"] == topologies.a2cid2_parameters(max(chi_1), max(chi_2))[0]
+    text = run(
+        "topologies", "watts-strogatz", "--set", "count=3", "--set", "period=2", "--weights", "optimal", "--rate", 3
+    )
+    assert "graphs          3\nperiod          2\n" in text.stdout
+    assert "\ngain " in text.stdout
+
+
+def test_graphs_of_files_in_turn(here, run):
+    for name in ("ring", "star", "complete"):
+        files.save(topologies.build(name, 5), here / f"{name}.json")
+    names = ("ring.json", "star.json", "complete.json")
+    found = json.loads(run("topologies", *names, "--set", "period=0.5", "--draw", "turns.svg", "--json").stdout)
+    chi_1 = max(topologies.chi_1(topologies.build(name, 5)) for name in ("ring", "star", "complete"))
+    assert (found["graphs"], found["period"], found["workers"], found["chi_1"]) == (3, 0.5, 5, pytest.approx(chi_1))
+    assert (found["edges"], found["edges of all"]) == ("4 to 10", 10)
+    assert (here / "turns.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_network_in_a_file(here, run):
