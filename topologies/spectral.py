@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from functools import cached_property
 from math import sqrt
+from typing import Final
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from topologies.checks import communication_graph, numbered_graph, real_number
+from topologies.elimination import Elimination
 from topologies.parts import worst
+
+MOST_DENSE: Final = 1024
+"""Up to so many workers matrices are dense."""
 
 Array = NDArray[np.float64]
 Edges = tuple[NDArray[np.intp], NDArray[np.intp], Array]
@@ -44,18 +51,7 @@ def chi_1(graph: nx.Graph[int]) -> float:
 
     Example: `chi_1(with_rates(ring(n)))` is 1 / (1 - cos(2 pi / n)).
     """
-    return worst(_chi_1, graph)
-
-
-def _chi_1(graph: nx.Graph[int]) -> float:
-    i, j, rates = edges = active_edges(graph)
-    if len(graph) == 1:
-        return 0.0
-    # Eigenvalues ascend, and grounding has moved the constant mode's behind lambda_2: the first is the one.
-    mode = np.linalg.eigh(grounded(laplacian_of_edges(len(graph), edges)))[1][:, 0]
-    mode -= mode.mean()  # what rounding left of the constant mode has length but no differences
-    # The Rayleigh quotient of the computed mode, as a sum of positive terms: a small eigenvalue keeps its digits.
-    return float(mode @ mode / (rates * (mode[i] - mode[j]) ** 2).sum())
+    return worst(lambda part: _kept(part).chi_1, graph)
 
 
 def chi_2(graph: nx.Graph[int]) -> float:
@@ -70,8 +66,8 @@ def chi_2(graph: nx.Graph[int]) -> float:
 
     Example: (n - 1) / n on every edge-transitive graph with uniform rates and one exchange per worker and unit time.
     """
-    # The half is the official code's.
-    return worst(lambda part: max(effective_resistances(part).values(), default=0.0) / 2, graph)
+    # The half is the official code's; one worker has no edge.
+    return worst(lambda part: float(_kept(part).resistances.max(initial=0.0)) / 2, graph)
 
 
 def effective_resistances(graph: nx.Graph[int]) -> dict[tuple[int, int], float]:
@@ -85,13 +81,9 @@ def effective_resistances(graph: nx.Graph[int]) -> dict[tuple[int, int], float]:
         ValueError: if the graph is disconnected (edges of rate 0 do not connect), or a rate is impossible.
     Source: Klein & Randic 1993; Foster 1949.
     """
-    i, j, rates = active_edges(graph)
-    if not len(rates):
-        return {}
-    # The inverse of the grounded Laplacian rather than pinv, which may fail to cut the zero mode; its constant part
-    # drops out of the differences.
-    inverse = np.asarray(np.linalg.inv(grounded(laplacian_of_edges(len(graph), (i, j, rates)))), dtype=np.float64)
-    return dict(zip(zip(i.tolist(), j.tolist(), strict=True), on_edges(inverse, i, j).tolist(), strict=True))
+    found = _kept(graph)
+    i, j, _ = found.edges
+    return dict(zip(zip(i.tolist(), j.tolist(), strict=True), found.resistances.tolist(), strict=True))
 
 
 def a2cid2_parameters(chi_1: float, chi_2: float) -> tuple[float, float]:
@@ -114,6 +106,61 @@ def a2cid2_parameters(chi_1: float, chi_2: float) -> tuple[float, float]:
     slowest = real_number("chi_1", chi_1, 0, strictly=True)
     largest = real_number("chi_2", chi_2, 0, strictly=True)
     return 1 / (2 * sqrt(slowest * largest)), sqrt(slowest / largest) / 2
+
+
+class _Spectrum:
+    """Of one network, each number worked out when it is first asked for: densely, or of a large network sparsely."""
+
+    def __init__(self, workers: int, edges: Edges) -> None:
+        self.edges = edges
+        self._workers = workers
+
+    @cached_property
+    def chi_1(self) -> float:
+        i, j, rates = self.edges
+        if not len(rates):  # one worker, who agrees with itself
+            return 0.0
+        mode = self._slowest_mode()
+        mode -= mode.mean()  # what rounding left of the constant mode has length but no differences
+        # The Rayleigh quotient of the computed mode, as a sum of positive terms: a small eigenvalue keeps its digits.
+        return float(mode @ mode / (rates * (mode[i] - mode[j]) ** 2).sum())
+
+    @cached_property
+    def resistances(self) -> Array:
+        i, j, _ = self.edges
+        if self._workers > MOST_DENSE:
+            return self._elimination.resistances(i, j)
+        # The inverse of the grounded Laplacian rather than pinv, which may fail to cut the zero mode; its constant part
+        # drops out of the differences.
+        inverse = np.linalg.inv(grounded(laplacian_of_edges(self._workers, self.edges)))
+        return on_edges(np.asarray(inverse, dtype=np.float64), i, j)
+
+    @cached_property
+    def _elimination(self) -> Elimination:
+        return Elimination(self._workers, *self.edges)
+
+    def _slowest_mode(self) -> Array:
+        if self._workers > MOST_DENSE:
+            return self._elimination.slowest_mode()
+        # Eigenvalues ascend, and grounding has moved the constant mode's behind lambda_2: the first is the one.
+        modes: Array = np.linalg.eigh(grounded(laplacian_of_edges(self._workers, self.edges)))[1]
+        return modes[:, 0]
+
+
+_RECENT: OrderedDict[tuple[int, bytes], _Spectrum] = OrderedDict()
+"""Every worker of a run asks for the numbers of the same network; by its edges and rates, as a graph may be changed."""
+
+
+def _kept(graph: nx.Graph[int]) -> _Spectrum:
+    """The network's numbers, kept for those who ask next."""
+    edges = active_edges(graph)
+    key = len(graph), b"".join(each.tobytes() for each in edges)
+    found = _RECENT.pop(key, None) or _Spectrum(len(graph), edges)
+    _RECENT[key] = found
+    # A graph that varies may have fifty parts; what is kept of a large network is large.
+    while len(_RECENT) > (64 if len(graph) <= MOST_DENSE else 8):
+        _RECENT.popitem(last=False)
+    return found
 
 
 def edge_rates(graph: nx.Graph[int]) -> Edges:

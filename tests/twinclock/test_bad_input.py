@@ -273,6 +273,7 @@ KEYS = [
     ("run.seed", "1.5", "expected a whole number, found 1.5"),
     ("run.seed", "9223372036854775808", "expected a number below 9.22337203685478e+18, found 9223372036854775808"),
     ("run.trace", '"no"', "expected true or false, found 'no'"),
+    ("run.ages", '"yes"', "expected true or false, found 'yes'"),
     ("run.numerics", "0", "expected true or false, found 0"),
     ("run.until", '"known"', "expected 'end', 'gradients', 'time' or 'precision', found 'known'"),
     ("run.total", "7", "expected run.until = 'gradients' beside it, found 'end'"),

@@ -94,7 +94,8 @@ class _Flow:
     def __init__(self, events: EventsInOrder, num_workers: int, sources: Integers) -> None:
         reads = np.flatnonzero(events.kind == READ)
         every = -(-len(reads) * len(sources) // MOST_AGES)
-        self.looked = reads[_turns(events.rank[reads]) % every == 0]
+        # Not of all workers the same ones: where there are few, that would be the first of each, when nothing is known.
+        self.looked = reads[(_turns(events.rank[reads]) + events.rank[reads]) % every == 0]
         self.known = np.zeros((len(self.looked), len(sources)), dtype=np.int32)
         look = np.full(len(events.kind), -1)
         look[self.looked] = np.arange(len(self.looked))

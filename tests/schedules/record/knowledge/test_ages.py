@@ -223,3 +223,14 @@ def test_of_many_ages_those_at_every_kth_gradient_are_taken(monkeypatch: pytest.
     assert keys[1] < keys[0]
     assert {len(np.unique(part.at_ns[part.rank == rank])) for rank in range(8)} <= {8, 9, 10}
     assert whole.num_unknown > part.num_unknown > 0
+
+
+def test_of_more_ages_than_gradients_those_at_another_one_of_every_worker_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first of each would say that nobody knows of anybody."""
+    result = run()
+    monkeypatch.setattr(module, "MOST_AGES", 8 * 8)  # one in thirty
+    part = found(result)
+    assert len(np.unique(part.rank)) == 7  # the first gradient of rank 0 contains nothing
+    assert part.versions.max() > 0
