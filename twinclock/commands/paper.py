@@ -26,13 +26,13 @@ from twinclock.progress import ProgressLine
 from twinclock.targets import check_directory
 
 EXAMPLES = """\b
-Every number is of a scenario, a graph or a function, which --out names; what is exact or was published is beside it.
+Beside ours stands what was published, or is exact. --out says which command gives a number again.
 \b
 Examples:
   twinclock paper                                    all tables
   twinclock paper synchronous-exponential            one, beside what was published
   twinclock paper a2cid2-doubling --small            a quick look at one
-  twinclock paper a2cid2-doubling --out runs/table   with its figure; interrupted, the same command goes on
+  twinclock paper a2cid2-doubling --out runs/table   with a figure; goes on if interrupted
   twinclock paper synchronous-exponential --set gradients=20000 --inputs mine.csv --json
 """
 
