@@ -64,6 +64,10 @@ def sweep(
 class Sweep:
     """A sweep in a directory.
 
+    Args:
+        source, out, overrides: as `sweep` has them; the source may also be cases that are planned already, of several
+            scenarios.
+        is_forced: whether an estimate of memory and time that is too large is no error.
     Attributes:
         cases: all of them, resolved, in the order of the table.
         records: of the finished cases, by key.
@@ -72,13 +76,13 @@ class Sweep:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | list[Case],
         out: str | Path,
         *,
         overrides: Mapping[str, object] | None = None,
         is_forced: bool = False,
     ) -> None:
-        self.cases = plan(source, overrides, is_forced=is_forced)
+        self.cases = source if isinstance(source, list) else plan(source, overrides, is_forced=is_forced)
         self.out = Path(out)
         self.records = self._finished()
         self.errors: dict[str, str] = {}

@@ -73,6 +73,18 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
+def jobs_option(command: F) -> F:
+    """`--jobs N`: how many processes simulate at a time."""
+
+    def checked(_: click.Context, __: click.Parameter, jobs: int) -> int:
+        if jobs == 0 or jobs < -1:
+            raise bad_input(f"--jobs: expected a number of processes, or -1 for one a core, found {jobs}")
+        return jobs
+
+    words = "Processes at a time. Default: one a core"
+    return click.option("--jobs", type=int, default=-1, metavar="N", callback=checked, help=words)(command)
+
+
 def settings_option(words: str) -> Callable[[F], F]:
     """`--set KEY=VALUE`, any number of times."""
     return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=words)

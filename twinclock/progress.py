@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from schedules.record.quantities import number, with_unit
 from twinclock.options import is_quiet
@@ -26,6 +26,19 @@ ELSEWHERE_S = 10.0
 WIDTH = 20
 
 
+class Counted(NamedTuple):
+    """How far work has come that is many runs.
+
+    Attributes:
+        share: of its end.
+        num_done, num_all: runs.
+    """
+
+    share: float
+    num_done: int
+    num_all: int
+
+
 class ProgressLine:
     """A context manager around work that may take long.
 
@@ -36,12 +49,12 @@ class ProgressLine:
 
     def __init__(self, words: str, *, is_shown: bool | None = None) -> None:
         self._words, self._is_shown = words, not is_quiet() if is_shown is None else is_shown
-        self._look: Callable[[], Seen] | None = None
+        self._look: Callable[[], Seen | Counted | None] | None = None
         self._is_over = threading.Event()
         self._begin = time.monotonic()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
-    def watch(self, look: Callable[[], Seen]) -> None:
+    def watch(self, look: Callable[[], Seen | Counted | None]) -> None:
         """Take how far the work has come from here: `simulator.simulate(..., watch=progress.watch)`."""
         self._look = look
 
@@ -76,7 +89,7 @@ class ProgressLine:
             return
 
 
-def line(words: str, seconds: float, seen: Seen | None, *, is_bar: bool = False) -> str:
+def line(words: str, seconds: float, seen: Seen | Counted | None, *, is_bar: bool = False) -> str:
     """What is told after so many seconds.
 
     Args:
@@ -89,11 +102,17 @@ def line(words: str, seconds: float, seen: Seen | None, *, is_bar: bool = False)
             share = min(1.0, seen.share)
             whole = round(WIDTH * share)
             parts.append((f"[{'#' * whole}{'.' * (WIDTH - whole)}] " if is_bar else "") + f"{100 * share:.0f} %")
-        parts += [f"{number(seen.gradients, 12)} gradients"] if seen.gradients else []
-        parts.append(f"{with_unit(seen.now_ns / 1e9, 's', 3)} simulated")
+        parts += _counts(seen)
         if seen.share is not None and 0.01 <= seen.share < 1:
             parts.append(f"about {clock(seconds / seen.share - seconds)} to go")
     return ", ".join(parts)
+
+
+def _counts(seen: Seen | Counted) -> list[str]:
+    if isinstance(seen, Counted):
+        return [f"{seen.num_done} of {seen.num_all} runs"]
+    gradients = [f"{number(seen.gradients, 12)} gradients"] if seen.gradients else []
+    return [*gradients, f"{with_unit(seen.now_ns / 1e9, 's', 3)} simulated"]
 
 
 def clock(seconds: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 from simulator import simulate
 from simulator.course import Seen
 from twinclock import progress
-from twinclock.progress import ProgressLine, clock, line
+from twinclock.progress import Counted, ProgressLine, clock, line
 
 SCENARIO: dict[str, Any] = {
     "schedule": {"program": "all-reduce", "gradients": 6},
@@ -28,6 +28,7 @@ def test_a_line_says_how_far_it_has_come_and_how_long_it_will_take() -> None:
     assert "[#####...............] 25 %" in line("simulating", 30, seen, is_bar=True)
     assert line("simulating", 3, Seen(None, 0, 2_000_000)) == "simulating: 3 s, 2 ms simulated"
     assert line("comparing", 3, None) == "comparing: 3 s"
+    assert line("simulating", 30, Counted(0.25, 3, 40)) == "simulating: 30 s, 25 %, 3 of 40 runs, about 90 s to go"
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(2, "2 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")])

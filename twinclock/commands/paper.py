@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from schedules.settings import Table
-from twinclock.endings import bad_input, reading
-from twinclock.options import PATH, is_quiet, json_option, settings_option, values
+from twinclock.endings import bad_input, interrupted, reading
+from twinclock.options import PATH, jobs_option, json_option, settings_option, values
 from twinclock.paper_tables import catalogue
 from twinclock.paper_tables.catalogue import PaperTable
 from twinclock.paper_tables.cells import Row
 from twinclock.paper_tables.inputs import changed, read_inputs
-from twinclock.paper_tables.keeping import TABLE, keep
+from twinclock.paper_tables.keeping import SIMULATIONS, TABLE, keep
 from twinclock.paper_tables.lines import paper_lines
 from twinclock.paper_tables.published import flat, read_published
+from twinclock.paper_tables.seeds import TableSweep
 from twinclock.printing.setting_docs import setting_docs, shown
 from twinclock.printing.tables import print_json, print_written
+from twinclock.progress import ProgressLine
 from twinclock.targets import check_directory
 
 EXAMPLES = """\b
-Every number is of a scenario or a graph, which --out writes; what was published is beside it.
+Beside ours stands what was published, or is exact. --out says which command gives a number again.
 \b
 Examples:
   twinclock paper                                    all tables
   twinclock paper synchronous-exponential            one, beside what was published
-  twinclock paper synchronous-exponential --small    a quick look at it
-  twinclock paper synchronous-exponential --set gradients=20000 --out runs/table
-  twinclock paper synchronous-exponential --inputs mine.csv --json
+  twinclock paper a2cid2-doubling --small            a quick look at one
+  twinclock paper a2cid2-doubling --out runs/table   with a figure; goes on if interrupted
+  twinclock paper synchronous-exponential --set gradients=20000 --inputs mine.csv --json
 """
 
 
@@ -38,10 +42,17 @@ Examples:
 @settings_option("A column of the inputs, in all rows, e.g. seed=3. Can be repeated.")
 @click.option("--inputs", type=PATH, metavar="FILE.csv", help="Your own rows, with the columns of the inputs.")
 @click.option("--small", is_flag=True, help="Fewer or shorter rows, for a quick look.")
-@click.option("--out", type=PATH, metavar="DIR", help="Keep the table here, and the scenarios of its numbers.")
+@click.option("--out", type=PATH, metavar="DIR", help="Keep the table, its figure and the scenarios of its numbers.")
+@jobs_option
 @json_option
 def paper(
-    name: str | None, settings: tuple[str, ...], inputs: Path | None, small: bool, out: Path | None, as_json: bool
+    name: str | None,
+    settings: tuple[str, ...],
+    inputs: Path | None,
+    small: bool,
+    out: Path | None,
+    jobs: int,
+    as_json: bool,
 ) -> None:
     """Make a table of a paper from scenarios, or list the tables."""
     if name is None:
@@ -53,8 +64,8 @@ def paper(
         table = catalogue.find(name)
         chosen = changed(_inputs(table, inputs, small), values(settings))
     if out is not None:
-        check_directory(out, (TABLE,))
-    _show(table, _rows(table, chosen), out, as_json)
+        check_directory(out, (TABLE, SIMULATIONS))
+    _show(table, _rows(table, chosen, out, jobs), out, as_json)
 
 
 def _list(as_json: bool) -> None:
@@ -84,17 +95,32 @@ def _inputs(table: PaperTable, file: Path | None, is_small: bool) -> Sequence[Ta
     return table.inputs if not is_small or table.small is None else table.small
 
 
-def _rows(table: PaperTable, chosen: Sequence[Table]) -> list[Row]:
-    from tqdm import tqdm
+def _rows(table: PaperTable, chosen: Sequence[Table], out: Path | None, jobs: int) -> list[Row]:
+    with ProgressLine("simulating") as progress, _place(out) as place:
+        sweep = TableSweep(table.ours(chosen), place)
+        progress.watch(sweep.seen)
+        try:
+            return sweep.run(jobs)
+        except KeyboardInterrupt as error:
+            seen = sweep.seen()
+            kept = "" if out is None or seen is None else f"{seen.num_done} of {seen.num_all} runs are kept in {place}"
+            raise interrupted(error, f"{kept}; the same command goes on" if kept else "") from None
 
-    # None means "if stderr is a terminal" to tqdm.
-    return list(tqdm(table.ours(chosen), total=len(chosen), unit="row", disable=True if is_quiet() else None))
+
+@contextmanager
+def _place(out: Path | None) -> Iterator[Path]:
+    """The directory of the runs."""
+    if out is not None:
+        yield out / SIMULATIONS
+        return
+    with TemporaryDirectory(prefix="twinclock-") as found:
+        yield Path(found)
 
 
 def _show(table: PaperTable, rows: list[Row], out: Path | None, as_json: bool) -> None:
     published = read_published(table.name)
     columns = [flat(row, published.beside(row)) for row in rows]
-    files = [] if out is None else keep(out, rows, columns)
+    files = [] if out is None else keep(out, rows, columns, None if table.figure is None else table.figure(rows))
     if as_json:
         known = published.source or None
         print_json({**_said(table), "published": known, "rows": columns, "out": out, "files": files})

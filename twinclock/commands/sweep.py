@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from simulator.sweep import Sweep
-from twinclock.endings import FAILED, Ending, bad_input, interrupted
-from twinclock.options import PATH, Changes, changes_options, force_option, is_quiet, json_option, scenario_argument
+from twinclock.endings import FAILED, Ending, interrupted
+from twinclock.options import (
+    PATH,
+    Changes,
+    changes_options,
+    force_option,
+    is_quiet,
+    jobs_option,
+    json_option,
+    scenario_argument,
+)
 from twinclock.printing.sweep_figures import draw
 from twinclock.printing.sweep_table import show_table
 from twinclock.printing.tables import print_json, print_written
@@ -41,7 +50,7 @@ Examples:
 @scenario_argument
 @changes_options
 @click.option("--out", type=PATH, metavar="DIR", help="Where to keep it. Default: runs/SCENARIO-sweep")
-@click.option("--jobs", type=int, default=-1, metavar="N", help="Processes at a time. Default: one a core")
+@jobs_option
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler.")
 @force_option
 @json_option
@@ -55,8 +64,6 @@ def sweep(
     as_json: bool,
 ) -> None:
     """Simulate every case of a scenario's [sweep], in parallel."""
-    if jobs == 0 or jobs < -1:
-        raise bad_input(f"--jobs: expected a number of processes, or -1 for one a core, found {jobs}")
     target = out or Path("runs") / f"{scenario.stem}-sweep"
     # Made before the directory is looked at: a mistake in the scenario is told first, as by the other commands.
     prepared = Sweep(scenario, target, overrides=changes.overrides(), is_forced=is_forced)

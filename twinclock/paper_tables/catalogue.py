@@ -7,11 +7,15 @@ import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schedules.errors import nearest
 from schedules.settings import Table
 from twinclock.paper_tables.cells import Row
+from twinclock.paper_tables.seeds import PlannedRow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAPERS = "twinclock.papers"
 
@@ -26,7 +30,8 @@ class PaperTable:
         source: the paper.
         inputs: what it is of, a row a table of settings; all rows are of one class, whose fields are the columns.
         small: the same, for a quick look; None: there is no smaller one.
-        ours: inputs -> the rows that our simulations give.
+        ours: inputs -> the rows that our simulations give, or are to give.
+        figure: the rows, all simulated -> a drawing of them; None: there is none.
     """
 
     name: str
@@ -34,7 +39,8 @@ class PaperTable:
     source: str
     inputs: Sequence[Table]
     small: Sequence[Table] | None
-    ours: Callable[[Sequence[Any]], Iterable[Row]]
+    ours: Callable[[Sequence[Any]], Iterable[PlannedRow]]
+    figure: Callable[[Sequence[Row]], Figure] | None
 
     @property
     def columns(self) -> type[Table]:
@@ -50,7 +56,7 @@ def names() -> list[str]:
 def find(name: str) -> PaperTable:
     """The table of that name.
 
-    A table is a module with a docstring, `SOURCE`, `INPUTS` and `ours(inputs)`; it may have `SMALL`.
+    A table is a module with a docstring, `SOURCE`, `INPUTS` and `ours(inputs)`; it may have `SMALL` and `figure(rows)`.
 
     Raises:
         ValueError: if there is none, with the nearest name.
@@ -67,6 +73,7 @@ def find(name: str) -> PaperTable:
         inputs=module.INPUTS,
         small=getattr(module, "SMALL", None),
         ours=module.ours,
+        figure=getattr(module, "figure", None),
     )
 
 

@@ -1,17 +1,21 @@
-"""The cells of a paper's table: each is one number, and says how to get it again by another command of ours."""
+"""The cells of a paper's table: each is one number, and says how to get it again by a command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from schedules.result import Result
+from schedules.training.readout import LAST
 from simulator.run import simulate
 from twinclock.printing.topology_facts import build_graph, graph_facts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,32 @@ class ByScenario:
 
     tables: Mapping[str, Any]
     quantity: str
+
+
+@dataclass(frozen=True)
+class BySeeds:
+    """The mean over the runs that `twinclock sweep` makes of a scenario, of what each has in a while of its series.
+
+    Attributes:
+        tables: unresolved, as they would stand in a file, with a table [sweep] of seeds.
+        quantity: a column of the series.
+        since, until: of the while, in gradient times: its end is not in it, and never the read-out at the run's end.
+    """
+
+    tables: Mapping[str, Any]
+    quantity: str
+    since: float
+    until: float
+
+    def of_run(self, series: pd.DataFrame) -> float:
+        """The number of one run: the mean of the quantity in that while.
+
+        Args:
+            series: of the run: a row a read-out.
+        """
+        is_in = (series["time"] >= self.since) & (series["time"] < self.until) & (series["index"] < LAST)
+        assert is_in.any(), f"no read-out from {self.since} to {self.until}"
+        return float(series.loc[is_in, self.quantity].mean())
 
 
 @dataclass(frozen=True)
@@ -47,18 +77,38 @@ class ByGraph:
 
 
 @dataclass(frozen=True)
+class ByCall:
+    """What a function of a module gives for numbers and texts: a number that takes no scenario, such as an exact one.
+
+    Attributes:
+        function: importable by its name.
+        arguments: of the call.
+    """
+
+    function: Callable[..., float]
+    arguments: tuple[int | float | str, ...]
+
+
+Origin = ByScenario | BySeeds | ByGraph | ByCall
+
+
+@dataclass(frozen=True)
 class Cell:
     """One number of a table.
 
     Attributes:
         value: the number.
-        origin: what gives it.
+        origin: what gives it; None: other cells do.
         error: standard error of the value; None: it has no scatter.
+        half_width: of the value's 95 % interval; None: there is no more than the error.
+        exact: what the value tends to, where that is known.
     """
 
     value: float
-    origin: ByScenario | ByGraph
+    origin: Origin | None
     error: float | None = None
+    half_width: float | None = None
+    exact: Cell | None = None
 
 
 Row = dict[str, int | float | str | Cell]
@@ -89,6 +139,11 @@ def of_graph(origin: ByGraph) -> Cell:
     """
     graph = build_graph(origin.name, origin.workers, origin.options, rate=origin.rate, weights=origin.weights)
     return Cell(float(graph_facts(graph)[origin.quantity]), origin)
+
+
+def called(function: Callable[..., float], *arguments: int | float | str) -> Cell:
+    """A cell that is what a function of a module gives."""
+    return Cell(float(function(*arguments)), ByCall(function, arguments))
 
 
 def ratio_error(tops: ArrayLike, bottoms: ArrayLike) -> float:

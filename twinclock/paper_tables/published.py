@@ -45,14 +45,21 @@ def read_published(name: str) -> Published:
 
 
 def flat(row: Row, published: Mapping[str, float]) -> dict[str, int | float | str]:
-    """A row with a column each for values, standard errors (`_error`), what was published, and the difference to it."""
+    """A row with a column each for values and for what stands behind them, where it is known: half of a 95 % interval
+    (`_interval`) or a standard error (`_error`), what is exact, what was published, and the difference to that."""
     found: dict[str, int | float | str] = {}
     for name, each in row.items():
         value = each.value if isinstance(each, Cell) else each
         found[name] = value
-        if isinstance(each, Cell) and each.error is not None:
-            found[f"{name}_error"] = each.error
+        if isinstance(each, Cell):
+            found |= {f"{name}_{what}": number for what, number in _beside(each).items()}
         if name in published and not isinstance(value, str):
             found[f"{name}_published"] = published[name]
             found[f"{name}_difference"] = value - published[name]
     return found
+
+
+def _beside(cell: Cell) -> dict[str, float]:
+    scatter = ("error", cell.error) if cell.half_width is None else ("interval", cell.half_width)
+    exact = None if cell.exact is None else cell.exact.value
+    return {name: number for name, number in (scatter, ("exact", exact)) if number is not None}

@@ -9,6 +9,8 @@ import pytest
 
 NAME = "synchronous-exponential"
 QUICK = ("--set", "gradients=20")
+SEEDS = "a2cid2-doubling"
+"""A table whose cells are simulated once a seed, and that has a figure."""
 
 
 def test_lists_the_tables(run):
@@ -70,6 +72,32 @@ def test_keeps_the_table_and_the_scenario_of_every_cell(here, run):
     assert [each.name for each in (here / "kept" / "scenarios").iterdir()] == ["1-utilization.toml"]
 
 
+@pytest.mark.slow
+def test_a_table_over_seeds_has_intervals_exact_numbers_and_a_figure(here, run, monkeypatch):
+    monkeypatch.setattr("twinclock.progress.ELSEWHERE_S", 1e6)  # however slow the machine, nothing is told meanwhile
+    small = ("--set", "workers=4", "--set", "seeds=2", "--set", "gradients=6", "--set", "momentum=0", "--jobs", "1")
+    result = run("paper", SEEDS, *small, "--out", "kept")
+    assert (result.exit_code, result.stderr) == (0, "")
+    columns = ("baseline", "baseline_doubled", "a2cid2", "a2cid2_doubled")
+    scenarios = [f"scenarios/1-{column}.toml" for column in columns]
+    written = ["table.csv", "figure.png", "figure.svg", "cells.csv", *scenarios]
+    *_, row, note = (line for line in result.stdout.splitlines() if not line.startswith("wrote "))
+    assert row.split()[:5] == ["4", "0", "1", "2", "6"]
+    assert row.count(" ± ") == 5
+    assert note == "±: half of the 95 % interval over seeds"
+    assert [line for line in result.stdout.splitlines() if "wrote" in line] == [
+        f"wrote kept/{name}" for name in written
+    ]
+    assert all((here / "kept" / name).stat().st_size > 100 for name in written)
+    with (here / "kept" / "table.csv").open(newline="") as file:
+        (kept,) = csv.DictReader(file)
+    assert float(kept["baseline_exact"]) == pytest.approx(4.75, rel=1e-9)  # gossip.json, a ring of 4
+    assert float(kept["baseline_interval"]) > 0
+    (here / "kept" / "table.csv").unlink()  # as if it had been interrupted before the end
+    again = run("paper", SEEDS, *small, "--out", "kept")
+    assert again.stdout == result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -82,8 +110,14 @@ def test_keeps_the_table_and_the_scenario_of_every_cell(here, run):
         ((NAME, "--inputs", "none.csv"), "none.csv: expected a file, found none"),
         ((NAME, "--inputs", "bad.csv"), "bad.csv: row 1: workers: expected a whole number, found 'four'"),
         ((NAME, "--inputs", "bad.csv", "--small"), "--small: expected none beside --inputs"),
-        ((NAME, "--out", "full"), "full: expected a new or empty directory, or one with table.csv, found other files"),
+        (
+            (NAME, "--out", "full"),
+            "full: expected a new or empty directory, or one with table.csv or simulations, found other files",
+        ),
         ((NAME, "--out", "bad.csv"), "bad.csv: expected a directory, found a file"),
+        ((NAME, "--jobs", "0"), "--jobs: expected a number of processes, or -1 for one a core, found 0"),
+        ((SEEDS, "--set", "momentum=1"), "--set: momentum: expected a number below 1, found 1"),
+        ((SEEDS, "--set", "seed=1"), "--set seed: expected one of the columns workers, momentum, rate, seeds,"),
     ],
 )
 def test_wrong_input_is_one_line_with_status_2(arguments, message, here, run):
