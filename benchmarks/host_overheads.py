@@ -32,11 +32,11 @@ from simulator import simulate
 BUSY = 0.6
 """Share of the cores' time above which a run is not counted in the worst error."""
 
-QUIET = 0.05
+QUIET = 0.1
 """Cores that other processes may take meanwhile: a measurement beside more is made again."""
 
 ATTEMPTS = 2
-"""How often; the quietest counts."""
+"""How often, unless the command says; the quietest counts."""
 
 Scenario = dict[str, Any]
 Measured = TypeVar("Measured")
@@ -73,24 +73,24 @@ CASES: Mapping[str, Scenario] = {
 # ---- measuring
 
 
-def measured(names: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
+def measured(names: Sequence[str], repeats: int, attempts: int) -> Iterator[dict[str, Any]]:
     """The table of the machine and the runs of each of these schedules."""
     with Ranks() as ranks:
         for name in names:
             print(f"{name}: calibrating", flush=True)
-            found, others = quietest(lambda name=name: measure(CASES[name], ranks=ranks))
+            found, others = quietest(lambda name=name: measure(CASES[name], ranks=ranks), attempts)
             about = {"case": name, "date": datetime.now(UTC).isoformat(timespec="seconds")}
             row = {**about, **_told(found), "others_cores": others, "runs": []}
             for seed in range(repeats):
-                run, others = quietest(lambda name=name, seed=seed: _run(ranks, CASES[name], seed))
+                run, others = quietest(lambda name=name, seed=seed: _run(ranks, CASES[name], seed), attempts)
                 row["runs"].append(run | {"others_cores": others})
             yield row
 
 
-def quietest(make: Callable[[], Measured]) -> tuple[Measured, float]:
+def quietest(make: Callable[[], Measured], attempts: int) -> tuple[Measured, float]:
     """What `make` returns, made again while others are busy beside it; and how many cores these took then."""
     found: list[tuple[float, int, Measured]] = []
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         began, before = time.monotonic(), _cpu_of_others()
         measured = make()
         others = (_cpu_of_others() - before) / (time.monotonic() - began)
@@ -149,17 +149,22 @@ def compare(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for run in row["runs"]:
             run |= _errors(row, run)
     runs = [run for row in rows for run in row["runs"]]
-    summary: dict[str, Any] = {}
+    quiet = [run for row in rows for run in row["runs"] if max(row["others_cores"], run["others_cores"]) < QUIET]
+    return {"all": _summary(runs), "beside_nobody": _summary(quiet) if quiet else None}
+
+
+def _summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    free = [run for run in runs if run["cores_time"] < BUSY]
+    found: dict[str, Any] = {"runs": len(runs), "runs_with_free_cores": len(free)}
     for key in ("error", "error_without_host", "error_without_network"):
         errors = [run[key] for run in runs]
-        counted = [abs(run[key]) for run in runs if run["cores_time"] < BUSY]
-        summary[key] = {
+        found[key] = {
             "median_absolute": statistics.median(map(abs, errors)),
             "mean": statistics.mean(errors),
             "worst": max(map(abs, errors)),
-            "worst_where_cores_are_free": max(counted, default=None),
+            "worst_where_cores_are_free": max((abs(run[key]) for run in free), default=None),
         }
-    return summary | {"runs": len(runs), "runs_with_free_cores": sum(run["cores_time"] < BUSY for run in runs)}
+    return found
 
 
 def _errors(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, float]:
@@ -181,13 +186,13 @@ def _errors(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, float]:
 
 
 def show(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
-    print(f"{'':<46}{'errors':<26}{'without host':<26}{'no network':<26}cores' time")
+    print(f"{'':<46}{'errors':<26}{'without host':<26}{'no network':<26}cores' time (others' cores)")
     for row in rows:
         texts = [
             " ".join(f"{run[key]:+.2%}" for run in row["runs"])
             for key in ("error", "error_without_host", "error_without_network")
         ]
-        shares = " ".join(f"{run['cores_time']:.0%}" for run in row["runs"])
+        shares = " ".join(f"{run['cores_time']:.0%} ({run['others_cores']:.2f})" for run in row["runs"])
         print(f"{row['case']:<46}" + "".join(f"{text:<26}" for text in texts) + shares)
         for doubt in row["doubts"]:
             print(f"  in doubt: {doubt}")
@@ -198,6 +203,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="the JSON file of the figures, which keeps its other cases")
     parser.add_argument("--repeats", type=int, default=3, help="of each schedule (default %(default)s)")
+    parser.add_argument(
+        "--attempts", type=int, default=ATTEMPTS, help="at a quiet machine, for each measurement (default %(default)s)"
+    )
     parser.add_argument("--cases", type=int, nargs="*", help="only these, counted from 1")
     parser.add_argument("--of", type=Path, help="measure nothing: simulate again what this file has measured")
     options = parser.parse_args()
@@ -208,7 +216,9 @@ def main() -> int:
         about = surroundings() | {"command": " ".join(["python -m benchmarks.host_overheads", *sys.argv[1:]])}
         names = [list(CASES)[number - 1] for number in options.cases or range(1, len(CASES) + 1)]
         rows = [row for row in _kept(options.out) if row["case"] not in names]
-        for row in measured(names, options.repeats):  # written as they come: a machine may be wanted back
+        for row in measured(
+            names, options.repeats, options.attempts
+        ):  # written as they come: a machine may be wanted back
             rows = sorted([*rows, row], key=lambda each: list(CASES).index(each["case"]))
             _write(options.out, {"about": about, "cases": rows})
     summary = compare(rows)
