@@ -58,6 +58,11 @@ def host_fits(trace: pd.DataFrame, cores: int, works: Mapping[int, Sequence[int]
     return found
 
 
+ASKED = NAMES | {Compute.__name__, Exchange.__name__, Meet.__name__, "Until"}
+"""The driver says of some operations that they begin when the one before them ended; these are asked of a service,
+which says when it was asked."""
+
+
 class _Samples(NamedTuple):
     """How late threads were, in seconds, and when they should have woken."""
 
@@ -147,24 +152,21 @@ def _wakings(trace: pd.DataFrame, works: Mapping[int, Sequence[int]]) -> _Sample
 
 
 def _handings(trace: pd.DataFrame, is_alike: bool) -> _Samples:
-    """From the end of an operation until its program has issued the next."""
+    """From the end of an operation until its program has issued the next, where it waits for nothing in between."""
     ends = trace["op"].isin({Compute.__name__, Exchange.__name__, *NAMES - {"Barrier"}}) & ~_is_started(trace)
-    ends &= ~trace["micro_batch"].eq(PASSING)
     # What the loop has to do with all it has started is in it where the schedule's own loop has.
     ends = trace["op"].eq(Await.__name__) if is_alike else ends
-    return _gaps(trace, ends, "end_ns")
+    following = trace.sort_values(["rank", "stream", "index"]).groupby(["rank", "stream"])["op"].shift(-1)
+    return _gaps(trace, ends & following.reindex(trace.index).isin(ASKED | {"Start"}), "end_ns")
 
 
 def _gaps(trace: pd.DataFrame, is_end: pd.Series[bool], column: str) -> _Samples:
     """Seconds from a time of some operations to the next issue by the same program, and when they began."""
-    # The driver says of some operations that they begin when the one before them ended; these are asked of a service,
-    # which says when it was asked.
-    asked = {Compute.__name__, Exchange.__name__, *NAMES, "Until"}
     base = trace["stream"].str.split("+", n=1).str[0]
     late: list[float] = []
     at: list[int] = []
     for _, rows in trace.groupby([trace["rank"], base]):
-        issues = np.sort(rows.loc[rows["op"].isin(asked), "start_ns"].to_numpy(dtype=np.int64))
+        issues = np.sort(rows.loc[rows["op"].isin(ASKED), "start_ns"].to_numpy(dtype=np.int64))
         chosen = rows[is_end.loc[rows.index]]
         ended, since = (chosen[name].to_numpy(dtype=np.int64) for name in ("end_ns", column))
         following = np.searchsorted(issues, ended, side="left")
