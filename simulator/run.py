@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from schedules.scenario import Cut, ScenarioError, Source, counting, load
 from schedules.setup import OBSERVE, Setup
 from schedules.training.readout import numbers
 from schedules.worker import Worker
+from simulator.computing.hosts import Hosts
 from simulator.course import Seen
 from simulator.events import Events
 from simulator.faults import Failures
@@ -139,9 +141,9 @@ def build_world(
         events=events,
     )
     # Only where something can move a kernel's end: else the kernel itself is queued, once, and no work left is kept.
-    if any((platform.stragglers, platform.faults, platform.communication_slowdown != 1)):
+    if any((platform.stragglers, platform.faults, platform.communication_slowdown != 1, platform.host)):
         paces = [pace(platform.stragglers, scenario.run.seed, rank) for rank in range(workers)]
-        world.retime(paces, platform.communication_slowdown)
+        world.retime(paces, platform.communication_slowdown, _hosts(platform, world, workers))
     for rank in range(workers):
         worker = setup.worker(rank)
         chosen = (programs or setup.programs)(worker)
@@ -161,17 +163,26 @@ def build_world(
     return world
 
 
+def _hosts(platform: PlatformTable, world: World, workers: int) -> Hosts | None:
+    if platform.host is None:
+        return None
+    assert world.fabric is not None, "what ranks of a machine share are links"
+    return Hosts(platform.host, world.fabric.machines(workers), world.events)
+
+
 def is_in_order(platform: PlatformTable) -> bool:
     """Whether sends and receives of one channel are posted one after the other."""
     return TRANSPORTS[platform.transport].is_in_order if platform.order == "auto" else platform.order == "in-order"
 
 
 def _network(setup: Setup, wires: Wires | None) -> Callable[[CallAt], Fabric] | None:
-    """What messages cross. Failures cut messages off, so there links of their own are a network too."""
+    """What messages cross. Failures cut messages off, so there links of their own are a network too; and where ranks
+    share a machine, as it is asked how many messages are under way."""
     platform = setup.scenario.platform
     table, graph, own = platform.network, setup.scenario.network, None
+    shared = None if platform.host is None else platform.host.bandwidth
     if table is None or graph is None:
-        if platform.faults is None:
+        if platform.faults is None and platform.host is None:
             return None
         table, graph, own = NetworkTable(kind="dedicated"), setup.graph, platform.link
 
@@ -185,8 +196,11 @@ def _network(setup: Setup, wires: Wires | None) -> Callable[[CallAt], Fabric] | 
                 transport=TRANSPORTS[platform.transport],
                 windows=windows_of(platform),
                 wires=wires,
+                shared=shared,
             )
-            fabric.connect(setup.graph.to_directed(as_view=True).edges)  # a copy would be one of all parts, too
+            # A view: a copy would be one of all parts, too. Once transfers have shared a link no pairs are to come.
+            pairs = setup.graph.to_directed(as_view=True).edges
+            fabric.connect(pairs if shared is None else permutations(range(len(setup.graph)), 2))
         except ValueError as error:
             raise ScenarioError(f"scenario: platform.network: {error}") from None
         return fabric
@@ -197,7 +211,8 @@ def _network(setup: Setup, wires: Wires | None) -> Callable[[CallAt], Fabric] | 
 def _collectives(setup: Setup) -> CollectivesTable:
     """By formula, unless there is a network; and where a rank may be left out for good, as those of `Failures` are."""
     platform = setup.scenario.platform
-    is_closed = platform.network is None or (platform.faults is not None and setup.schedule.survives)
+    has_links = platform.network is not None or (platform.host is not None and platform.host.bandwidth is not None)
+    is_closed = not has_links or (platform.faults is not None and setup.schedule.survives)
     return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 

@@ -24,6 +24,7 @@ from schedules.training.kernels import Kernels
 from schedules.worker import Worker
 from simulator.collectives.collectives import Collectives
 from simulator.computing.computing import Computing
+from simulator.computing.hosts import Hosts
 from simulator.course import Course
 from simulator.events import CancellableCall, Events, undisturbed
 from simulator.meetings import Meetings
@@ -48,7 +49,7 @@ class World:
         recorder: of the trace, or None.
         replay: the trace to follow, or None.
         is_in_order: whether sends and receives of one channel are posted one after the other.
-        network: makes what messages cross, given how to have something called; None: each pair has a link of its own.
+        network: makes what messages cross, given how to call; None: each pair has a link of its own.
         collectives: how they are carried out.
         events: what is to come, where other runs go on beside it.
     Attributes:
@@ -72,13 +73,12 @@ class World:
         collectives: CollectivesTable | None = None,
         events: Events | None = None,
     ) -> None:
-        self.ledger, self.gradient_ns = ledger, gradient_ns
-        self.recorder, self.replay = recorder, replay
-        self.crews: list[Crew] = []
-        self.streams: list[Stream] = []
+        self.ledger, self.gradient_ns, self.recorder, self.replay = ledger, gradient_ns, recorder, replay
+        self.crews, self.streams = list[Crew](), list[Stream]()
         self.away: dict[int, float] = {}
         self.outages: Outages | None = None
         self.events = events or Events()
+        self._tell: Callable[[int, Running], None] = self.events.end_at
         self.course = Course(self.events, self.alarm)
         self.fabric = None if network is None else network(self.events.call_at)
         self.traffic = Traffic(transport, self.fabric, ledger, events=self.events, end=self.end_at)
@@ -88,8 +88,8 @@ class World:
         self.collectives = Collectives(self.traffic, collectives or CollectivesTable(), self.away)
         self.meetings = Meetings(coordinator, ledger, self.end_at)
         sleeps = Sleeps(self.end_at, gradient_ns)
-        services: Sequence[Service]
-        services = (self.computing, self.exchanges, self.sends, self.collectives, self.meetings, sleeps)
+        services: list[Service] = [self.computing, self.exchanges, self.sends]
+        services += [self.collectives, self.meetings, sleeps]
         self._service_of = {operation: each for each in services for operation in each.handlers()}
         self.handlers: dict[type[Operation], Handler] = {**SHARED_HANDLERS}
         for each in services:
@@ -118,10 +118,11 @@ class World:
         for name, program in programs.items():
             self.streams.append(Stream(self, crew, name, program, is_daemon=name in daemons))
 
-    def retime(self, paces: Sequence[Pace], communication_slowdown: float) -> None:
-        """Have kernels end later where their rank is slowed down: the pace of every rank, and what transfers do."""
-        retiming = self.computing.retime(paces, communication_slowdown)
-        self.traffic.slowed = retiming if communication_slowdown != 1 else None
+    def retime(self, paces: Sequence[Pace], communication_slowdown: float, hosts: Hosts | None = None) -> None:
+        """Have kernels end later where their rank is slowed down: as `Computing.retime`."""
+        retiming = self.computing.retime(paces, communication_slowdown, hosts)
+        self.traffic.slowed = retiming if communication_slowdown != 1 or hosts is not None else None
+        self._tell = hosts.tell if hosts is not None else self._tell
 
     def interrupt(self, outages: Outages, *, survives: bool) -> None:
         """Have ranks fail: their operations end when they are back, or never.
@@ -195,4 +196,4 @@ class World:
                 return
             at = end
         running.end_ns = at
-        self.events.end_at(at, running)
+        self._tell(at, running)

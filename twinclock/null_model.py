@@ -13,7 +13,7 @@ from simulator.run import simulate
 NULL = "null"
 """Where a report keeps it, below its own directory."""
 
-_CHANGES = {"platform.transport": "none", "run.numerics": False, "run.trace": True}
+_CHANGES = {"platform.transport": "none", "platform.host": None, "run.numerics": False, "run.trace": True}
 
 
 def null_model(run: Result) -> tuple[Result | None, str]:

@@ -23,6 +23,8 @@ SMIRNOV_TOLERANCE: Final = 0.10
 CV_TOLERANCE: Final = 0.05
 INTERVAL_TOLERANCE: Final = 0.10
 MAKESPAN_TOLERANCE: Final = 0.01
+BUSY_SHARE: Final = 0.6
+"""Of the cores' time: from there on it decides what is measured."""
 _FLOOR_S: Final = 20e-6
 """Mean transfers that differ by less than this many seconds are not worth a remark."""
 
@@ -108,6 +110,22 @@ def _cores(comparison: Comparison) -> Iterator[str]:
     hosts = {each.get("host") for each in info.get("ranks") or ()}
     if len(hosts) == 1 and cores and ranks > cores:
         yield cores_sentence(ranks, cores)
+
+
+def _cores_time(comparison: Comparison) -> Iterator[str]:
+    """What a run's processes took of their machine, where all were on one."""
+    info, makespan = comparison.measured.info, comparison.measured.summary["makespan_s"]
+    ranks, cores = info.get("ranks") or (), (info.get("host") or {}).get("cores")
+    took = [each.get("cpu_s") for each in ranks]
+    if len({each.get("host") for each in ranks}) != 1 or not cores or not makespan or None in took:
+        return
+    share = sum(took) / (makespan * cores)
+    if share >= BUSY_SHARE:
+        yield (
+            f"The ranks took {percent(share, signed=False)} of the time of this machine's cores (CPU time over wall "
+            f"time, measured): they held each other up, and it cannot stand for a cluster, whose ranks have cores of "
+            f"their own."
+        )
 
 
 def cores_sentence(num_ranks: int, num_cores: int) -> str:
@@ -206,6 +224,7 @@ _RULES: Final[tuple[Callable[[Comparison], Iterator[str]], ...]] = (
     _gradient_times,
     _seeds,
     _cores,
+    _cores_time,
     _interval,
     _counted_gradients,
     _trace_lengths,

@@ -158,6 +158,14 @@ LOWEST, FIRST, HIGHEST = (np.array(each) for each in ((1e-7, 1e-13, 1e-7), (2e-5
 """Latency, seconds a byte and overhead: what is possible, and where the search begins."""
 
 
+def at_bounds(link: LinkEstimate) -> list[str]:
+    """Which of the numbers of a link are where the search ends, so that the messages do not tell them."""
+    values = {"latency": link.latency, "seconds a byte": 1 / link.bandwidth, "overhead": link.overhead}
+    bounds = zip(values.items(), LOWEST.tolist(), HIGHEST.tolist(), strict=True)
+    # A number that was contained in the bandwidth is 0, and was not searched for.
+    return [name for (name, value), low, high in bounds if value and not low * 1.01 < value < high / 1.01]
+
+
 def _fitted(messages: MessageEnds, transport: Transport, is_free: NDArray[np.bool_]) -> LinkEstimate:
     """The fit of what is free; the latency is told if it explains more than a bandwidth alone does."""
     search = _search(messages, transport, is_free)

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from schedules.platform.computing import Device, Duration, KernelDuration, Speeds, Stragglers
+from schedules.platform.hosts.table import HostTable
 from schedules.platform.outages import Faults
 from schedules.platform.protocols.efficiency import EfficiencyGrid, check_grid
 from schedules.platform.protocols.windows import check_window
@@ -163,7 +164,8 @@ class CollectivesTable(Table):
     """How collectives are carried out."""
 
     form: Literal["auto", "closed", "flows"] = "auto"
-    """closed: by formula, as on an idle network; flows: message by message. auto: flows where there is a network."""
+    """closed: by formula, as on an idle network; flows: message by message. auto: flows where there is a network, or a
+    bandwidth that the ranks of a machine share."""
     all_reduce: Literal["auto", "ring", "halving-doubling", "tree", "hierarchical", "direct"] = "auto"
     """auto: a ring with gloo, else the fastest by formula of ring, tree and (on nodes with several workers, but not
     with nccl) hierarchical. A ring is as many rings as each node has NICs, but not with gloo. direct: everybody to
@@ -178,6 +180,8 @@ class CollectivesTable(Table):
     come."""
     all_to_all: Literal["auto", "pairwise", "direct"] = "auto"
     """One partner after the other (so does auto, but with nccl), or all at once."""
+    overhead: Seconds | None = None
+    """Of one message within a collective, as platform.overhead is of others; left out, the same."""
 
 
 class PlatformTable(Table):
@@ -222,6 +226,8 @@ class PlatformTable(Table):
     communication_slowdown: Annotated[Number, Field(ge=1, le=1e6)] = 1.0
     """How many times longer kernels take while a transfer of their rank is under way."""
     collectives: CollectivesTable = CollectivesTable()
+    host: HostTable | None = None
+    """What the software of a rank costs around each kernel and message; left out, nothing."""
 
     @field_validator("gradient")
     @classmethod
@@ -246,6 +252,15 @@ class PlatformTable(Table):
             else found.resolved(device, (name,))
             for name, found in kernels.items()
         }
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: HostTable | None, info: ValidationInfo) -> HostTable | None:
+        if host is not None and info.data.get("faults") is not None:
+            raise ValueError("expected none beside platform.faults")
+        if host is not None and host.bandwidth is not None and info.data.get("network") is not None:
+            raise ValueError("bandwidth: expected none beside platform.network, whose links say what is shared")
+        return host
 
     @property
     def gradient_s(self) -> float:

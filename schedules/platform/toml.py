@@ -27,10 +27,10 @@ def tables_toml(tables: Mapping[str, Mapping[str, object]], comments: Iterable[s
     return "\n".join(lines) + "\n"
 
 
-def write_platform(platform: Mapping[str, object], path: str | Path) -> Path:
+def write_platform(platform: Mapping[str, object], path: str | Path, comments: Iterable[str] = ()) -> Path:
     """Write it to a file, to be put into a scenario or given as `--platform`."""
     target = Path(path)
-    target.write_text(platform_toml(platform), encoding="utf-8")
+    target.write_text(platform_toml(platform, comments), encoding="utf-8")
     return target
 
 

@@ -119,7 +119,7 @@ class Collectives:
                     outside.bandwidth,
                     outside.latency,
                     transport=transport.row,
-                    overhead=transport.overhead,
+                    overhead=transport.collective_overhead,
                     table=table,
                     nodes=levels.nodes,
                     inside=inside,

@@ -30,6 +30,7 @@ from simulator.collectives.relays.courses import (
 from simulator.collectives.relays.relay import At, Relay
 from simulator.collectives.rounds import Pattern
 from simulator.collectives.segments import SegmentRing
+from simulator.messages.fabric import MACHINE
 from simulator.messages.orders import Order, num_rings, ring_orders, share
 from simulator.messages.traffic import Traffic
 
@@ -65,8 +66,10 @@ class MembersNetwork:
         """Whether the ways to two members have a link in common."""
         sender, *receivers = (self._members[each] for each in (source, one, other))
         ways = [self._fabric.route(sender, each) for each in receivers]
-        # A connection whose window is its limit has its bytes wait at home, and not before the interface.
-        return not ways[0].is_limited and not set(ways[0].links).isdisjoint(ways[1].links)
+        # What a machine's cores copy goes by a socket for each pair, none behind the other. And a connection whose
+        # window is its limit has its bytes wait at home, and not before the interface.
+        shared = set(ways[0].ids) - {MACHINE}
+        return not ways[0].is_limited and not shared.isdisjoint(ways[1].ids)
 
 
 class RelayMembers:
@@ -198,7 +201,7 @@ class Flows:
             all_reduce_ring(len(gathering.members), size),
             MembersNetwork(self._traffic, gathering.members),
             partial(self._member_done, gathering),
-            overhead_ns=self._traffic.transport.overhead_ns,
+            overhead_ns=round(self._traffic.transport.collective_overhead * 1e9),
             draw=draw,
         )
 

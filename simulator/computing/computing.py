@@ -16,6 +16,7 @@ from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
 from schedules.training.kernels import Kernels, prepared
 from simulator.computing.engines import Engine
+from simulator.computing.hosts import Hosts
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 
@@ -47,8 +48,9 @@ class Computing:
         self.kernels.append(kernels)
         self._engines.append(defaultdict(Engine))
 
-    def retime(self, paces: Sequence[Pace], communication_slowdown: float) -> Retiming:
-        """Have kernels end later where their rank is slowed down: the pace of every rank, and what transfers do."""
+    def retime(self, paces: Sequence[Pace], communication_slowdown: float, hosts: Hosts | None = None) -> Retiming:
+        """Have kernels end later where their rank is slowed down: the pace of every rank, what transfers do, and how
+        late threads are."""
         self.retiming = Retiming(
             paces,
             # The list itself: workers are added after this.
@@ -56,6 +58,7 @@ class Computing:
             communication_slowdown=communication_slowdown,
             call_at=self._events.call_at,
             ledger=self._ledger,
+            hosts=hosts,
         )
         self._occupy = self.retiming.occupy
         return self.retiming

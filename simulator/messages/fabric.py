@@ -29,6 +29,9 @@ from simulator.network.network import Network
 from topologies.physical import places
 from topologies.routing import Router
 
+MACHINE: tuple[Hashable, Hashable] = ("machine", "machine")
+"""The link that all messages of a machine share, whatever else they cross: its cores, which copy them."""
+
 # Not infinite: a `Link` takes finite numbers only.
 UNLIMITED = 1e300
 """Bandwidth of a copy within a host, in bytes/s."""
@@ -61,6 +64,7 @@ class Fabric:
         transport: whose bytes may take no time, or its messages no latency.
         wires: the network, where it is shared with other runs; None: it is made.
         windows: of every connection, beside those of links.
+        shared: bytes/s of all messages together, where there is no network but one machine; None: they share nothing.
     Raises:
         ValueError: if a route that is given does not fit the network.
     """
@@ -75,6 +79,7 @@ class Fabric:
         transport: Transport = TRANSPORTS[DEFAULT],
         wires: Wires | None = None,
         windows: Windows = OPEN,
+        shared: float | None = None,
     ) -> None:
         self._windows = windows.within(table.window, None if own is None else own.window)
         self._link_windows = {} if own is not None else _windows_of(graph)
@@ -84,6 +89,9 @@ class Fabric:
         self._own = own if own is None or transport.has_latency else Link(bandwidth=own.bandwidth)
         made = wires or lay(graph if own is None else None, table, call_at, transport)
         self.network, self._links, self._lost, self._since = made
+        self._shared = shared if own is not None and transport.takes_bytes else None
+        if self._shared is not None:
+            self.network.add_link(MACHINE, checked_link(MACHINE, (self._shared, 0.0)))
         given = {_pair(name): nodes for name, nodes in table.routes.items()}
         self._find = self._lay
         if own is None:
@@ -120,7 +128,7 @@ class Fabric:
         for pair in dict.fromkeys(pairs):
             self._links[pair] = self._own.bandwidth, self._own.latency
             self.network.add_link(pair, checked_link(pair, self._links[pair]))
-        return {pair: [pair] for pair in pairs}
+        return {pair: [pair] if self._shared is None else [pair, MACHINE] for pair in pairs}
 
     def route(self, source: int, target: int) -> Route:
         """The route between two workers."""
@@ -129,7 +137,9 @@ class Fabric:
     def levels(self, members: Sequence[int]) -> Levels:
         """What lies between the members of a group, of whom neighbours talk: in a node, and between nodes."""
         if self._own is not None:
-            return Levels(self._own)
+            # All members move bytes at once.
+            most = self._own.bandwidth if self._shared is None else self._shared / max(len(members), 1)
+            return Levels(self._own.model_copy(update={"bandwidth": min(self._own.bandwidth, most)}))
         placement = self.table.placement or places(self.graph)
         nodes = [_node(self.graph, placement[rank]) for rank in members]
         by_node: dict[Hashable, list[int]] = {}
@@ -145,6 +155,12 @@ class Fabric:
         within = self._slowest(inside) if inside else None
         nics = [_nic(self.graph, placement[rank]) for rank in members]
         return Levels(self._slowest(outside), within, nodes, nics)
+
+    def machines(self, num_workers: int) -> list[Hashable]:
+        """The machine of every worker; without a network all are on one."""
+        if self._own is not None:
+            return [MACHINE] * num_workers
+        return [_node(self.graph, place) for place in (self.table.placement or places(self.graph))[:num_workers]]
 
     def _slowest(self, pairs: Sequence[tuple[int, int]]) -> Link:
         routes = [self.route(*pair) for pair in pairs]

@@ -53,6 +53,7 @@ class Formulas:
         row: what the transport is like.
         ends_together: whether an exchange ends at both ends at once, or at each end when it has the other's data.
         overhead: software cost of a message in seconds, 0 where the transport has none; `overhead_ns` in nanoseconds.
+        collective_overhead: the same of a message within a collective.
     """
 
     def __init__(self, platform: PlatformTable) -> None:
@@ -67,6 +68,9 @@ class Formulas:
         self.latency_ns = round(self.latency * 1e9)
         self.overhead = platform.overhead if self.row.has_overhead else 0.0
         self.overhead_ns = round(self.overhead * 1e9)
+        given = platform.collectives.overhead
+        self.collective_overhead = self.overhead if given is None or not self.row.has_overhead else given
+        self._collective_overhead_ns = round(self.collective_overhead * 1e9)
         self.ends_together = self.row.ends_together
         # Read for every message: attributes of this object are found faster than those of its row.
         self._is_announced = self.row.is_announced
@@ -167,7 +171,7 @@ class Formulas:
             size * self.row.takes_bytes,
             link.bandwidth * abreast,
             link.latency,
-            self.overhead,
+            self.collective_overhead,
             algorithm=algorithm,
             num_nodes=levels.num_nodes,
             inside=levels.inside,
@@ -196,5 +200,5 @@ class Formulas:
     def hop(self, kind: type[Operation], algorithm: str, now: int, latency: int, bytes_ns: float) -> tuple[int, int]:
         """Of a message within a collective, both of whose ends are ready now: when it leaves, and what it costs after
         its last byte; `latency` and `bytes_ns` are those of its way when idle."""
-        after, cost = self.row.hop_ns(kind, algorithm, latency, self.overhead_ns, bytes_ns)
+        after, cost = self.row.hop_ns(kind, algorithm, latency, self._collective_overhead_ns, bytes_ns)
         return now + after, cost

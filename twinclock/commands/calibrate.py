@@ -53,11 +53,14 @@ def calibrate(scenario: Path | None, changes: Changes, out: Path, is_forced: boo
     with ProgressLine("calibrating"):
         measured = measure(resolved)
     with whole_file(out) as file:
-        write_platform(measured.platform, file)
+        write_platform(measured.platform, file, measured.comments())
     if as_json:
-        print_json({"platform": measured.platform, "info": measured.info, "files": [out]})
+        told = {"platform": measured.platform, "info": measured.info, "doubts": measured.doubts}
+        print_json({**told, "files": [out]})
         return
     print_table([(f"  {name}", value) for name, value in platform_rows(measured.platform)])
+    for doubt in measured.doubts:
+        click.echo(f"in doubt: {doubt}", err=True)
     print_written([out])
 
 

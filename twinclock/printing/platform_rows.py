@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schedules.record.quantities import percent, with_unit
@@ -22,4 +22,18 @@ def platform_rows(platform: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("latency", with_unit(link["latency"], "s", 3)),
             ("message overhead", with_unit(platform.get("overhead", 0.0), "s", 3)),
         ]
+    if (host := platform.get("host")) is not None:
+        rows += list(_host_rows(host))
     return rows
+
+
+def _host_rows(host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the software costs, and what more while the cores are busy with messages."""
+    words = {"start": "taking a kernel up", "waking": "waking", "handing": "handing over", "passing": "passing on"}
+    words["meeting"] = "meeting"
+    for key, name in words.items():
+        if key in host:
+            more = host.get("busy", {}).get(key)
+            yield name, with_unit(host[key], "s", 3) + (f", {with_unit(more, 's', 3)} more when busy" if more else "")
+    if "bandwidth" in host:
+        yield "of all messages", f"{with_unit(host['bandwidth'], 'B', 3)}/s"

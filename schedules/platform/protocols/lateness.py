@@ -32,6 +32,13 @@ def late(draws: int, n: int, number: int) -> Numbers:
     return found
 
 
+def late_once(rank: int, number: int) -> float:
+    """How late the thread of a rank is for its how-manieth waking, in units of the mean: of `platform.host`."""
+    key = np.array([(rank * MOST_MEMBERS + number) * 0x9E3779B97F4A7C15 % 2**64], dtype=np.uint64)
+    with np.errstate(over="ignore"):  # a hash is meant to wrap around
+        return float(-np.log1p(-_uniform(key))[0])
+
+
 def _uniform(key: NDArray[np.uint64]) -> Numbers:
     """Numbers in [0, 1) from whole ones: the finish of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -260,6 +260,14 @@ def test_ranks_that_share_cores_are_told(tmp_path, cores, is_told):
     assert any(each.startswith(f"4 ranks shared {cores} cores: ") for each in told) == is_told
 
 
+@pytest.mark.parametrize(("share", "is_told"), [(0.59, False), (0.61, True)])
+def test_ranks_that_took_most_of_the_cores_time_are_told(tmp_path, share, is_told):
+    makespan = contrasted(tmp_path / "first").measured.summary["makespan_s"]
+    ranks = [{"rank": rank, "host": "one", "cpu_s": share * makespan * 8 / 4} for rank in range(4)]
+    told = contrasted(tmp_path / "second", measured={"ranks": ranks, "host": {"cores": 8}}).caveats
+    assert any("it cannot stand for a cluster" in each for each in told) == is_told
+
+
 def test_ranks_of_several_hosts_have_no_count_of_cores(tmp_path):
     ranks = [{"rank": rank, "host": f"node{rank // 2}"} for rank in range(4)]
     assert contrasted(tmp_path, measured={"ranks": ranks, "host": {"cores": 2}}).caveats == ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from executor.calibration.calibrate import kept, probe
+from executor.calibration.calibrate import kept, kinds_of, probe
 from schedules.platform.computing import Duration
 from schedules.platform.tables import PlatformTable
 from schedules.platform.toml import write_platform
@@ -33,7 +33,7 @@ def test_the_probe_of_a_platform_without_a_gradient_has_one() -> None:
         "workload": {"parameters": 1000},
     }
     platform = probe(load(tables)).platform
-    assert platform.gradient == Duration(mean=0)
+    assert platform.gradient == Duration(mean=0.05, distribution="lognormal", cv=0.1)
     assert platform.kernels["forward"] == [Duration(mean=0.001), Duration(mean=0.002)]
 
 
@@ -45,3 +45,33 @@ def test_a_scenario_whose_graph_changes_with_time_can_be_calibrated() -> None:
         "workload": {"parameters": 1000},
     }
     assert probe(load(tables)).topology == load(tables).topology
+
+
+def scenario(program: str, mean: float = 0.02, **schedule: Any) -> Any:
+    return load(
+        {
+            "schedule": {"program": program, "gradients": 1, **schedule},
+            "topology": {"graph": "ring", "workers": 4},
+            "platform": {"gradient": {"mean": mean, "distribution": "lognormal", "cv": 0.1}},
+            "workload": {"parameters": 250_000},
+        }
+    )
+
+
+def test_the_probe_has_the_concurrency_of_the_schedule() -> None:
+    """What its programs name, in the way of pairing that they take, and messages of its size."""
+    assert {"Exchange", "Until"} == kinds_of(scenario("gossip")) & {"Exchange", "Until", "Meet", "Start", "AllReduce"}
+    met = kinds_of(scenario("gossip", pairing="first-come"))
+    assert {"Exchange", "Meet"} == met & {"Exchange", "Until", "Meet", "Start", "AllReduce"}
+    assert {"Exchange", "Start"} <= kinds_of(scenario("d-psgd"))
+    assert "AllReduce" in kinds_of(scenario("all-reduce"))
+    assert probe(scenario("gossip")).schedule.size == 1_000_000
+    assert 1_000_000 in probe(scenario("gossip")).schedule.sizes
+
+
+def test_the_probe_does_not_compute_for_minutes() -> None:
+    """And its kernels scatter: those that all end in one instant would wait for the same cores."""
+    assert probe(scenario("gossip", mean=0.02)).platform.gradient == scenario("gossip", mean=0.02).platform.gradient
+    assert probe(scenario("gossip", mean=10.0)).platform.gradient == Duration(
+        mean=0.05, distribution="lognormal", cv=0.1
+    )

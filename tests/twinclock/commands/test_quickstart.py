@@ -89,10 +89,15 @@ def test_calibrate_writes_a_platform_that_simulate_takes(here, scenario, run):
     assert result.exit_code == 0, result.stderr
     head, *lines = result.stdout.splitlines()
     assert head == "measuring 2 processes on this machine: 1,000 parameters, batch size 32"
-    assert [line[2:].split("  ")[0] for line in lines[:-1]] == ["gradient", "bandwidth", "latency", "message overhead"]
+    names = [line[2:].split("  ")[0] for line in lines[:-1]]
+    assert names[:4] == ["gradient", "bandwidth", "latency", "message overhead"]
+    assert names[4:7] == ["taking a kernel up", "waking", "handing over"]
     assert lines[0].split() == ["gradient", "3", "ms"]  # without numbers there is no gradient to be measured
     assert lines[-1] == "wrote new/platform.toml"
-    platform = tomllib.loads((here / "new/platform.toml").read_text())["platform"]
+    text = (here / "new/platform.toml").read_text()
+    assert "# host.waking: from " in text
+    platform = tomllib.loads(text)["platform"]
+    assert 0 < platform["host"]["waking"] < 0.1
     found = json.loads(run("simulate", file, "--platform", "new/platform.toml", "--out", "run", "--json").stdout)
     kept = json.loads((here / "run/run.json").read_text())["scenario"]["platform"]
     assert found["summary"]["gradients"] == 10
