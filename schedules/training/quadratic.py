@@ -118,8 +118,8 @@ def quadratic(
     sigma = real_number("noise", noise, 0)
     is_common = one_of("hessians", hessians, ("common", "own")) == "common"
     largest = real_number("curvature", curvature, 0)
-    starts = () if isinstance(start, str) else _points("start", start, setup, size)
-    is_spread = isinstance(start, str) and one_of("start", start, ("common", "spread")) == "spread"
+    starts = _points("start", start, setup, size) if isinstance(start, list | tuple) else ()
+    is_spread = not starts and one_of("start", start, ("common", "spread")) == "spread"
     eigenvalues = largest * np.geomspace(1, 1 / real_number("condition_number", condition_number, 1), size)
     if curvatures is None and size == 1 and condition_number != 1:
         raise ValueError(f"condition_number: expected 1, as the dimension is 1, found {condition_number!r}")

@@ -14,6 +14,8 @@ from twinclock.printing.setting_docs import scenario_tables, setting_docs
 ROOT = Path(__file__).parent.parent.parent
 
 ALL_REDUCE = {"schedule.program": '"all-reduce"'}
+A2CID2 = {"schedule.program": '"a2cid2"'}
+DADAO = {"schedule.program": '"dadao"', "schedule.mu": "1", "schedule.smoothness": "4"}
 PROBLEM = {"workload.parameters": None, "workload.problem": '"digits-mlp"'}
 QUADRATIC = {"workload.parameters": None, "workload.problem": '"quadratic"'}
 VARYING = {"topology.graph": '"random_geometric"'}
@@ -54,6 +56,12 @@ KEYS = [
     ("schedule.bucket_size", '"25 MHz"', 'in byte, such as "44.7 MB"', "found '25 MHz'", ALL_REDUCE),
     ("schedule.rate", "1", "unknown key", "accepted: gradients, overlap, bucket_size", ALL_REDUCE),
     ("schedule.accumulate", "0", "expected a number of at least 1, found 0", ALL_REDUCE),
+    ("schedule.flow", '"tick"', "expected 'ticks' or 'wall'", "(did you mean ticks?)", A2CID2),
+    ("schedule.flow", '"ticks"', "expected 'wall' beside gradient_clock = 'free'", "found 'ticks'", A2CID2),
+    ("schedule.mu", "5", "expected at most smoothness = 4, found 5", DADAO),
+    ("schedule.mu", None, "expected a value, found none", DADAO),
+    ("schedule.smoothness", "0", "expected a number above 0, found 0", DADAO),
+    ("schedule.pairing", '"first-come"', "expected 'edge-clock', found 'first-come'", DADAO),
     # [topology]
     ("topology.graph", '"rong"', "graph: expected one of ring,", "found 'rong' (did you mean 'ring'?)"),
     ("topology.graph", "3", "expected text, found 3"),

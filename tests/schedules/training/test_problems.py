@@ -179,6 +179,43 @@ def test_workers_start_apart_where_they_are_told_to() -> None:
     assert np.abs(np.cov(starts) - np.eye(3)).max() < 0.28
 
 
+def given(**options: Any) -> Quadratic:
+    problem = build_problem("quadratic", num_workers=3, seed=0, noise=0, **options)
+    assert isinstance(problem, Quadratic)
+    return problem
+
+
+def test_quadratics_of_a_reader() -> None:
+    """f_i(x) = a_i |x - b_i|^2 / 2, whose mean is least at sum a_i b_i / sum a_i."""
+    problem = given(dimension=2, curvatures=[1, 2, 4], centres=[1, [-1, 0], 0.5], start=[[3, 4], 0, -1])
+    assert [problem.initial(7, rank).tolist() for rank in range(3)] == [[3, 4], [0, 0], [-1, -1]]
+    assert problem.gradient(np.array([3.0, 4.0]), 1, 0).tolist() == [8, 8]
+    assert problem.minimiser == pytest.approx([1 / 7, 3 / 7], rel=1e-14)
+    offsets = problem.minimiser - np.array([[1, 1], [-1, 0], [0.5, 0.5]])
+    expected = float((np.array([1, 2, 4]) @ (offsets**2)).sum() / 6)
+    assert problem.loss(problem.minimiser) == pytest.approx(expected, rel=1e-14)
+    assert given(dimension=1, curvatures=[1, 2, 4]).num_params == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"curvatures": [1, 2]}, "curvatures: expected one for each of 3 workers, found 2"),
+        ({"curvatures": 2}, "curvatures: expected a list of one a worker, found 2"),
+        ({"curvatures": [1, -2, 3]}, "curvatures: expected a finite number of at least 0, found -2"),
+        ({"centres": [1, 2, "three"]}, "centres: expected a finite number, found 'three'"),
+        (
+            {"start": [1, [1, 2, 3], 2], "dimension": 2},
+            "start: expected a number or 2 of them for each worker, found 3",
+        ),
+        ({"start": "apart"}, "start: expected one of"),
+    ],
+)
+def test_quadratics_that_nobody_can_mean(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        given(**options)
+
+
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "quadratic"])
 def test_the_other_problems_have_one_start(name: str) -> None:
     problem: Problem = build_problem(name, num_workers=2, seed=0)

@@ -229,3 +229,13 @@ def test_what_was_asked_of_a_program_without_gradients_is_told_as_such(here, sce
     assert re.search(r"end +99 samples asked for, 0 drawn, as the program computed no gradient\n", told.stdout), (
         told.stderr
     )
+
+
+def test_a_rate_below_dadao_s_theorem_is_told_with_both(run):
+    example = Path(__file__).parents[3] / "examples" / "dadao.toml"
+    short = ("simulate", example, "--set", "schedule.gradients=3")
+    result = run(*short, "--set", "schedule.rate=1")
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if "warning" in line]
+    assert "schedule.rate = 1 is below 1.8, the least of DADAO's theorem" in line
+    assert "warning" not in run(*short).stdout
