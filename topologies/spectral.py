@@ -127,7 +127,9 @@ class _Spectrum:
 
     @cached_property
     def resistances(self) -> Array:
-        i, j, _ = self.edges
+        i, j, rates = self.edges
+        if not len(rates):
+            return rates
         if self._workers > MOST_DENSE:
             return self._elimination.resistances(i, j)
         # The inverse of the grounded Laplacian rather than pinv, which may fail to cut the zero mode; its constant part
