@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydantic import Field, field_validator, model_validator
+    from pydantic import Field, ValidationInfo, field_validator, model_validator
 
     from schedules.clocks import StreamKey, Tick
     from schedules.operations import (
@@ -62,12 +62,12 @@ __all__ = [
     "Barrier", "Broadcast", "Bytes", "BytesPerSecond", "Cancel", "Compute", "Count", "CountOfRank", "Exchange",
     "Field", "Flop", "FlopPerSecond", "Group", "Handle", "Join", "Kernel", "Leave", "Meet", "NonNegative", "Number",
     "Operation", "Partner", "Payload", "Positive", "Program", "Put", "Receive", "ReduceScatter", "Reduction",
-    "Rule", "Seconds", "Send", "Start", "State", "StreamKey", "Table", "Take", "Tick", "Until", "Vector", "Worker",
-    "descend", "field_validator", "model_validator", "of_rank", "part", "squared_norm",
+    "Rule", "Seconds", "Send", "Start", "State", "StreamKey", "Table", "Take", "Tick", "Until", "ValidationInfo",
+    "Vector", "Worker", "descend", "field_validator", "model_validator", "of_rank", "part", "squared_norm",
 ]  # fmt: skip
 
 _NAMES = {
-    "pydantic": ("Field", "field_validator", "model_validator"),
+    "pydantic": ("Field", "ValidationInfo", "field_validator", "model_validator"),
     "schedules.clocks": ("StreamKey", "Tick"),
     "schedules.operations": (
         "AllGather", "AllReduce", "AllToAll", "Arrivals", "Await", "Barrier", "Broadcast", "Cancel", "Compute",

@@ -9,6 +9,7 @@ import numpy as np
 
 from schedules.clocks import Clocks, StreamKey, Tick, stream
 from schedules.errors import MisuseError
+from schedules.listed.clocks import ListedClocks
 from schedules.misuse.values import COUNT, LARGEST, NAME, WHOLE, Sort, an, between, short
 from schedules.record.ledger import Account
 from schedules.training.model import Model
@@ -40,6 +41,7 @@ class Worker:
         rank, num_workers: which one, of how many.
         graph: the communication graph, with the rates of its edges; not to be changed.
         neighbours: ranks that it may talk to, ascending.
+        horizon: when clocks end, in gradient times; infinite where the run is cut.
         settings: the schedule's own settings, e.g. `settings.rate`.
         model: its parameters (`schedules.training.model`); in a timing-only run only their size and versions. An error
             in a schedule with stages: see `stage`.
@@ -50,15 +52,15 @@ class Worker:
     """
 
     __slots__ = (
-        "_clocks", "_rate", "account", "capacities", "graph", "model", "neighbours", "num_workers", "rank", "settings",
-        "stages",
+        "_clocks", "_rate", "account", "capacities", "graph", "horizon", "model", "neighbours", "num_workers", "rank",
+        "settings", "stages",
     )  # fmt: skip
 
     def __init__(
         self,
         rank: int,
         model: Model | Mapping[int, Model],
-        clocks: Clocks,
+        clocks: Clocks | ListedClocks,
         *,
         settings: Any = None,
         account: Account | None = None,
@@ -66,6 +68,7 @@ class Worker:
     ) -> None:
         self.rank = rank
         self.graph: nx.Graph[int] = clocks.graph
+        self.horizon = clocks.horizon
         self.num_workers = self.graph.number_of_nodes()
         self.neighbours = tuple(sorted(self.graph.adj[rank]))  # both worlds must ask, and draw, in one order
         self.stages: Mapping[int, Model] | None = None if isinstance(model, Model) else model
@@ -111,6 +114,9 @@ class Worker:
     def clock(self, name: str) -> Iterator[Tick]:
         """Ticks of a clock: `edges` (all edges of this worker, in the one global order) or `gradient` (its own).
 
+        `events`: both together, in the order of time; the peer of a gradient is -1. Where the schedule has a list of
+        events, clocks tick by it, and `events` has its order.
+
         Raises:
             MisuseError: if the platform does not say how long a gradient takes.
         """
@@ -120,7 +126,9 @@ class Worker:
             return self._clocks.edges(self.rank)
         if name == "gradient":
             return self._clocks.gradient(self.rank)
-        raise MisuseError(f"worker.clock: expected the clock 'edges' or 'gradient', found {short(name)}")
+        if name == "events":
+            return self._clocks.events(self.rank)
+        raise MisuseError(f"worker.clock: expected the clock 'edges', 'gradient' or 'events', found {short(name)}")
 
     def random(self, key: StreamKey = StreamKey.PROGRAM, j: int = 0) -> np.random.Generator:
         """A random stream of this worker, keyed by what it is for."""
