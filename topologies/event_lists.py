@@ -160,8 +160,8 @@ def parse_events(text: str, path: str, num_workers: int) -> EventList:
         raise ValueError(f"{path}, line {max(rows.line_num, 1)}: {error}") from None
     if not times:
         raise ValueError(f"{path}: expected at least one event, found none")
-    i, j, places_in_file = (np.array(each, dtype=np.int64) for each in (first, second, lines))
-    return EventList(np.array(times, dtype=np.float64), i, j, places_in_file, text)
+    ends = np.array((first, second), dtype=np.int64)
+    return EventList(np.array(times, dtype=np.float64), ends[0], ends[1], np.array(lines, dtype=np.int64), text)
 
 
 def _read_event(row: list[str], num_workers: int) -> tuple[float, int, int]:
