@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from executor.agreement.clock import EXACT, Offset, align, describe
 from executor.ends import Took
-from schedules.clocks import edge_ticks
 from schedules.platform.volumes import bandwidths
 from schedules.record.files import MEASURED
 from schedules.record.ledger import Ledger
@@ -23,6 +21,7 @@ from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
 from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
 from schedules.scenario import Scenario
+from schedules.setup import exchange_ticks
 from schedules.training.readout import Observation, numbers
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
         cut_ns=cut_ns,
         servers=scenario.plan.servers,
         units=scenario.plan.units,
-        ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, scenario.gradient_s * 1e9),
+        ticks=exchange_ticks(scenario),
     )
     result = Result(scenario, MEASURED, summary, info={"cut_ns": cut_ns, **info})
     result.info |= {"ranks": [_told(report) for report in reports]}

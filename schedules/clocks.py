@@ -7,9 +7,11 @@ moves no other stream. Poisson clocks tick in gradient times (one gradient time 
 from __future__ import annotations
 
 import enum
+import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
+from operator import itemgetter
 
 import networkx as nx
 import numpy as np
@@ -188,6 +190,10 @@ class Clocks:
         times = chain.from_iterable(clock.until(min(self._end(window), length)).tolist() for window in self._windows())
         return ((time, -1, index) for index, time in enumerate(times))
 
+    def events(self, rank: int) -> Iterator[Tick]:
+        """Both kinds of ticks of a worker by time; of equal times its gradient's first."""
+        return heapq.merge(self.gradient(rank), self.edges(rank), key=itemgetter(0))
+
     def _clock(self, i: int, j: int) -> Poisson | VaryingPoisson:
         generator, rate = stream(self.seed, StreamKey.EDGE, i, j), self._rates[i, j]
         # A cycle of one graph is that graph, to the last digit.
@@ -214,5 +220,10 @@ def edge_ticks(graph: nx.Graph[int], seed: int, gradient_ns: float, until_ns: in
     """
     clocks = Clocks(graph, seed, (until_ns + 1) / gradient_ns)
     times = np.concatenate([np.empty(0), *(clocks.edge(i, j) for i, j in graph.edges)])
-    ticks = (times * gradient_ns + 0.5).astype(np.int64)
+    ticks = in_nanoseconds(times, gradient_ns)
     return ticks[ticks <= until_ns]
+
+
+def in_nanoseconds(times: NDArray[np.float64], gradient_ns: float) -> NDArray[np.int64]:
+    """Ticks in gradient times as nanoseconds, as programs sleep to them."""
+    return (times * gradient_ns + 0.5).astype(np.int64)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import networkx as nx
+import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 from schedules import catalogue
-from schedules.clocks import Clocks
+from schedules.clocks import Clocks, edge_ticks, in_nanoseconds
 from schedules.errors import ProgramError
+from schedules.listed.clocks import ListedClocks
 from schedules.misuse.values import raised, short
 from schedules.operations import Program, Until
 from schedules.platform.durations import Durations
@@ -24,6 +28,7 @@ from schedules.scenario import (
     build_problem,
     cut,
     learning_rate,
+    listed_events,
     optimizer_bytes,
     run_settings,
     stage_parameters,
@@ -78,7 +83,12 @@ class Setup:
             ahead, horizon = _ahead(self.graph), self._horizon(limits)
         lengths = None if ahead else [float(length) for length in self.plan.lengths]
         has_unit = scenario.platform.gradient is not None
-        self.clocks = Clocks(self.graph, scenario.run.seed, horizon, lengths=lengths, ahead=ahead, has_unit=has_unit)
+        seed = scenario.run.seed
+        self.clocks: Clocks | ListedClocks = (
+            Clocks(self.graph, seed, horizon, lengths=lengths, ahead=ahead, has_unit=has_unit)
+            if scenario.events is None
+            else listed_clocks(scenario)
+        )
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
         self.ledger.work.is_declared = bool(self.plan.units)
         self.is_recorded = is_recorded
@@ -123,16 +133,20 @@ class Setup:
         programs = programs or {"compute": _nothing()}
         read_outs = self.read_outs.get(worker.rank, [])
         if number and not self.plan.stages and read_outs and self.plan.is_read_out(worker.rank):
-            period = max(self.plan.lengths[worker.rank], 1) / number
+            length = max(self.plan.lengths[worker.rank], 1)
+            period = (self.clocks.horizon if isinstance(self.clocks, ListedClocks) else length) / number
             programs[OBSERVE] = _observations(read_outs[0], number, period)
         return programs
 
     def observe_end(self, rank: int, time: float) -> None:
         """Read out a worker's parameters at the end of the run, in gradient times.
 
+        What goes by a list is read out when that ends, at one time for all, however late the worker came to its end.
+
         Raises:
             ProgramError: what the schedule's `read_out` raises, with its line.
         """
+        time = self.clocks.horizon if isinstance(self.clocks, ListedClocks) else time
         for each in self.read_outs.get(rank, []):
             try:
                 each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
@@ -230,6 +244,20 @@ class Setup:
             held["optimizer"] += optimizer_bytes(self.scenario, stepped)
             held["vectors"] += sum(each.num_bytes(length, item_size, *place) for each in self.vectors.values())
         self.ledger.memory.owns(worker.rank, held)
+
+
+def listed_clocks(scenario: Scenario) -> ListedClocks:
+    """The clocks of a scenario with a list of events."""
+    return ListedClocks(scenario.graph, scenario.run.seed, *listed_events(scenario))
+
+
+def exchange_ticks(scenario: Scenario) -> Callable[[int], NDArray[np.int64]]:
+    """What tells the ticks of all edges up to a time, in nanoseconds as programs sleep to them, edge by edge."""
+    gradient_ns = scenario.gradient_s * 1e9
+    if scenario.events is None:
+        return partial(edge_ticks, scenario.graph, scenario.run.seed, gradient_ns)
+    ticks = in_nanoseconds(listed_clocks(scenario).exchange_times(), gradient_ns)
+    return lambda until_ns: ticks[ticks <= until_ns]
 
 
 def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> object:

@@ -9,6 +9,7 @@ import numpy as np
 
 from schedules.clocks import Clocks, StreamKey, Tick, stream
 from schedules.errors import MisuseError
+from schedules.listed.clocks import ListedClocks
 from schedules.misuse.values import COUNT, LARGEST, NAME, WHOLE, Sort, an, between, short
 from schedules.record.ledger import Account
 from schedules.training.model import Model
@@ -59,7 +60,7 @@ class Worker:
         self,
         rank: int,
         model: Model | Mapping[int, Model],
-        clocks: Clocks,
+        clocks: Clocks | ListedClocks,
         *,
         settings: Any = None,
         account: Account | None = None,
@@ -113,6 +114,9 @@ class Worker:
     def clock(self, name: str) -> Iterator[Tick]:
         """Ticks of a clock: `edges` (all edges of this worker, in the one global order) or `gradient` (its own).
 
+        `events`: both together, in the order of time; the peer of a gradient is -1. Where the schedule has a list of
+        events, clocks tick by it, and `events` has its order.
+
         Raises:
             MisuseError: if the platform does not say how long a gradient takes.
         """
@@ -122,7 +126,9 @@ class Worker:
             return self._clocks.edges(self.rank)
         if name == "gradient":
             return self._clocks.gradient(self.rank)
-        raise MisuseError(f"worker.clock: expected the clock 'edges' or 'gradient', found {short(name)}")
+        if name == "events":
+            return self._clocks.events(self.rank)
+        raise MisuseError(f"worker.clock: expected the clock 'edges', 'gradient' or 'events', found {short(name)}")
 
     def random(self, key: StreamKey = StreamKey.PROGRAM, j: int = 0) -> np.random.Generator:
         """A random stream of this worker, keyed by what it is for."""

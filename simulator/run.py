@@ -10,7 +10,6 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from schedules.clocks import edge_ticks
 from schedules.driving.coordinator import Coordinator
 from schedules.driving.replay import Replay
 from schedules.errors import ScheduleError
@@ -25,7 +24,7 @@ from schedules.record.trace import Recorder
 from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
 from schedules.runs.followed import read_replay
 from schedules.scenario import Cut, ScenarioError, Source, counting, load
-from schedules.setup import OBSERVE, Setup
+from schedules.setup import OBSERVE, Setup, exchange_ticks
 from schedules.training.readout import numbers
 from schedules.worker import Worker
 from simulator.computing.hosts import Hosts
@@ -247,7 +246,7 @@ def result_of(setup: Setup, world: World, told: Info | None = None, *, links_unt
         failed=gone,
         servers=scenario.plan.servers,
         units=scenario.plan.units,
-        ticks=partial(edge_ticks, scenario.graph, scenario.run.seed, world.gradient_ns),
+        ticks=exchange_ticks(scenario),
     )
     result = Result(
         scenario, SIMULATED, summary, info={"cut_ns": world.course.stopped_ns, "lost_ranks": gone, **(told or {})}

@@ -13,6 +13,7 @@ network is one with hosts, switches and links. Files are in `topologies.files`.
 
 from topologies.catalogue import GRAPHS, NETWORKS, build, build_network
 from topologies.conventions import with_rates
+from topologies.event_lists import dadao_events
 from topologies.layouts import layout
 from topologies.physical import link_table
 from topologies.rates import optimal_rates, sufficient_rate, sufficient_rates
@@ -30,6 +31,7 @@ __all__ = [
     "build_varying",
     "chi_1",
     "chi_2",
+    "dadao_events",
     "laplacian",
     "layout",
     "link_table",

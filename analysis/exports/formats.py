@@ -1,4 +1,4 @@
-"""A run in the formats of other tools: Perfetto, GraphML, CSV, TensorBoard."""
+"""A run in the formats of other tools: Perfetto, GraphML, CSV, TensorBoard; and its events, for another run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.exports import perfetto, tensorboard
+from analysis.exports.event_list import event_list
 from analysis.measures.metrics import num_ranks, partner_matrix, span_ns
 from schedules.record.whole import whole_file
 from schedules.result import Result, load_run
+from topologies.event_lists import event_text
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,6 +27,7 @@ def export(run_dir: str | PathLike[str], format: str, path: str | PathLike[str])
     * `perfetto`: JSON for ui.perfetto.dev and chrome://tracing, see `analysis.exports.perfetto`;
     * `graphml`: who exchanged with whom, see `communication_graph`;
     * `csv`: the trace, one row an operation, times in nanoseconds;
+    * `events`: gradients and exchanges, for `schedule.events` of another run, see `analysis.exports.event_list`;
     * `tensorboard`: event files in a directory, see `analysis.exports.tensorboard`.
 
     Args:
@@ -94,10 +97,15 @@ def _write_csv(run: Result, path: Path) -> None:
     run.kept_trace.to_csv(path, index=False, lineterminator="\n")  # the same bytes on every system
 
 
+def _write_events(run: Result, path: Path) -> None:
+    path.write_text(event_text(event_list(run)), encoding="utf-8", newline="\n")
+
+
 FORMATS: Final[dict[str, Callable[[Result, Path], None]]] = {
     "perfetto": _write_perfetto,
     "graphml": _write_graphml,
     "csv": _write_csv,
+    "events": _write_events,
 }
 """The formats that are one file, by name."""
 

@@ -85,6 +85,7 @@ def _changed_files(info: Info, scenario: Scenario) -> list[str]:
     ours, theirs = texts(scenario), info.get("texts")
     files = {
         "schedule.program": scenario.program,
+        "schedule.events": str(getattr(scenario.schedule, "events", None)),
         "topology.file": str(scenario.topology.file),
         "workload.tensors": str(scenario.workload.tensors),
     }

@@ -4,11 +4,11 @@ from pydantic import field_validator
 
 from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
-from schedules.scenario.ends import Cut, as_recorded, counting, cut, run_settings
+from schedules.scenario.ends import Cut, as_recorded, counting, cut, listed_events, run_settings
 from schedules.scenario.files import beside, read, read_setting, read_value, set_key
 from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
 from schedules.scenario.places import located, place_of, renamed
-from schedules.scenario.recorded import recorded_fingerprint
+from schedules.scenario.recorded import recorded_fingerprint, texts
 from schedules.scenario.resolve import Source, load, resolve
 from schedules.scenario.resolved import (
     Scenario,
@@ -16,7 +16,6 @@ from schedules.scenario.resolved import (
     communication_graph,
     physical_network,
     stage_parameters,
-    texts,
 )
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
@@ -44,6 +43,7 @@ __all__ = [
     "cut",
     "field_validator",
     "learning_rate",
+    "listed_events",
     "load",
     "located",
     "nearest",

@@ -18,6 +18,7 @@ from schedules.catalogue import Schedule
 from schedules.scenario.plan import Plan, plan
 from schedules.scenario.resolved import Scenario
 from schedules.units import quantity
+from topologies.event_lists import EventList, check_edges
 
 AMPLE = 1_000_000_000
 """The length of programs that a time will cut."""
@@ -39,11 +40,64 @@ class Cut:
 def cut(scenario: Scenario) -> Cut | None:
     """Where a run of the scenario is cut; None: its programs end, or a precision ends them."""
     run = scenario.run
+    if scenario.events is not None:
+        return None  # its list is cut, and its programs end with that
     if run.until == "time":
         return Cut(at_ns=round(duration_s(scenario) * 1e9))
     if run.until == "gradients" and not catalogue.find(scenario.program).is_in_step:
         return Cut(total=run.total)
     return None
+
+
+def with_list(scenario: Scenario, said: object = None) -> Scenario:
+    """The scenario with as many gradients of each worker as its list of events has, if it has one.
+
+    Args:
+        said: how many the scenario itself says, if it does: then they must be these.
+    Raises:
+        ValueError: if it says others, or its end is not that of the list or a time; it begins with the key.
+    """
+    key = catalogue.find(scenario.program).length_key
+    if key is None or not isinstance(getattr(scenario.schedule, "events", None), str):
+        return scenario
+    try:
+        listed, _ = listed_events(scenario)
+    except ValueError as error:
+        raise ValueError(f"schedule.events: {error}") from None
+    run, counts = scenario.run, listed.gradients(scenario.topology.workers)
+    if run.until not in ("end", "time"):
+        raise ValueError(f"run.until: expected 'end' or 'time' beside schedule.events, found {run.until!r}")
+    if run.samples is not None:
+        raise ValueError(f"run.samples: expected none beside schedule.events, found {run.samples}")
+    if said is not None and said != counts:
+        raise ValueError(f"schedule.{key}: expected none beside schedule.events, which has {counts}, found {said!r}")
+    schedule = scenario.schedule.model_copy(update={key: counts})
+    schedule.model_fields_set.discard(key)  # it follows from the list, and another may follow later
+    return scenario.model_copy(update={"schedule": schedule})
+
+
+def check_list(scenario: Scenario) -> None:
+    """See that the exchanges of a list are of edges of the graph; what else it says has been looked at.
+
+    Raises:
+        ValueError: with the line of one that is not.
+    """
+    if scenario.events is not None:
+        check_edges(scenario.events, scenario.graph.edges, scenario.schedule.events)
+
+
+def listed_events(scenario: Scenario) -> tuple[EventList, float]:
+    """Of a scenario with a list: its events up to the run's end, and that end in gradient times.
+
+    Raises:
+        ValueError: if the list's file is none.
+    """
+    events = scenario.events
+    assert events is not None, "only asked of a scenario with a list"
+    if scenario.run.until != "time":
+        return events, float(events.times[-1])
+    end = duration_s(scenario) / scenario.gradient_s
+    return events.before(end), end
 
 
 def duration_s(scenario: Scenario) -> float:
@@ -67,6 +121,8 @@ def with_share(scenario: Scenario, *, is_said: bool) -> Scenario:
         ValueError: if the schedule has no length that could follow.
     """
     schedule, run = catalogue.find(scenario.program), scenario.run
+    if scenario.events is not None:
+        return scenario
     if run.until == "precision" and not is_said:
         wanted = run.limit
     elif not run.says_length:

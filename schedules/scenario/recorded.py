@@ -1,12 +1,24 @@
-"""The fingerprint of a run that was recorded, also of one that a former version recorded by another rule."""
+"""What a run that is recorded says of its scenario: hashes of its files; and its fingerprint, by former rules too."""
 
 from __future__ import annotations
 
+from schedules import catalogue
 from schedules.errors import ScenarioError
 from schedules.record.files import Info
 from schedules.scenario.resolve import load
-from schedules.scenario.resolved import digest
+from schedules.scenario.resolved import Scenario, digest
 from schedules.settings import Tables
+
+
+def texts(scenario: Scenario) -> dict[str, str]:
+    """Hashes of the files that are in its fingerprint, by key: of two runs they say which of them has changed."""
+    found = {
+        "schedule.program": catalogue.own_text(scenario.program),
+        "schedule.events": None if scenario.events is None else scenario.events.text,
+        "topology.file": scenario.graph_text,
+        "workload.tensors": scenario.tensors_text,
+    }
+    return {key: digest({"text": text}) for key, text in found.items() if text is not None}
 
 
 def recorded_fingerprint(info: Info) -> str:

@@ -82,11 +82,9 @@ def _check_plan(scenario: Scenario, where: str) -> None:
 
 def _check_clocks(scenario: Scenario, where: str) -> None:
     if has_rate(scenario.schedule) and scenario.platform.gradient is None:
-        rate = scenario.schedule.rate
-        clocks = f"schedule.rate = {rate}" if rate is not None else scenario.program
-        raise ScenarioError(
-            f"{where}: platform.gradient: expected one for {clocks}, as clocks tick in gradient times, found none"
-        )
+        clocks = scenario.program if scenario.schedule.rate is None else f"schedule.rate = {scenario.schedule.rate}"
+        told = f"expected one for {clocks}, as clocks tick in gradient times, found none"
+        raise ScenarioError(f"{where}: platform.gradient: {told}")
 
 
 def _check_stages(scenario: Scenario, where: str) -> None:
@@ -127,8 +125,7 @@ def _check_problem(scenario: Scenario, where: str) -> None:
 
 def _check_start(scenario: Scenario, where: str) -> None:
     """Ranks that hold one model together, by stages or by shards, hold the same one: these cannot start apart."""
-    start = scenario.workload.options.get("start", "common")
-    if start == "common":
+    if (start := scenario.workload.options.get("start", "common")) == "common":
         return
     schedule = catalogue.find(scenario.program)
     vectors = [*schedule.vectors_of(scenario.schedule).values(), *([schedule.optimizer] if schedule.optimizer else [])]

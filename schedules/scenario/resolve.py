@@ -11,7 +11,7 @@ from pathlib import Path
 
 from schedules import catalogue
 from schedules.errors import ScenarioError
-from schedules.scenario.ends import may_lack_length, with_share
+from schedules.scenario.ends import check_list, may_lack_length, with_list, with_share
 from schedules.scenario.files import beside, read, set_key, with_samples
 from schedules.scenario.places import located
 from schedules.scenario.refusals import check, check_tables, validated
@@ -62,7 +62,8 @@ def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced:
     except ValueError as error:
         raise ScenarioError(f"{where}: schedule.program: {error}") from None
     key, is_said = found.length_key, True
-    if key is not None and may_lack_length(rest.get("run")):
+    said = schedule.pop(key, None) if key is not None and isinstance(schedule.get("events"), str) else None
+    if key is not None and (may_lack_length(rest.get("run")) or isinstance(schedule.get("events"), str)):
         is_said = key in schedule
         schedule.setdefault(key, 1)  # stands in until what it follows from is checked
     settings = validated(found.settings, schedule, where, prefix=("schedule",))
@@ -73,12 +74,20 @@ def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced:
     scenario = validated(Scenario, {**rest, "program": program, "schedule": settings}, where)
     if not has_workers:  # what follows was not said, and another file may follow later
         scenario.topology.model_fields_set.discard("workers")
+    try:
+        scenario = with_list(scenario, said)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: {error}") from None
     check_size(scenario, where, is_forced=is_forced)  # before anything is built
     try:
         scenario = with_share(scenario, is_said=is_said)
     except ValueError as error:
         raise ScenarioError(f"{where}: run.until: {error}") from None
     check(scenario, where)
+    try:
+        check_list(scenario)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: schedule.events: {error}") from None
     return scenario
 
 

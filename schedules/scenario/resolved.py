@@ -27,12 +27,13 @@ from schedules.training.problems import Problem
 from schedules.training.vectors import ITEM_SIZE, Tensor, parse_tensors
 from topologies.checks import AnyGraph
 from topologies.described import described
+from topologies.event_lists import EventList, parse_events
 from topologies.files import text_of
 from topologies.given import Lacking, network_of, with_rates_of
 from topologies.physical import places
 from topologies.rates import spread, sufficient_rates
 
-BUILT = ("graph", "graph_text", "network", "network_text", "plan", "problem", "tensors", "tensors_text")
+BUILT = ("events", "graph", "graph_text", "network", "network_text", "plan", "problem", "tensors", "tensors_text")
 """What a scenario builds at first use, and keeps."""
 
 
@@ -91,6 +92,16 @@ class Scenario(Table):
     def plan(self) -> Plan:
         """What the schedule says of the ranks: their lengths, roles and stages."""
         return plan(catalogue.find(self.program), self.schedule, self.topology.workers)
+
+    @functools.cached_property
+    def events(self) -> EventList | None:
+        """The events that the schedule goes by, where it has a list.
+
+        Raises:
+            ValueError: if its file is none, with the line.
+        """
+        file = getattr(self.schedule, "events", None)
+        return parse_events(read_text(file), file, self.topology.workers) if isinstance(file, str) else None
 
     @functools.cached_property
     def graph(self) -> nx.Graph[int]:
@@ -207,8 +218,8 @@ class Scenario(Table):
 
     def fingerprint(self) -> str:
         """Hash of what must be equal between a run and its replay: `deciding`, with the text of a schedule of the
-        user's own, of a graph's file and of a file of tensors in the place of its name: where it lies decides nothing.
-        A module that is trained counts by its name: simulations do without it."""
+        user's own, and of the files of events, a graph and tensors in the place of their names: where one lies decides
+        nothing. A module that is trained counts by its name: simulations do without it."""
         told, own = self.deciding(), catalogue.own_text(self.program)
         if own is not None:
             told["schedule"]["program"] = own
@@ -216,17 +227,9 @@ class Scenario(Table):
             told["workload"]["tensors"] = self.tensors_text
         if self.graph_text is not None:
             told["topology"]["file"] = self.graph_text
+        if self.events is not None:
+            told["schedule"]["events"] = self.events.text
         return digest(told)
-
-
-def texts(scenario: Scenario) -> dict[str, str]:
-    """Hashes of the files that are in its fingerprint, by key: of two runs they say which of them has changed."""
-    found = {
-        "schedule.program": catalogue.own_text(scenario.program),
-        "topology.file": scenario.graph_text,
-        "workload.tensors": scenario.tensors_text,
-    }
-    return {key: digest({"text": text}) for key, text in found.items() if text is not None}
 
 
 def digest(tables: Tables) -> str:

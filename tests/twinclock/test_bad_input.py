@@ -52,6 +52,8 @@ KEYS = [
     ("schedule.rat", "1", "unknown key (did you mean rate?); accepted: gradients, rate, pairing, gradient_clock"),
     ("schedule.pairing", '"edge_clock"', "expected 'edge-clock' or 'first-come'", "(did you mean edge-clock?)"),
     ("schedule.gradient_clock", "1", "expected 'free' or 'poisson', found 1"),
+    ("schedule.events", '"none.csv"', "none.csv: expected a file, found none"),
+    ("schedule.events", "3", "expected text, found 3"),
     ("schedule.overlap", "1", "expected true or false, found 1", ALL_REDUCE),
     ("schedule.bucket_size", '"25 MHz"', 'in byte, such as "44.7 MB"', "found '25 MHz'", ALL_REDUCE),
     ("schedule.rate", "1", "unknown key", "accepted: gradients, overlap, bucket_size", ALL_REDUCE),

@@ -19,6 +19,7 @@ NAMES = {
     "perfetto": "trace.perfetto.json",
     "graphml": "communication.graphml",
     "csv": "trace.csv",
+    "events": "events.csv",
     "tensorboard": "tensorboard",
 }
 
@@ -27,6 +28,8 @@ Formats:
   perfetto     timeline for https://ui.perfetto.dev and chrome://tracing (JSON)
   graphml      who exchanged with whom, how often, for networkx, Gephi and yEd
   csv          the trace, one row an operation, times in nanoseconds
+  events       its gradients and exchanges, which schedule.events of another
+               scenario takes
   tensorboard  a directory of event files (needs: pip install tensorboard)
 \b
 Examples:

@@ -12,6 +12,7 @@ find nobody to average with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import chain, pairwise
 from typing import Literal
 
@@ -30,7 +31,10 @@ from schedules import (
     Table,
     Take,
     Until,
+    ValidationInfo,
     Worker,
+    field_validator,
+    model_validator,
     of_rank,
 )
 
@@ -56,6 +60,25 @@ class Settings(Table):
     pairing: Literal["edge-clock", "first-come"] = "edge-clock"
     gradient_clock: Literal["free", "poisson"] = "free"
     """free: gradients run back to back; poisson: each starts at a tick of the worker's own Poisson clock of rate 1."""
+    events: str | None = None
+    """A CSV file of events (time, kind, i, j) in the place of both clocks: each worker has its own, and no others, one
+    after the other. Then gradients are as many as it has."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_by_list(cls, values: object) -> object:
+        """A list says when gradients start, as a clock does, so nobody need say that they are not free."""
+        if isinstance(values, Mapping) and values.get("events") is not None:
+            return {"gradient_clock": "poisson", **values}
+        return values
+
+    @field_validator("events")
+    @classmethod
+    def _check_clocks(cls, events: str | None, info: ValidationInfo) -> str | None:
+        for key, wanted in (("pairing", "edge-clock"), ("gradient_clock", "poisson")):
+            if events is not None and info.data.get(key, wanted) != wanted:
+                raise ValueError(f"expected {key} = {wanted!r}, or none, beside it, found {info.data[key]!r}")
+        return events
 
 
 def streams(worker: Worker, step: Step, exchange: Exchange, mix: Rule | None = None) -> Mapping[str, Program]:
@@ -63,9 +86,38 @@ def streams(worker: Worker, step: Step, exchange: Exchange, mix: Rule | None = N
 
     `mix(s, time)`, if it is given, brings the parameters up to a tick at which a gradient is read.
     """
+    if worker.settings.events is not None:
+        return {"compute": _one_after_the_other(worker, step, exchange, mix)}
     if worker.settings.pairing == "edge-clock":
         return {"compute": _gradients(worker, step, mix), "gossip": _edge_clock(worker, exchange)}
     return {"compute": _gradients_with_quota(worker, step, mix), "gossip": _first_come(worker, exchange)}
+
+
+def _one_after_the_other(worker: Worker, step: Step, exchange: Exchange, mix: Rule | None) -> Program:
+    """The events of a list, each at its own time however long it takes.
+
+    Every worker has its own in the order of the list, so all together come to what the whole list comes to, one event
+    after the other; none waits in a circle, as the earliest that is not over always has its ends ready.
+    """
+    for tick, peer, index in worker.clock("events"):
+        if peer < 0:
+            yield from _tick(worker, tick, mix)
+            gradient, _ = yield GRADIENT
+            step(worker, gradient, tick)
+        else:
+            yield Until(tick)
+            yield from _over_at(exchange(worker, peer, index, tick, tick), tick)
+    yield Until(worker.horizon)
+    yield Barrier()
+
+
+def _over_at(program: Program, time: float) -> Program:
+    """A program whose operations are all told to be over at one time."""
+    with suppress(StopIteration):
+        operation = next(program)
+        while True:
+            result, _ = yield operation
+            operation = program.send((result, time))
 
 
 def _gradients(worker: Worker, step: Step, mix: Rule | None) -> Program:
@@ -142,4 +194,4 @@ def _tick(worker: Worker, start: float, mix: Rule | None) -> Program:
     """
     _, time = yield Until(start)
     if mix is not None:
-        worker.model.change(mix, time)
+        worker.model.change(mix, time if worker.settings.events is None else start)

@@ -8,7 +8,6 @@ not over always has its ends ready.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Mapping
 
@@ -28,9 +27,7 @@ def own_time(worker: Worker) -> Mapping[str, float]:
 
 def _in_order(worker: Worker, step: Step, exchange: Exchange, flow: Rule) -> Program:
     model = worker.model
-    clocks = worker.clock("gradient"), worker.clock("edges")
-    # By time alone: ticks of edges at one time stay in the order that both ends have.
-    for tick, peer, index in heapq.merge(*clocks, key=lambda each: each[0]):
+    for tick, peer, index in worker.clock("events"):
         model.change(go_on, tick)
         yield Until(tick)
         model.change(flow, tick)  # not to the answer's time, which is that of whole nanoseconds, or late

@@ -1,0 +1,1 @@
+"""What goes by a list of events, in the place of clocks that are drawn."""
