@@ -250,7 +250,7 @@ def _balanced(workers: int, hosts: int | None, routers: int | None, links: int |
 
 def _shape(workers: int, shape: Sequence[int] | None) -> tuple[int, int, int]:
     if shape is None:
-        return (1, *sides(workers, None, None))
+        return (1, *sides(workers, None, None)) if whole_number("workers", workers, 1) > 1 else (1, 1, 1)
     if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) not in (2, 3):  # text is a sequence, too
         raise ValueError(f"shape: expected (rows, columns) or (layers, rows, columns), found {shape!r}")
     # Two sides get a layer before them; of three that layer is cut off again.

@@ -17,6 +17,7 @@ Where connections have a window, B is at most window / round-trip time.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from schedules.operations import Operation
@@ -101,9 +102,13 @@ def nccl_seconds(
     if n == 1:
         return 0.0
     if algorithm in RELAYS.get(name, ()):
-        rate = windows.rate(bandwidth, 2 * latency)
         within = None if inside is None else Inside(inside.bandwidth, inside.latency)
-        return overhead + relay_seconds(kind, algorithm, n, size, rate, latency, num_nodes=num_nodes, inside=within)
+        took = partial(relay_seconds, kind, algorithm, n, latency=latency, num_nodes=num_nodes, inside=within)
+        rate = windows.rate(bandwidth, 2 * latency)
+        if algorithm != "tree":
+            return overhead + took(size, rate)
+        # Several connections fill a link together, each with one half of the bytes, and alone may be too slow for that.
+        return overhead + max(took(size, bandwidth), took(0, bandwidth) + size / 2 / rate)
     return overhead + seconds(
         kind, n, size, bandwidth, latency, algorithm=algorithm, num_nodes=num_nodes, inside=inside, windows=windows
     )

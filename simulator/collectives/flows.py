@@ -79,7 +79,7 @@ class RelayMembers:
         takes: how many times as long as its bytes alone a message takes.
     """
 
-    def __init__(self, traffic: Traffic, members: Sequence[int], takes: float) -> None:
+    def __init__(self, traffic: Traffic, members: Sequence[int], takes: Callable[[Handed], float]) -> None:
         self._traffic, self._members, self._takes = traffic, members, takes
         assert traffic.fabric is not None
         self._fabric = traffic.fabric
@@ -97,7 +97,9 @@ class RelayMembers:
             self._traffic.ended(at, sender, receiver)
             done(at)
 
-        self._fabric.hand((sender, receiver), size, now, arrived, takes=self._takes, lane=message.lane, comes=begins)
+        self._fabric.hand(
+            (sender, receiver), size, now, arrived, takes=self._takes(message), lane=message.lane, comes=begins
+        )
 
     def latency(self, source: int, target: int) -> int:
         """Of the way between two members."""
@@ -168,7 +170,7 @@ class Flows:
         """Bytes that are handed on while they come."""
         course, members = self._course(gathering, operation), gathering.members
         self._connect(gathering, type(operation), course.pairs())
-        network = RelayMembers(self._traffic, members, self._takes(gathering, operation))
+        network = RelayMembers(self._traffic, members, self._times(gathering, operation))
         return Relay(course, len(members), network, partial(self._member_done, gathering))
 
     def _course(self, gathering: Gathering, operation: Any) -> Handover:
@@ -187,11 +189,16 @@ class Flows:
     def _takes(self, gathering: Gathering, operation: Any) -> float:
         """How many times as long as its bytes alone a message takes."""
         transport, n = self._traffic.transport, len(gathering.members)
-        levels, nodes = gathering.levels, gathering.levels.num_nodes or n
-        takes = 1 / transport.efficiency(type(operation), n, operation.size, levels)
-        if gathering.algorithm == "tree" and 1 < nodes < n:
-            takes *= tree_load(n, nodes) / most_sent(nodes)
-        return takes
+        return 1 / transport.efficiency(type(operation), n, operation.size, gathering.levels)
+
+    def _times(self, gathering: Gathering, operation: Any) -> Callable[[Handed], float]:
+        """The same of a relay's messages: in trees those between nodes take more (`tree_load`)."""
+        takes, nodes, n = self._takes(gathering, operation), gathering.levels.nodes, len(gathering.members)
+        num_nodes = gathering.levels.num_nodes or n
+        if nodes is None or gathering.algorithm != "tree" or not 1 < num_nodes < n:
+            return lambda message: takes
+        between = takes * tree_load(n, num_nodes) / most_sent(num_nodes)
+        return lambda message: takes if nodes[message.source] == nodes[message.target] else between
 
     def _ring(self, gathering: Gathering, size: int) -> SegmentRing:
         """A ring of segments; those of one communicator take the draws of lateness in turn."""

@@ -202,10 +202,12 @@ class Fabric:
             comes: told, ahead of it, the tick at which the first of them is there.
         """
         connection = self._connection(*pair) if lane is None else self._lane(pair, lane)
-        lost = round(size * takes) - size
+        route = connection.route
+        # Of a connection whose window is its limit, that is what takes long.
+        lost = max(0, round(size * takes * route.wire_ticks_per_byte / route.ticks_per_byte) - size) if size else 0
 
         def counted(end: int) -> None:
-            self._lost.update(dict.fromkeys(connection.route.ids, lost))
+            self._lost.update(dict.fromkeys(route.ids, lost))
             done(end)
 
         connection.send(Message(connection, size + lost, now, counted if lost else done, comes), now)

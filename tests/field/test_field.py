@@ -17,7 +17,7 @@ from executor import execute
 from schedules.errors import DeadlockError, TimeoutError
 from schedules.result import Result
 from simulator import simulate
-from topologies import GRAPHS
+from topologies import GRAPHS, NETWORKS
 from topologies.files import save
 
 HERE = Path(__file__).parent
@@ -132,6 +132,14 @@ def test_one_worker_runs_in_both_worlds_with_the_same_parameters() -> None:
     simulated, measured = simulate(made), execute(made)
     assert measured.summary["bytes_sent"] == 0
     assert measured.parameters == pytest.approx(simulated.parameters, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", sorted(set(NETWORKS) - {"gpu_nodes"}))
+def test_one_worker_runs_on_any_network(kind: str) -> None:
+    """The host of its own; a node of GPUs must be full, so it is one of one GPU."""
+    for network in ({"kind": kind}, {"kind": "gpu_nodes", "gpus_per_node": 1}):
+        tables = {"schedule": {"program": "all-reduce", "gradients": 5}, "platform": {"network": network}}
+        assert simulate(case("send_send", 1, **tables)).summary["makespan_s"] == 0.05
 
 
 def test_ranks_wait_for_ever_for_one_with_fewer_batches() -> None:

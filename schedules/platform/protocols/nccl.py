@@ -9,7 +9,7 @@ with K = 2 (n-1) for an all-reduce, n-1 for a reduce-scatter, and for an all-gat
 has begun to come L ago, and its own link has been free since w. A broadcast along a chain takes (n-1) L + S / B + c. An
 all-reduce by two trees (`schedules.platform.protocols.trees`), with a chain of the m ranks in every node, takes
 
-    max(S b / B, 2 S / B') + L + c      or      S / B + 2 (depth L + (m-1) L') + c
+    max(S b / B, 2 (m-1)/m S / B') + L + c      or      S / B + 2 (depth L + (m-1) L') + c
 
 whichever is longer: b S is the most that a node sends, 2 S from four nodes on (`tree_load`); and what leaves send up in
 the beginning, one half of S in each tree, has the whole way up and down before it. Message by message, where links are
@@ -84,12 +84,13 @@ def relay_seconds(
 def _trees(n: int, nodes: int, size: int, rate: float, latency: float, inside: Inside | None) -> float:
     width = -(-n // nodes)
     if nodes == 1:  # a chain up and down
-        return max(_chain_load(n) * size / rate + latency, size / rate + 2 * (n - 1) * latency)
+        return max(min(2, n - 1) * size / rate + latency, size / rate + 2 * (n - 1) * latency)
     first, busiest = min(2, nodes - 1) / 2 * size / rate, tree_load(n, nodes) * size / rate
     hops = 2 * max(map(depth_of, two_trees(nodes))) * latency
     if width > 1 and inside is not None:
         hops += 2 * (width - 1) * inside.latency
-        busiest = max(busiest, _chain_load(width) * size / inside.bandwidth)
+        # A NIC a rank: of as many chains as ranks, each is at the head of one and at the end of one.
+        busiest = max(busiest, 2 * (width - 1) / width * size / inside.bandwidth)
     return max(busiest + latency, first + hops)
 
 
@@ -97,8 +98,3 @@ def tree_load(n: int, nodes: int) -> float:
     """Of whichever node sends most by both trees, over the bytes of each: never less than rings send, as what others
     measured on two nodes has no more bus bandwidth than they."""
     return max(most_sent(nodes), 2 * (n - 1) / n)
-
-
-def _chain_load(width: int) -> int:
-    """What whoever sends most in a chain sends, up and down, over the bytes of each."""
-    return min(2, width - 1)

@@ -62,6 +62,30 @@ def test_trees_take_up_to_a_tenth_more_message_by_message(n: int) -> None:
         assert 0.99 * closed <= flows <= 1.1 * closed
 
 
+@pytest.mark.parametrize("nodes", [2, 3, 4, 8])
+def test_trees_over_nodes_of_several_gpus(nodes: int) -> None:
+    network = {"kind": "gpu_nodes", "gpus_per_node": 4} | FIELD
+    for size in SIZES:
+        closed, flows = (
+            run("AllReduce", 4 * nodes, size, network, collectives={"all_reduce": "tree", "form": form}, overhead=0)
+            for form in ("closed", "flows")
+        )
+        assert flows.summary["makespan_s"] == pytest.approx(closed.summary["makespan_s"], rel=0.12)
+
+
+@pytest.mark.parametrize(("kind", "algorithm"), [("AllReduce", "ring"), ("AllReduce", "tree"), ("Broadcast", "auto")])
+def test_a_window_is_what_a_connection_carries_whatever_the_efficiency(kind: str, algorithm: str) -> None:
+    """20 kB in a round trip of 2 ms, each: a chain of 4 takes 3 ms and 40 MB of them."""
+    asked = {"collectives": {"all_reduce": algorithm}} if kind == "AllReduce" else {"collectives": {}}
+    closed, flows = (
+        run(kind, 4, 40_000_000, window=20_000, collectives=asked["collectives"] | {"form": form}).summary["makespan_s"]
+        for form in ("closed", "flows")
+    )
+    assert flows == pytest.approx(closed, rel=1e-4)
+    if kind == "Broadcast":
+        assert closed == pytest.approx(3 * LATENCY + 40_000_000 / (20_000 / 2e-3) + OVERHEAD, rel=1e-6)
+
+
 KINDS: list[tuple[type[Operation], float, float]] = [
     (AllReduce, 14, 1 / 8),
     (ReduceScatter, 7, 1 / 8),
