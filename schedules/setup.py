@@ -103,7 +103,8 @@ class Setup:
         models = {stage: self._model(sizes, account, stage) for stage in range(len(sizes)) if rank in plan.ranks(stage)}
         rate = learning_rate(self.scenario, plan.updates[rank])
         held = models if plan.stages else models[0]
-        worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate)
+        speed = self.scenario.platform.speed_of(rank)
+        worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
         if trained is not None:
             self._fill(worker, trained, sizes)
             # Of a module, which may be large, only the end is looked at; and one stage alone has no loss.

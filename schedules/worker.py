@@ -47,13 +47,14 @@ class Worker:
             in a schedule with stages: see `stage`.
         stages: the stages that it holds, by number; None in a schedule without stages.
         account: its page of the ledger, for what programs keep (`schedules.record.ledger`).
+        speed: how fast its kernels are beside the platform's: they take 1 / speed times as long.
         capacities: how many items its queues hold, where that is not one; see `capacity`.
         warmup_steps: steps of the learning rate's warm-up; see `learning_rate`.
     """
 
     __slots__ = (
         "_clocks", "_rate", "account", "capacities", "graph", "horizon", "model", "neighbours", "num_workers", "rank",
-        "settings", "stages",
+        "settings", "speed", "stages",
     )  # fmt: skip
 
     def __init__(
@@ -65,8 +66,10 @@ class Worker:
         settings: Any = None,
         account: Account | None = None,
         rate: LearningRate | None = None,
+        speed: float = 1.0,
     ) -> None:
         self.rank = rank
+        self.speed = speed
         self.graph: nx.Graph[int] = clocks.graph
         self.horizon = clocks.horizon
         self.num_workers = self.graph.number_of_nodes()

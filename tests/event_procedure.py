@@ -16,16 +16,20 @@ def play(
     events: Events,
     until: float,
     *,
-    eta: float,
+    eta: float | NDArray[np.float64],
     alpha_tilde: float,
     update: Callable[[NDArray[np.float64], int, int], NDArray[np.float64]] | None = None,
 ) -> NDArray[np.float64]:
-    """Every worker's x after the events, mixed up to `until`; `update(x, worker, number)` is what a gradient adds."""
+    """Every worker's x after the events, mixed up to `until`; `update(x, worker, number)` is what a gradient adds.
+
+    `eta` is of all, or of each worker.
+    """
     x, x_tilde = starts.copy(), starts.copy()
+    etas = np.broadcast_to(eta, len(x))
     last, number = np.zeros(len(x)), [0] * len(x)
 
     def mix(i: int, time: float) -> None:
-        q = np.exp(-2 * eta * (time - last[i]))
+        q = np.exp(-2 * etas[i] * (time - last[i]))
         x[i], x_tilde[i] = ((1 + q) * x[i] + (1 - q) * x_tilde[i]) / 2, ((1 - q) * x[i] + (1 + q) * x_tilde[i]) / 2
         last[i] = time
 

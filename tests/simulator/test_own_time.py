@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.moments import second_moment
-from schedules.clocks import Clocks, Tick
+from schedules.clocks import Clocks
 from schedules.result import Result
 from schedules.scenario import load
 from schedules.setup import Setup
 from simulator.run import build_world, simulate
-from topologies import build, sufficient_rate, sufficient_rates, with_rates
+from topologies import build, chi_1, chi_2, sufficient_rate, sufficient_rates, with_rates
+from topologies.event_lists import Event, event_text
 
 Vector = NDArray[np.float64]
 NAMES = ("x", "x_tilde", "y", "y_tilde", "z", "z_tilde")
@@ -55,11 +56,9 @@ class Played:
 
 # ---- given events
 
-Event = tuple[float, int, int]
-"""When, and who; the second worker is -1 at a gradient."""
-
-# papers/gossip.md, section 13, "DADAO trace" [code; compared with the official classes to 13-15 digits].
-EVENTS: Sequence[Event] = [
+# When, and who (-1: a gradient); papers/gossip.md, section 13, "DADAO trace" [code; compared with the official classes
+# to 13-15 digits].
+EVENTS = [
     (0.143879800, 0, 1), (0.265291503, 0, -1), (0.683935090, 1, -1), (0.699760903, 1, 2), (0.991676139, 2, -1),
     (1.254076523, 0, -1), (1.437759353, 1, -1), (1.528488949, 0, 2),
 ]  # fmt: skip
@@ -70,25 +69,13 @@ AT_2 = [
 ]
 
 
-def given_events(events: Sequence[Event], patch: pytest.MonkeyPatch) -> None:
-    """Have the two clocks of every worker tick as in a list."""
-
-    def edges(_: Clocks, rank: int) -> Iterator[Tick]:
-        mine = [(time, i, j) for time, i, j in events if j >= 0 and rank in (i, j)]
-        pairs = [(i, j) for _, i, j in mine]
-        return iter([(time, i + j - rank, pairs[:index].count((i, j))) for index, (time, i, j) in enumerate(mine)])
-
-    def gradient(_: Clocks, rank: int) -> Iterator[Tick]:
-        mine = [time for time, i, j in events if j < 0 and i == rank]
-        return iter([(time, -1, index) for index, time in enumerate(mine)])
-
-    patch.setattr(Clocks, "edges", edges)
-    patch.setattr(Clocks, "gradient", gradient)
-
-
-def test_the_trace_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
-    given_events(EVENTS, monkeypatch)
-    run = Played(scenario({**TRIANGLE, "start": [1, 0, -1]}))
+def test_the_trace_of_the_specification(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(
+        event_text(Event(time, "gradient" if j < 0 else "exchange", i, None if j < 0 else j) for time, i, j in EVENTS)
+    )
+    tables = scenario({**TRIANGLE, "start": [1, 0, -1]}, events=str(tmp_path / "events.csv"))
+    del tables["schedule"]["gradients"]  # the list says how many
+    run = Played({**tables, "run": {"trace": False, "until": "time", "duration": 2}})
     run.world.run()
     np.testing.assert_allclose(run.vectors(), AT_2, rtol=0, atol=1e-10)
 
@@ -271,3 +258,21 @@ def test_simulations_tend_to_the_exact_moments(graph: str) -> None:
     errors = samples.std(axis=0, ddof=1) / math.sqrt(num_runs)
     assert (errors < 0.1 * expected).all()
     assert (np.abs(samples.mean(axis=0) - expected) < 3 * errors).all()
+
+
+# ---- graphs that change with time
+
+
+def test_the_minimum_is_found_on_a_graph_that_changes() -> None:
+    """As on one that stays, if 2 chi_1 chi_2 = 1 for the largest of each."""
+    tables = scenario(
+        {"curvatures": list(range(1, 11)), "centres": list(range(10)), "start": "spread"}, workers=10, length=250,
+        smoothness=10,
+    )  # fmt: skip
+    tables["topology"] = {"graph": "random-geometric", "count": 5, "period": 1, "workers": 10}
+    graph = load(tables).graph
+    assert 2 * chi_1(graph) * chi_2(graph) == pytest.approx(1, rel=1e-9)
+    result = simulate(tables)
+    assert result.summary["graph_changes"] >= 249
+    assert result.parameters is not None
+    assert float(((result.parameters - 6.0) ** 2).mean()) < 1e-4  # x* = sum a b / sum a = 330 / 55

@@ -122,6 +122,36 @@ def test_a_run_that_ends_earlier_has_the_events_before(events: Path) -> None:
     assert sum(result.summary["per_rank"]["gradients"]) == sum(each.kind == "gradient" for each in early)
 
 
+@pytest.mark.parametrize(("clock", "factors"), [("own", [0.5, 1, 1, 4]), ("common", [1, 1, 1, 1])])
+def test_a_worker_mixes_by_its_own_time_or_by_all_workers(clock: str, factors: list[float], events: Path) -> None:
+    """papers/gossip.md, pitfall 10: in the official code eta counts in own gradient durations."""
+    tables = scenario(events, "a2cid2", platform={**INSTANT, "speed": [0.5, 1, 1, 4]})
+    tables["schedule"]["mixing_clock"] = clock
+    problem = load(tables).problem
+    assert problem is not None
+    told = play(
+        starts(tables), LIST, LIST[-1].time, eta=ROOT * np.array(factors), alpha_tilde=ROOT,
+        update=lambda x, rank, number: -0.01 * problem.gradient(x, rank, number),
+    )  # fmt: skip
+    assert simulate(tables).parameters == pytest.approx(told, rel=0, abs=1e-12)
+
+
+def test_with_momentum_x_tilde_gets_what_x_got(events: Path) -> None:
+    """papers/gossip.md, pitfall 18: the very update of x, of the worker's own momentum."""
+    tables = scenario(events, "a2cid2", platform=INSTANT, optimizer={"learning_rate": 0.01, "momentum": 0.9})
+    problem = load(tables).problem
+    assert problem is not None
+    buffers = np.zeros_like(starts(tables))
+
+    def update(x: NDArray[np.float64], rank: int, number: int) -> NDArray[np.float64]:
+        buffers[rank] = 0.9 * buffers[rank] + problem.gradient(x, rank, number)
+        change: NDArray[np.float64] = -0.01 * buffers[rank]
+        return change
+
+    told = play(starts(tables), LIST, LIST[-1].time, update=update, **CONSTANTS["a2cid2"])
+    assert simulate(tables).parameters == pytest.approx(told, rel=0, abs=1e-12)
+
+
 def test_a_replay_ends_with_the_same_parameters(events: Path, ranks: Ranks, tmp_path: Path) -> None:
     tables = scenario(events, "a2cid2")
     original = simulate(tables)

@@ -32,6 +32,10 @@ class Settings(pairing.Settings):
     ticks of both its clocks in one order and mixes from tick to tick, so that latency delays and changes nothing; with
     edge clocks, and the poisson clock of gradients."""
 
+    mixing_clock: Literal["common", "own"] = "common"
+    """By whose time eta counts. common: the platform's gradient time. own: the worker's own mean gradient, as in the
+    official code, so that a worker of twice the speed mixes twice as fast."""
+
     @field_validator("flow")
     @classmethod
     def _check_flow(cls, flow: str, info: ValidationInfo) -> str:
@@ -74,6 +78,7 @@ def read_out(s: State, time: float) -> Array:
 def constants(worker: Worker) -> Mapping[str, float]:
     """The rate of mixing in 1/gradient time, the step of x~ at an exchange, and up to when they are mixed."""
     eta, alpha_tilde = a2cid2_parameters(chi_1(worker.graph), chi_2(worker.graph))
+    eta *= worker.speed if worker.settings.mixing_clock == "own" else 1.0
     return {"eta": eta, "alpha_tilde": alpha_tilde, **ticks.own_time(worker)}
 
 
