@@ -11,6 +11,7 @@ find nobody to average with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import chain, pairwise
@@ -87,28 +88,39 @@ def streams(worker: Worker, step: Step, exchange: Exchange, mix: Rule | None = N
     `mix(s, time)`, if it is given, brings the parameters up to a tick at which a gradient is read.
     """
     if worker.settings.events is not None:
-        return {"compute": _one_after_the_other(worker, step, exchange, mix)}
+        return {"compute": one_after_the_other(worker, step, exchange, mix)}
     if worker.settings.pairing == "edge-clock":
         return {"compute": _gradients(worker, step, mix), "gossip": _edge_clock(worker, exchange)}
     return {"compute": _gradients_with_quota(worker, step, mix), "gossip": _first_come(worker, exchange)}
 
 
-def _one_after_the_other(worker: Worker, step: Step, exchange: Exchange, mix: Rule | None) -> Program:
-    """The events of a list, each at its own time however long it takes.
+def one_after_the_other(
+    worker: Worker, step: Step, exchange: Exchange, mix: Rule | None, go_on: Rule | None = None
+) -> Program:
+    """All events of a worker in their order, each at its own time however long it takes.
 
-    Every worker has its own in the order of the list, so all together come to what the whole list comes to, one event
-    after the other; none waits in a circle, as the earliest that is not over always has its ends ready.
+    So all together come to what instantaneous events come to; none waits in a circle, as the earliest that is not over
+    always has its ends ready. `go_on(s, time)` is told the time of the event, or of the end, that is next.
     """
     for tick, peer, index in worker.clock("events"):
+        yield from _at(worker, tick, mix, go_on)
         if peer < 0:
-            yield from _tick(worker, tick, mix)
             gradient, _ = yield GRADIENT
             step(worker, gradient, tick)
         else:
-            yield Until(tick)
             yield from _over_at(exchange(worker, peer, index, tick, tick), tick)
-    yield Until(worker.horizon)
+    if math.isfinite(worker.horizon):
+        yield from _at(worker, worker.horizon, mix, go_on)  # all at one time, at which they are read out
     yield Barrier()
+
+
+def _at(worker: Worker, time: float, mix: Rule | None, go_on: Rule | None) -> Program:
+    """Be at a time, not at the answer's: that is of whole nanoseconds, or late."""
+    if go_on is not None:
+        worker.model.change(go_on, time)
+    yield Until(time)
+    if mix is not None:
+        worker.model.change(mix, time)
 
 
 def _over_at(program: Program, time: float) -> Program:
@@ -194,4 +206,4 @@ def _tick(worker: Worker, start: float, mix: Rule | None) -> Program:
     """
     _, time = yield Until(start)
     if mix is not None:
-        worker.model.change(mix, time if worker.settings.events is None else start)
+        worker.model.change(mix, time)

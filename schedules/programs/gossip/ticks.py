@@ -11,36 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from schedules import Barrier, Program, Rule, State, Until, Worker
-from schedules.programs.gossip.pairing import GRADIENT, Exchange, Step
+from schedules import Program, Rule, State, Worker
+from schedules.programs.gossip.pairing import Exchange, Step, one_after_the_other
 
 
 def streams(worker: Worker, step: Step, exchange: Exchange, flow: Rule) -> Mapping[str, Program]:
     """The one program of a worker; `flow(s, time)` brings its vectors up to a time, but not past `s.until`."""
-    return {"ticks": _in_order(worker, step, exchange, flow)}
+    return {"ticks": one_after_the_other(worker, step, exchange, flow, go_on)}
 
 
 def own_time(worker: Worker) -> Mapping[str, float]:
     """Constants: up to when a worker's vectors have flowed, and up to when they may, in gradient times."""
     return {"time": 0.0, "until": 0.0 if worker.settings.flow == "ticks" else math.inf}
-
-
-def _in_order(worker: Worker, step: Step, exchange: Exchange, flow: Rule) -> Program:
-    model = worker.model
-    for tick, peer, index in worker.clock("events"):
-        model.change(go_on, tick)
-        yield Until(tick)
-        model.change(flow, tick)  # not to the answer's time, which is that of whole nanoseconds, or late
-        if peer < 0:
-            gradient, _ = yield GRADIENT
-            step(worker, gradient, tick)
-        else:
-            yield from exchange(worker, peer, index, tick, tick)
-    if math.isfinite(worker.horizon):
-        model.change(go_on, worker.horizon)
-        yield Until(worker.horizon)
-        model.change(flow, worker.horizon)  # all at one time, at which they are read out
-    yield Barrier()
 
 
 def go_on(s: State, time: float) -> None:
