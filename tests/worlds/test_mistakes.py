@@ -166,7 +166,7 @@ WRONG = {
     "Payload(8, 3)": "expected an array of 8 bytes, as its payload says, found 3",
     "worker.coin(None)": "worker.coin: expected a whole number from 0 to 2^32 - 1, found None",
     "worker.stage('a')": "worker.stage: expected a whole number, found 'a'",
-    "worker.clock(3)": "worker.clock: expected the clock 'edges' or 'gradient', found 3",
+    "worker.clock(3)": "worker.clock: expected the clock 'edges', 'gradient' or 'events', found 3",
     "worker.random(3)": "worker.random: key: expected a StreamKey, found 3",
     "worker.capacity('a', 0)": "worker.capacity: capacity: expected a whole number of at least 1, found 0",
     "worker.learning_rate('a')": "worker.learning_rate: expected a whole number of at least 0, found 'a'",

@@ -44,7 +44,7 @@ def test_quickstart(here, run, monkeypatch):
     told = json.loads(result.stdout)
     assert told["claim"] in result.stderr
     assert told["files"][0] == "quickstart/report/report.html"
-    assert set(told["platform"]) == {"gradient", "transport", "link", "overhead"}
+    assert set(told["platform"]) == {"gradient", "transport", "link", "overhead", "host"}
     out = here / "quickstart"
     names = sorted(path.name for path in out.iterdir())
     assert names == ["measured", "platform.toml", "report", "scenario.toml", "simulated", "sweep"]
