@@ -12,16 +12,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from schedules import COPY, Array, Exchange, Payload, Program, State, Worker
+from schedules import (
+    COPY,
+    Array,
+    Exchange,
+    Field,
+    Number,
+    Payload,
+    Program,
+    State,
+    ValidationInfo,
+    Worker,
+    field_validator,
+)
 from schedules.programs.gossip import pairing
-from topologies import a2cid2_parameters, chi_1, chi_2
+from topologies import a2cid2_parameters, chi_1, chi_2, with_counted_rates
 
 SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
 STATE = {"x_tilde": COPY}
 SURVIVES_FAILURES = True
 
-Settings = pairing.Settings
+
+class Settings(pairing.Settings):
+    """The keys of [schedule]."""
+
+    rates: Literal["asked", "measured"] = "asked"
+    """Of which rates chi_1 and chi_2 are, which give eta and alpha~. asked: of the graph's, with `rate`. measured: of
+    those that a former run had on each edge (fewer where exchanges are slower than their clocks, and unlike where
+    whoever is free is met)."""
+    trace: str | None = None
+    """Of measured: the directory of that run, of either world."""
+    counted: list[Annotated[list[Number], Field(min_length=3, max_length=3)]] | None = None
+    """Of measured: what the trace comes to, [i, j, exchanges per gradient time] of each edge; or given itself."""
+
+    @field_validator("trace", "counted")
+    @classmethod
+    def _check_rates(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("rates") == "asked":
+            raise ValueError("expected rates = 'measured' beside it, found 'asked'")
+        is_last = info.field_name == "counted" and info.data.get("rates") == "measured"
+        if is_last and (value is None) == (info.data.get("trace") is None):
+            raise ValueError("expected one of trace and counted beside rates = 'measured'")
+        return value
 
 
 def streams(worker: Worker) -> Mapping[str, Program]:
@@ -54,7 +88,10 @@ def read_out(s: State, time: float) -> Array:
 
 def constants(worker: Worker) -> Mapping[str, float]:
     """The rate of mixing in 1/gradient time, the step of x~ at an exchange, and up to when they are mixed."""
-    eta, alpha_tilde = a2cid2_parameters(chi_1(worker.graph), chi_2(worker.graph))
+    graph, counted = worker.graph, worker.settings.counted
+    if counted is not None:  # the same on all workers, so that both ends of an exchange jump by one alpha~
+        graph = with_counted_rates(graph, counted)
+    eta, alpha_tilde = a2cid2_parameters(chi_1(graph), chi_2(graph))
     return {"eta": eta, "alpha_tilde": alpha_tilde, "time": 0.0}
 
 
