@@ -116,10 +116,13 @@ def with_counted_rates(graph: nx.Graph[int], counted: Iterable[Sequence[float]])
     Args:
         counted: (i, j, lambda_ij), in exchanges per unit time.
     Raises:
-        ValueError: if one is of no edge, or they do not connect all workers.
+        ValueError: if one is of no edge, they do not connect all workers, or the graph varies: its parts have rates of
+            their own.
 
     Example: `with_counted_rates(path(3), [(0, 1, 0.4), (1, 2, 0.6)])` has these two rates.
     """
+    if "parts" in graph.graph:
+        raise ValueError("expected a graph that stays the same for rates that were counted, found one that varies")
     rated = graph.copy()
     nx.set_edge_attributes(rated, dict.fromkeys(rated.edges, 0.0), "rate")
     for first, second, rate in counted:

@@ -85,6 +85,13 @@ def test_a_run_on_another_graph_is_no_measurement(run: Path) -> None:
         load(other)
 
 
+def test_a_graph_that_varies_has_rates_of_its_parts() -> None:
+    graph = build("ring", 4)
+    graph.graph["parts"] = (graph, build("star", 4))
+    with pytest.raises(ValueError, match="expected a graph that stays the same"):
+        with_counted_rates(graph, [(0, 1, 0.4)])
+
+
 def test_counted_rates_replace_those_of_a_graph() -> None:
     rated = with_counted_rates(build("ring", 4), [(0, 1, 0.4), (2, 1, 0.6), (3, 2, 0.1)])
     assert dict(rated.edges) == {
