@@ -443,7 +443,7 @@ OPTIONS = [
     (("schedules", "gosip"), "expected one of all-reduce", "found 'gosip' (did you mean gossip?)"),
     (("schedules", "gossip", "--tables"), "--tables: expected no NAME beside it"),
     (("topologies", "rong"), "graph: expected one of ring", "found 'rong' (did you mean 'ring'?)"),
-    (("topologies", "ring", "--workers", "0"), "workers: expected a whole number of at least 1, found 0"),
+    (("topologies", "ring", "--workers", "0"), "workers: expected a number of at least 1, found 0"),
     (("topologies", "ring", "--rate", "-1"), "per_worker: expected a finite number above 0", "found -1"),
     (("topologies", "ring", "--rate", "nan"), "per_worker: expected a finite number above 0", "found nan"),
     (("topologies", "ring", "--weights", "even"), "expected one of 'uniform', 'neighbour', 'optimal', found 'even'"),

@@ -27,7 +27,7 @@ Examples:
   twinclock topologies ring --workers 16                degrees, chi_1, chi_2, eta, alpha_tilde
   twinclock topologies watts_strogatz --workers 32 --set k=6 --set p=0.2
   twinclock topologies barbell --weights optimal        the best edge rates, and their gain
-  twinclock topologies random_geometric --set count=50  graphs that change with time, as DADAO has them
+  twinclock topologies random_geometric --set count=50  graphs that change with time
   twinclock topologies a.graphml b.graphml --set period=0.5
                                                         graphs of files, in turn
   twinclock topologies exponential --draw exponential.svg

@@ -48,7 +48,19 @@ def test_tables_are_described(run):
     ties = " ".join(text[text.index("\n  ties ") :].split())
     assert "Which of several routes of as few links. The least latency decides first; where that is equal" in ties
     found = json.loads(run("schedules", "--tables", "--json").stdout)
-    names = ["seed", "trace", "numerics", "observations", "until", "total", "duration", "samples", "precision", "limit"]
+    names = [
+        "seed",
+        "trace",
+        "ages",
+        "numerics",
+        "observations",
+        "until",
+        "total",
+        "duration",
+        "samples",
+        "precision",
+        "limit",
+    ]
     assert [each["name"] for each in found["run"]] == names
 
 
