@@ -56,6 +56,7 @@ KEYS = [
     ("schedule.gradient_clock", "1", "expected 'free' or 'poisson', found 1"),
     ("schedule.events", '"none.csv"', "none.csv: expected a file, found none"),
     ("schedule.events", "3", "expected text, found 3"),
+    ("schedule.mixing_clock", '"mine"', "expected 'common' or 'own', found 'mine'", A2CID2),
     ("schedule.rates", '"real"', "expected 'asked' or 'measured', found 'real'", A2CID2),
     ("schedule.trace", '"none"', "expected rates = 'measured' beside it, found 'asked'", A2CID2),
     ("schedule.trace", '"none"', "none/trace.parquet: expected the trace of a run, found none", MEASURED),
