@@ -12,7 +12,7 @@ network is one with hosts, switches and links. Files are in `topologies.files`.
 """
 
 from topologies.catalogue import GRAPHS, NETWORKS, build, build_network
-from topologies.conventions import with_rates
+from topologies.conventions import with_counted_rates, with_rates
 from topologies.event_lists import dadao_events
 from topologies.layouts import layout
 from topologies.physical import link_table
@@ -39,5 +39,6 @@ __all__ = [
     "routes",
     "sufficient_rate",
     "sufficient_rates",
+    "with_counted_rates",
     "with_rates",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import networkx as nx
 
 from topologies.checks import communication_graph, connected, one_of, real_number, whole_number
@@ -116,4 +118,30 @@ def _with_own_rates(graph: nx.Graph[int], per_worker: float, convention: str) ->
         degree = dict(used.degree(weight="weight"))
         rates = {(u, v): per_worker * each * (1 / degree[u] + 1 / degree[v]) / 2 for (u, v), each in weights.items()}
     nx.set_edge_attributes(rated, rates, "rate")
+    return rated
+
+
+def with_counted_rates(graph: nx.Graph[int], counted: Iterable[Sequence[float]]) -> nx.Graph[int]:
+    """Copy of the graph whose edges carry the rates that were counted on them, and 0 where none was.
+
+    Args:
+        counted: (i, j, lambda_ij), in exchanges per unit time.
+    Raises:
+        ValueError: if one is of no edge, they do not connect all workers, or the graph varies: its parts have rates of
+            their own.
+
+    Example: `with_counted_rates(path(3), [(0, 1, 0.4), (1, 2, 0.6)])` has these two rates.
+    """
+    if "parts" in graph.graph:
+        raise ValueError("expected a graph that stays the same for rates that were counted, found one that varies")
+    rated = graph.copy()
+    nx.set_edge_attributes(rated, dict.fromkeys(rated.edges, 0.0), "rate")
+    for first, second, rate in counted:
+        i, j = int(first), int(second)
+        if not rated.has_edge(i, j):
+            raise ValueError(f"expected rates of edges of the graph, found one of {i} and {j}")
+        rated.edges[i, j]["rate"] = real_number(f"rate of edge ({i}, {j})", rate, 0, unit="exchanges per unit time")
+    used: nx.Graph[int] = nx.empty_graph(len(rated))
+    used.add_edges_from((u, v) for u, v, data in rated.edges(data=True) if data["rate"] > 0)
+    connected(used)
     return rated

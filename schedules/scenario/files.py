@@ -12,6 +12,7 @@ import numpy as np
 
 from schedules.errors import ScenarioError
 from schedules.platform.durations import WHOLE
+from schedules.record.dependencies import LOST
 from schedules.record.files import read_trace
 from schedules.settings import Tables
 
@@ -97,6 +98,44 @@ def with_samples(platform: Mapping[str, object], where: str) -> Tables:
             name: _measured_kernel(each, name, f"{where}: platform.kernels.{name}") for name, each in kernels.items()
         }
     return found
+
+
+def with_counted(schedule: Mapping[str, object], where: str) -> Tables:
+    """The table [schedule] with the rates that a run's trace has on each edge in the trace's place, likewise.
+
+    Raises:
+        ScenarioError: naming the key of a trace that is unreadable, or without exchanges.
+    """
+    found: Tables = dict(schedule)
+    is_named = found.get("rates") == "measured" and isinstance(found.get("trace"), str)
+    if not is_named or found.get("counted") is not None:
+        return found
+    try:
+        return {**found, "counted": counted_rates(found["trace"]), "trace": None}
+    except ValueError as error:
+        raise ScenarioError(f"{where}: schedule.trace: {error}") from None
+
+
+def counted_rates(directory: str | Path) -> list[list[float]]:
+    """Exchanges of a run on each edge, per gradient time, until the first worker had made its last gradient.
+
+    Returns:
+        [i, j, rate] of each edge that has had any, i < j.
+    Raises:
+        ValueError: if the trace is unreadable, or there was no exchange.
+    """
+    trace, info = read_trace(directory, ("rank", "op", "kernel", "peer", "end_ns", "answer"))
+    gradients = trace[(trace["op"] == "Compute") & (trace["kernel"] == "gradient")]
+    until = int((gradients if len(gradients) else trace).groupby("rank")["end_ns"].max().min())
+    met = trace[(trace["op"] == "Exchange") & (trace["answer"] != LOST) & (trace["end_ns"] <= until)]
+    if not len(met):
+        raise ValueError(f"{directory}: expected exchanges of two workers, found none")
+    ends = met.assign(low=met[["rank", "peer"]].min(axis=1), high=met[["rank", "peer"]].max(axis=1))
+    # An exchange has a row at each end; one that was over at one end only counts for half.
+    counts = ends.groupby(["low", "high"], as_index=False).size()
+    per_row = 1e9 * float(info["gradient_s"]) / until / 2
+    rows = zip(*(counts[name].tolist() for name in ("low", "high", "size")), strict=True)
+    return [[i, j, per_row * number] for i, j, number in rows]
 
 
 def _measured_kernel(durations: object, kernel: str, where: str) -> object:

@@ -46,9 +46,9 @@ def place_of(name: str, beside: Path | None, where: str) -> str:
 
 def renamed(tables: Mapping[str, Any], rename: Rename) -> Tables:
     """The tables with another name of every file that they name: of the program, the events, the graph, the network,
-    the tensors, and the traces of durations."""
+    the tensors, and the traces of rates and durations."""
     found: Tables = {key: dict(table) if isinstance(table, Mapping) else table for key, table in tables.items()}
-    for table, key in (("schedule", "events"), ("topology", "file"), ("workload", "tensors")):
+    for table, key in (("schedule", "events"), ("schedule", "trace"), ("topology", "file"), ("workload", "tensors")):
         _rename(found.get(table), key, table, rename)
     if _is_file(found.get("schedule")):
         _rename(found["schedule"], "program", "schedule", rename)

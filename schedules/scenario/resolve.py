@@ -12,12 +12,13 @@ from pathlib import Path
 from schedules import catalogue
 from schedules.errors import ScenarioError
 from schedules.scenario.ends import check_list, may_lack_length, with_list, with_share
-from schedules.scenario.files import beside, read, set_key, with_samples
+from schedules.scenario.files import beside, read, set_key, with_counted, with_samples
 from schedules.scenario.places import located
 from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.sizes import check_size
 from schedules.settings import Tables
+from topologies import with_counted_rates
 from topologies.files import text_of
 from topologies.given import graph_of
 
@@ -66,6 +67,7 @@ def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced:
     if key is not None and (may_lack_length(rest.get("run")) or isinstance(schedule.get("events"), str)):
         is_said = key in schedule
         schedule.setdefault(key, 1)  # stands in until what it follows from is checked
+    schedule = with_counted(schedule, where)
     settings = validated(found.settings, schedule, where, prefix=("schedule",))
     # Before the tables are checked, not within: a validator that opened files would do so for whoever builds a table.
     rest["platform"] = with_samples(rest["platform"], where)
@@ -88,6 +90,11 @@ def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced:
         check_list(scenario)
     except ValueError as error:
         raise ScenarioError(f"{where}: schedule.events: {error}") from None
+    if getattr(scenario.schedule, "counted", None) is not None:
+        try:
+            with_counted_rates(scenario.graph, scenario.schedule.counted)
+        except ValueError as error:
+            raise ScenarioError(f"{where}: schedule.counted: {error}") from None
     return scenario
 
 

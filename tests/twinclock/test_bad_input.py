@@ -13,6 +13,8 @@ from twinclock.printing.setting_docs import scenario_tables, setting_docs
 
 ROOT = Path(__file__).parent.parent.parent
 
+A2CID2 = {"schedule.program": '"a2cid2"'}
+MEASURED = {**A2CID2, "schedule.rates": '"measured"'}
 ALL_REDUCE = {"schedule.program": '"all-reduce"'}
 A2CID2 = {"schedule.program": '"a2cid2"'}
 DADAO = {"schedule.program": '"dadao"', "schedule.mu": "1", "schedule.smoothness": "4"}
@@ -54,6 +56,15 @@ KEYS = [
     ("schedule.gradient_clock", "1", "expected 'free' or 'poisson', found 1"),
     ("schedule.events", '"none.csv"', "none.csv: expected a file, found none"),
     ("schedule.events", "3", "expected text, found 3"),
+    ("schedule.mixing_clock", '"mine"', "expected 'common' or 'own', found 'mine'", A2CID2),
+    ("schedule.rates", '"real"', "expected 'asked' or 'measured', found 'real'", A2CID2),
+    ("schedule.trace", '"none"', "expected rates = 'measured' beside it, found 'asked'", A2CID2),
+    ("schedule.trace", '"none"', "none/trace.parquet: expected the trace of a run, found none", MEASURED),
+    ("schedule.counted", None, "schedule", "expected one of trace and counted beside rates = 'measured'", MEASURED),
+    ("schedule.counted", "[[0, 1]]", "counted.0: expected at least 3, found [0, 1]", MEASURED),
+    ("schedule.counted", "[[0, 2, 1]]", "expected rates of edges of the graph, found one of 0 and 2", MEASURED),
+    ("schedule.counted", "[[0, 1, 1]]", "expected a connected graph", MEASURED),
+    ("schedule.counted", "[[0, 1, -1]]", "rate of edge (0, 1): expected", MEASURED),
     ("schedule.overlap", "1", "expected true or false, found 1", ALL_REDUCE),
     ("schedule.bucket_size", '"25 MHz"', 'in byte, such as "44.7 MB"', "found '25 MHz'", ALL_REDUCE),
     ("schedule.rate", "1", "unknown key", "accepted: gradients, overlap, bucket_size", ALL_REDUCE),

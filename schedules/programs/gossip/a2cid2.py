@@ -12,11 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from schedules import COPY, Array, Exchange, Payload, Program, State, ValidationInfo, Worker, field_validator
+from schedules import (
+    COPY,
+    Array,
+    Exchange,
+    Field,
+    Number,
+    Payload,
+    Program,
+    State,
+    ValidationInfo,
+    Worker,
+    field_validator,
+)
 from schedules.programs.gossip import pairing, ticks
-from topologies import a2cid2_parameters, chi_1, chi_2
+from topologies import a2cid2_parameters, chi_1, chi_2, with_counted_rates
 
 SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
 STATE = {"x_tilde": COPY}
@@ -35,6 +47,14 @@ class Settings(pairing.Settings):
     mixing_clock: Literal["common", "own"] = "common"
     """By whose time eta counts. common: the platform's gradient time. own: the worker's own mean gradient, as in the
     official code, so that a worker of twice the speed mixes twice as fast."""
+    rates: Literal["asked", "measured"] = "asked"
+    """Of which rates chi_1 and chi_2 are, which give eta and alpha~. asked: of the graph's, with `rate`. measured: of
+    those that a former run had on each edge (fewer where exchanges are slower than their clocks, and unlike where
+    whoever is free is met)."""
+    trace: str | None = None
+    """Of measured: the directory of that run, of either world."""
+    counted: list[Annotated[list[Number], Field(min_length=3, max_length=3)]] | None = None
+    """Of measured: what the trace comes to, [i, j, exchanges per gradient time] of each edge; or given itself."""
 
     @field_validator("flow")
     @classmethod
@@ -43,6 +63,16 @@ class Settings(pairing.Settings):
             if flow == "ticks" and info.data.get(key, needed) != needed:
                 raise ValueError(f"expected 'wall' beside {key} = {info.data[key]!r} (ticks: {key} = {needed!r})")
         return flow
+
+    @field_validator("trace", "counted")
+    @classmethod
+    def _check_rates(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("rates") == "asked":
+            raise ValueError("expected rates = 'measured' beside it, found 'asked'")
+        is_last = info.field_name == "counted" and info.data.get("rates") == "measured"
+        if is_last and (value is None) == (info.data.get("trace") is None):
+            raise ValueError("expected one of trace and counted beside rates = 'measured'")
+        return value
 
 
 def streams(worker: Worker) -> Mapping[str, Program]:
@@ -77,7 +107,10 @@ def read_out(s: State, time: float) -> Array:
 
 def constants(worker: Worker) -> Mapping[str, float]:
     """The rate of mixing in 1/gradient time, the step of x~ at an exchange, and up to when they are mixed."""
-    eta, alpha_tilde = a2cid2_parameters(chi_1(worker.graph), chi_2(worker.graph))
+    graph, counted = worker.graph, worker.settings.counted
+    if counted is not None:  # the same on all workers, so that both ends of an exchange jump by one alpha~
+        graph = with_counted_rates(graph, counted)
+    eta, alpha_tilde = a2cid2_parameters(chi_1(graph), chi_2(graph))
     eta *= worker.speed if worker.settings.mixing_clock == "own" else 1.0
     return {"eta": eta, "alpha_tilde": alpha_tilde, **ticks.own_time(worker)}
 
