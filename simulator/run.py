@@ -210,8 +210,7 @@ def _network(setup: Setup, wires: Wires | None) -> Callable[[CallAt], Fabric] | 
 def _collectives(setup: Setup) -> CollectivesTable:
     """By formula, unless there is a network; and where a rank may be left out for good, as those of `Failures` are."""
     platform = setup.scenario.platform
-    has_links = platform.network is not None or (platform.host is not None and platform.host.bandwidth is not None)
-    is_closed = not has_links or (platform.faults is not None and setup.schedule.survives)
+    is_closed = not platform.has_shared_links or (platform.faults is not None and setup.schedule.survives)
     return platform.collectives.model_copy(update={"form": "closed"}) if is_closed else platform.collectives
 
 

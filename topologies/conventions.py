@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import networkx as nx
 
 from topologies.checks import communication_graph, connected, one_of, real_number, whole_number
-from topologies.parts import in_each
+from topologies.parts import in_each, is_varying
 
 CONVENTIONS = ("uniform", "neighbour")
 
@@ -132,7 +132,7 @@ def with_counted_rates(graph: nx.Graph[int], counted: Iterable[Sequence[float]])
 
     Example: `with_counted_rates(path(3), [(0, 1, 0.4), (1, 2, 0.6)])` has these two rates.
     """
-    if "parts" in graph.graph:
+    if is_varying(graph):
         raise ValueError("expected a graph that stays the same for rates that were counted, found one that varies")
     rated = graph.copy()
     nx.set_edge_attributes(rated, dict.fromkeys(rated.edges, 0.0), "rate")

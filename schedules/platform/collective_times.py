@@ -18,24 +18,12 @@ Where connections have a window, B is at most window / round-trip time.
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
 
 from schedules.operations import Operation
-from schedules.platform.protocols.nccl import NCCL, RELAYS, Inside, relay_seconds
+from schedules.platform.protocols.hops import Hop
+from schedules.platform.protocols.nccl import NCCL, RELAYS, relay_seconds
 from schedules.platform.protocols.windows import OPEN, Windows
 from schedules.platform.volumes import cost, default_algorithm
-
-
-class Hop(Protocol):
-    """From one rank to another; a link of the platform is one."""
-
-    @property
-    def bandwidth(self) -> float:
-        """Bytes per second."""
-
-    @property
-    def latency(self) -> float:
-        """Seconds."""
 
 
 def seconds(
@@ -102,8 +90,7 @@ def nccl_seconds(
     if n == 1:
         return 0.0
     if algorithm in RELAYS.get(name, ()):
-        within = None if inside is None else Inside(inside.bandwidth, inside.latency)
-        took = partial(relay_seconds, kind, algorithm, n, latency=latency, num_nodes=num_nodes, inside=within)
+        took = partial(relay_seconds, kind, algorithm, n, latency=latency, num_nodes=num_nodes, inside=inside)
         rate = windows.rate(bandwidth, 2 * latency)
         if algorithm != "tree":
             return overhead + took(size, rate)

@@ -268,6 +268,11 @@ class PlatformTable(Table):
         # Ticks need a unit also where gradients take no time.
         return (self.gradient and self.gradient.mean) or self.gradient_time or 1.0
 
+    @property
+    def has_shared_links(self) -> bool:
+        """Whether messages share links: those of a network, or the bandwidth that the ranks of a machine share."""
+        return self.network is not None or (self.host is not None and self.host.bandwidth is not None)
+
     def speed_of(self, rank: int) -> float:
         """Relative speed of a rank: kernels take 1 / speed times as long."""
         return self.speed[rank] if isinstance(self.speed, list) else self.speed.get(str(rank), 1.0)

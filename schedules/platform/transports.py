@@ -33,7 +33,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from schedules.operations import AllReduce, Broadcast, Operation, ReduceScatter
-from schedules.platform.collective_times import Hop, nccl_seconds, seconds
+from schedules.platform.collective_times import nccl_seconds, seconds
+from schedules.platform.protocols.hops import Hop
 from schedules.platform.protocols.nccl import CANDIDATES, NCCL, RELAYS
 from schedules.platform.protocols.segments import RingWay, all_reduce_ring, reduce_ring, ring_seconds
 from schedules.platform.protocols.windows import OPEN, Windows

@@ -158,9 +158,7 @@ def _check_decay(scenario: Scenario, where: str) -> None:
 
 
 def _check_network(scenario: Scenario, where: str) -> None:
-    platform = scenario.platform
-    is_shared = platform.network is not None or (platform.host is not None and platform.host.bandwidth is not None)
-    if not is_shared and platform.collectives.form == "flows":
+    if not scenario.platform.has_shared_links and scenario.platform.collectives.form == "flows":
         raise ScenarioError(f"{where}: platform.collectives.form: expected [platform.network] for flows, found none")
     try:
         _ = scenario.network

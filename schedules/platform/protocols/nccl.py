@@ -23,9 +23,9 @@ Sources: NCCL's rings and trees; real-hardware.md, section 9 (2 (n-1)/n S/B and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from schedules.operations import AllGather, AllReduce, AllToAll, Broadcast, Operation, ReduceScatter
+from schedules.platform.protocols.hops import Hop
 from schedules.platform.protocols.trees import depth_of, most_sent, two_trees
 
 NCCL: Mapping[str, str] = {Broadcast.__name__: "chain", AllToAll.__name__: "direct"}
@@ -43,13 +43,6 @@ RELAYS: Mapping[str, tuple[str, ...]] = {
 """The algorithms, by kind, in which bytes are handed on while they come."""
 
 
-class Inside(NamedTuple):
-    """The way between two ranks of one node: bytes/s of payload, and seconds."""
-
-    bandwidth: float
-    latency: float
-
-
 def relay_seconds(
     kind: type[Operation],
     algorithm: str,
@@ -59,7 +52,7 @@ def relay_seconds(
     latency: float,
     *,
     num_nodes: int | None = None,
-    inside: Inside | None = None,
+    inside: Hop | None = None,
 ) -> float:
     """What a collective of `n` > 1 ranks takes whose bytes are handed on while they come, without c.
 
@@ -81,7 +74,7 @@ def relay_seconds(
     return (rounds - 1) * max(mean, part / rate) + latency + part / rate
 
 
-def _trees(n: int, nodes: int, size: int, rate: float, latency: float, inside: Inside | None) -> float:
+def _trees(n: int, nodes: int, size: int, rate: float, latency: float, inside: Hop | None) -> float:
     width = -(-n // nodes)
     if nodes == 1:  # a chain up and down
         return max(min(2, n - 1) * size / rate + latency, size / rate + 2 * (n - 1) * latency)

@@ -59,9 +59,9 @@ class Settings(pairing.Settings):
     @field_validator("flow")
     @classmethod
     def _check_flow(cls, flow: str, info: ValidationInfo) -> str:
-        for key, needed in (("pairing", "edge-clock"), ("gradient_clock", "poisson")):
-            if flow == "ticks" and info.data.get(key, needed) != needed:
-                raise ValueError(f"expected 'wall' beside {key} = {info.data[key]!r} (ticks: {key} = {needed!r})")
+        other = pairing.other_than_clocks(info)
+        if flow == "ticks" and other is not None:
+            raise ValueError("expected 'wall' beside {0} = {2!r} (ticks: {0} = {1!r})".format(*other))
         return flow
 
     @field_validator("trace", "counted")

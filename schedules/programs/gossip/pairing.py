@@ -76,10 +76,18 @@ class Settings(Table):
     @field_validator("events")
     @classmethod
     def _check_clocks(cls, events: str | None, info: ValidationInfo) -> str | None:
-        for key, wanted in (("pairing", "edge-clock"), ("gradient_clock", "poisson")):
-            if events is not None and info.data.get(key, wanted) != wanted:
-                raise ValueError(f"expected {key} = {wanted!r}, or none, beside it, found {info.data[key]!r}")
+        other = other_than_clocks(info)
+        if events is not None and other is not None:
+            raise ValueError("expected {} = {!r}, or none, beside it, found {!r}".format(*other))
         return events
+
+
+def other_than_clocks(info: ValidationInfo) -> tuple[str, str, str] | None:
+    """The first key of a schedule by which not all of its events are ticks of clocks: what it would be, what it is."""
+    for key, wanted in (("pairing", "edge-clock"), ("gradient_clock", "poisson")):
+        if info.data.get(key, wanted) != wanted:
+            return key, wanted, info.data[key]
+    return None
 
 
 def streams(worker: Worker, step: Step, exchange: Exchange, mix: Rule | None = None) -> Mapping[str, Program]:
