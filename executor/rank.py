@@ -29,7 +29,7 @@ from executor.running.computing import Computing
 from executor.running.modules import FlatModule, flat_module
 from executor.running.waiting import sharpen
 from executor.running.warmup import warm_up
-from executor.seat import Order, Seat
+from executor.seat import Seat, Task
 from executor.services import Services
 from executor.wire.collectives import Collectives
 from executor.wire.edges import Edges
@@ -55,7 +55,7 @@ LEAD_NS = 20_000_000
 """How far ahead the common start lies when rank 0 sets it: longer than the news of it travels."""
 
 
-def run_rank(order: Order, seat: Seat) -> int:
+def run_rank(order: Task, seat: Seat) -> int:
     """Run one rank. Returns the exit status of its process: 0, or 1 where the run has failed."""
     sharpen()
     # Ranks of one machine share its cores: with torch's own threads each would ask for all of them at every gradient.
@@ -101,7 +101,7 @@ def _place(trace: TracebackType | None) -> str:
 class RankRun:
     """The parts of one rank, put together."""
 
-    def __init__(self, order: Order, scenario: Scenario, seat: Seat, control: Control) -> None:
+    def __init__(self, order: Task, scenario: Scenario, seat: Seat, control: Control) -> None:
         self.scenario, self.seat, self.control = scenario, seat, control
         self.clock = RunClock()
         self.agenda = Agenda(self.clock)
@@ -295,7 +295,7 @@ class RankRun:
         report.write(told, self.seat.directory)
 
 
-def _replay(order: Order, rank: int) -> Replay | None:
+def _replay(order: Task, rank: int) -> Replay | None:
     if order.replay is None:
         return None
     rows = pd.read_parquet(order.replay, filters=[("rank", "==", rank)])  # a trace has the rows of all ranks

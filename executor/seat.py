@@ -39,7 +39,7 @@ class Seat:
 
 
 @dataclass(frozen=True)
-class Order:
+class Task:
     """What is to be run: the tables of a resolved scenario, and what a replay follows.
 
     Attributes:

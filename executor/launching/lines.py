@@ -6,7 +6,7 @@ from typing import TypedDict
 
 
 class OrderTables(TypedDict, total=False):
-    """The fields of `executor.seat.Order`."""
+    """The fields of `executor.seat.Task`."""
 
     scenario: dict[str, object]
     replay: str

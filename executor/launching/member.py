@@ -17,7 +17,7 @@ from executor.agreement.news import DEAD, News, decode
 from executor.agreement.store import KeptStore, SharedStore, connect, keep_store
 from executor.launching.cluster import Place
 from executor.rank import run_rank
-from executor.seat import Order, Seat
+from executor.seat import Seat, Task
 from schedules.errors import ScheduleError
 from schedules.record.files import Info
 from schedules.record.quantities import throughput, with_unit
@@ -71,12 +71,12 @@ def _keep_store(place: Place) -> KeptStore | None:
     return keep_store(place.host, place.port) if place.rank == 0 and not place.is_store_kept else None
 
 
-def _order(scenario: Scenario, followed: Followed | None, directory: Path) -> Order:
+def _order(scenario: Scenario, followed: Followed | None, directory: Path) -> Task:
     if followed is None:
-        return Order(scenario.tables())
+        return Task(scenario.tables())
     path = directory / "replay.parquet"
     followed.trace.to_parquet(path)
-    return Order(scenario.tables(), str(path), followed[1:4])
+    return Task(scenario.tables(), str(path), followed[1:4])
 
 
 def _collect(store: SharedStore, scenario: Scenario, seat: Seat, place: tuple[Path, int | None], told: Info) -> None:

@@ -29,7 +29,7 @@ from executor.launching.lines import RankEvent, RunOrder
 from executor.rank import run_rank
 from executor.running import warmup
 from executor.running.waiting import die_with_parent
-from executor.seat import Order, Seat
+from executor.seat import Seat, Task
 from schedules.scenario import load
 from schedules.setup import Setup
 
@@ -103,7 +103,7 @@ class Nursery:
             seat = Seat(
                 rank, order["workers"], rank, order["workers"], LOOPBACK, self._port, f"run/{order['run']}", directory
             )
-            status = run_rank(Order(**order["order"]), seat)
+            status = run_rank(Task(**order["order"]), seat)
         except BaseException:
             sys.excepthook(*sys.exc_info())  # `os._exit` would print nothing
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schedules.platform.volumes import depth, folded
-from simulator.collectives.rounds import IDLE, Pattern, Phase, Step, StepOf, in_turn, one_part
+from simulator.collectives.rounds import IDLE, Moves, MovesOf, Pattern, Phase, in_turn, one_part
 
 
 class Seats:
@@ -41,12 +41,12 @@ class Seats:
         """Who stood back gets the parts that are due to it."""
         return Phase(min(1, self.r), self._between_neighbours(parts, is_back=True))
 
-    def _between_neighbours(self, parts: Callable[[int], range], *, is_back: bool) -> StepOf:
-        def step(i: int, _: int) -> Step:
+    def _between_neighbours(self, parts: Callable[[int], range], *, is_back: bool) -> MovesOf:
+        def step(i: int, _: int) -> Moves:
             if i >= 2 * self.r:
                 return IDLE
             other, is_sender = i ^ 1, bool(i % 2) == is_back
-            return Step(((other, parts(other)),)) if is_sender else Step(sources=(other,))
+            return Moves(((other, parts(other)),)) if is_sender else Moves(sources=(other,))
 
         return step
 
@@ -58,16 +58,18 @@ class Seats:
         """Everybody comes to have everybody's parts."""
         return Phase(depth(self.p), self._swaps(parts, lambda k: 1 << k, is_halving=False))
 
-    def _swaps(self, parts: Callable[[int, int], range], distance: Callable[[int], int], *, is_halving: bool) -> StepOf:
+    def _swaps(
+        self, parts: Callable[[int, int], range], distance: Callable[[int], int], *, is_halving: bool
+    ) -> MovesOf:
         """Seats at a distance d swap: the parts of the other's d seats if halving, of one's own d if doubling."""
 
-        def step(i: int, k: int) -> Step:
+        def step(i: int, k: int) -> Moves:
             seat, d = self.seat(i), distance(k)
             if seat < 0:
                 return IDLE
             other = seat ^ d
             first = (other if is_halving else seat) // d * d
-            return Step(((self.member(other), parts(first, first + d)),), (self.member(other),))
+            return Moves(((self.member(other), parts(first, first + d)),), (self.member(other),))
 
         return step
 
@@ -96,9 +98,9 @@ def doubling(n: int, size: int) -> Pattern:
     if seats.r == 0:
         return in_turn(n, n, n * size, seats.doubling(range))
 
-    def shift(i: int, k: int) -> Step:
+    def shift(i: int, k: int) -> Moves:
         d = 1 << k
         # `min`: in the last round only what the other one lacks.
-        return Step((((i - d) % n, range(i, i + min(d, n - d))),), ((i + d) % n,))
+        return Moves((((i - d) % n, range(i, i + min(d, n - d))),), ((i + d) % n,))
 
     return Pattern(n, depth(n), n, n * size, shift)

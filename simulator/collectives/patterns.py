@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from schedules.operations import AllGather, AllReduce, AllToAll, Barrier, Broadcast, Operation, ReduceScatter
 from schedules.platform.volumes import AT_ONCE, WHOLE, default_algorithm, depth, num_segments
 from simulator.collectives.halving import doubling, halving, halving_doubling
-from simulator.collectives.rounds import IDLE, Pattern, Phase, Step, StepOf, in_turn, one_part
+from simulator.collectives.rounds import IDLE, Moves, MovesOf, Pattern, Phase, in_turn, one_part
 from simulator.messages.orders import share
 
 
@@ -50,9 +50,9 @@ def pattern(
 # ---- rings
 
 
-def _ring(n: int, first: int) -> StepOf:
+def _ring(n: int, first: int) -> MovesOf:
     """Member i sends part i + first in its first round, and then always what it has just received."""
-    return lambda i, k: Step((((i + 1) % n, one_part(i + first - k, n)),), ((i - 1) % n,))
+    return lambda i, k: Moves((((i + 1) % n, one_part(i + first - k, n)),), ((i - 1) % n,))
 
 
 def ring_reduce_scatter(n: int, size: int) -> Pattern:
@@ -84,9 +84,9 @@ def _in_order(order: Sequence[int], rounds: int, first: int, size: int) -> Patte
     """A ring, part for part by places on it."""
     n, place = len(order), {member: at for at, member in enumerate(order)}
 
-    def step(i: int, k: int) -> Step:
+    def step(i: int, k: int) -> Moves:
         at = place[i]
-        return Step(((order[(at + 1) % n], one_part(at + first - k, n)),), (order[at - 1],))
+        return Moves(((order[(at + 1) % n], one_part(at + first - k, n)),), (order[at - 1],))
 
     return Pattern(n, rounds, n, size, step)
 
@@ -97,12 +97,12 @@ def _in_order(order: Sequence[int], rounds: int, first: int, size: int) -> Patte
 def _down(n: int, root: int) -> Phase:
     """From the root of a binomial tree to all, the largest branches first."""
 
-    def step(i: int, k: int) -> Step:
+    def step(i: int, k: int) -> Moves:
         place, d = (i - root) % n, 1 << (depth(n) - 1 - k)
         if place % (2 * d) == d:
-            return Step(sources=((i - d) % n,))
+            return Moves(sources=((i - d) % n,))
         is_sender = place % (2 * d) == 0 and place + d < n
-        return Step((((i + d) % n, range(1)),)) if is_sender else IDLE
+        return Moves((((i + d) % n, range(1)),)) if is_sender else IDLE
 
     return Phase(depth(n), step)
 
@@ -110,11 +110,11 @@ def _down(n: int, root: int) -> Phase:
 def _up(n: int) -> Phase:
     """From all to member 0, the smallest branches first."""
 
-    def step(i: int, k: int) -> Step:
+    def step(i: int, k: int) -> Moves:
         d = 1 << k
         if i % (2 * d) == d:
-            return Step(((i - d, range(1)),))
-        return Step(sources=(i + d,)) if i % (2 * d) == 0 and i + d < n else IDLE
+            return Moves(((i - d, range(1)),))
+        return Moves(sources=(i + d,)) if i % (2 * d) == 0 and i + d < n else IDLE
 
     return Phase(depth(n), step)
 
@@ -132,15 +132,15 @@ def tree_broadcast(n: int, size: int, root: int = 0) -> Pattern:
 def tree_at_once(n: int, size: int, root: int = 0) -> Pattern:
     """Down a binomial tree, to all children at once; whose parent is a smaller number, not a larger one as above."""
 
-    def step(i: int, k: int) -> Step:
+    def step(i: int, k: int) -> Moves:
         place = (i - root) % n
         own = place.bit_length()  # the round in which it sends: its parent's and one more at least
         if own == k:
             distances = [1 << each for each in range(own, depth(n)) if place + (1 << each) < n]
-            return Step(tuple(((i + each) % n, range(1)) for each in distances))
+            return Moves(tuple(((i + each) % n, range(1)) for each in distances))
         parent = place - (1 << (own - 1)) if place else 0
         is_next = place and parent.bit_length() == k
-        return Step(sources=((parent + root) % n,)) if is_next else IDLE
+        return Moves(sources=((parent + root) % n,)) if is_next else IDLE
 
     return Pattern(n, depth(n), 1, size, step)
 
@@ -149,11 +149,11 @@ def chain(n: int, size: int, root: int = 0) -> Pattern:
     """Broadcast along a chain that begins at the root: segments, each handed on while the next one comes in."""
     segments = num_segments(size)
 
-    def step(i: int, k: int) -> Step:
+    def step(i: int, k: int) -> Moves:
         place = (i - root) % n
         has, gets = 0 <= k - place < segments and place < n - 1, 0 <= k - place + 1 < segments and place > 0
         sends = (((i + 1) % n, one_part(k - place, segments)),) if has else ()
-        return Step(sends, ((i - 1) % n,) if gets else ())
+        return Moves(sends, ((i - 1) % n,) if gets else ())
 
     # The last member gets the first segment after n - 1 rounds, and the others in one more round each.
     return Pattern(n, n - 2 + segments if n > 1 else 0, segments, size, step)
@@ -162,11 +162,11 @@ def chain(n: int, size: int, root: int = 0) -> Pattern:
 def direct_all_reduce(n: int, size: int) -> Pattern:
     """All-reduce in two: everybody sends each its part, adds its own up, and sends the sum to all."""
 
-    def scatter(i: int, _: int) -> Step:
-        return Step(tuple((j, one_part(j, n)) for j in range(n) if j != i), tuple(j for j in range(n) if j != i))
+    def scatter(i: int, _: int) -> Moves:
+        return Moves(tuple((j, one_part(j, n)) for j in range(n) if j != i), tuple(j for j in range(n) if j != i))
 
-    def gather(i: int, _: int) -> Step:
-        return Step(tuple((j, one_part(i, n)) for j in range(n) if j != i), tuple(j for j in range(n) if j != i))
+    def gather(i: int, _: int) -> Moves:
+        return Moves(tuple((j, one_part(i, n)) for j in range(n) if j != i), tuple(j for j in range(n) if j != i))
 
     return in_turn(n, n, size, Phase(min(1, n - 1), scatter), Phase(min(1, n - 1), gather))
 
@@ -199,20 +199,20 @@ def hierarchical(groups: Sequence[Sequence[int]], size: int) -> Pattern:
         raise ValueError(f"hierarchical: expected nodes with equally many members, found {counts}")
     place = {member: (node, j) for node, group in enumerate(groups) for j, member in enumerate(group)}
 
-    def inside(first: int) -> StepOf:
-        def step(i: int, k: int) -> Step:
+    def inside(first: int) -> MovesOf:
+        def step(i: int, k: int) -> Moves:
             node, j = place[i]
             shard = (j + first - k) % width
             parts = range(shard * num_nodes, (shard + 1) * num_nodes)
             # Index -1 is the last: so the ring closes.
-            return Step(((groups[node][(j + 1) % width], parts),), (groups[node][j - 1],))
+            return Moves(((groups[node][(j + 1) % width], parts),), (groups[node][j - 1],))
 
         return step
 
-    def across(i: int, k: int) -> Step:
+    def across(i: int, k: int) -> Moves:
         node, j = place[i]
         part = j * num_nodes + (node - 1 - k) % num_nodes
-        return Step(((groups[(node + 1) % num_nodes][j], range(part, part + 1)),), (groups[node - 1][j],))
+        return Moves(((groups[(node + 1) % num_nodes][j], range(part, part + 1)),), (groups[node - 1][j],))
 
     in_node, rails = Phase(width - 1, inside(-1)), Phase(2 * (num_nodes - 1), across)
     return in_turn(len(place), len(place), size, in_node, rails, Phase(width - 1, inside(0)))
@@ -221,10 +221,10 @@ def hierarchical(groups: Sequence[Sequence[int]], size: int) -> Pattern:
 # ---- all-to-all and barrier
 
 
-def _swap(n: int, i: int, distances: Sequence[int]) -> Step:
+def _swap(n: int, i: int, distances: Sequence[int]) -> Moves:
     """Part i n + j is what member i has for member j."""
     sends = tuple(((i + d) % n, one_part(i * n + (i + d) % n, n * n)) for d in distances)
-    return Step(sends, tuple((i - d) % n for d in distances))
+    return Moves(sends, tuple((i - d) % n for d in distances))
 
 
 def pairwise(n: int, size: int) -> Pattern:
@@ -240,7 +240,7 @@ def direct(n: int, size: int) -> Pattern:
 def dissemination(n: int, size: int = 0) -> Pattern:
     """Barrier: in round k everybody tells the member 2^k further on."""
     # One part without bytes: a round is latency alone.
-    return Pattern(n, depth(n), 1, 0, lambda i, k: Step((((i + (1 << k)) % n, range(1)),), ((i - (1 << k)) % n,)))
+    return Pattern(n, depth(n), 1, 0, lambda i, k: Moves((((i + (1 << k)) % n, range(1)),), ((i - (1 << k)) % n,)))
 
 
 BROADCASTS: Mapping[str, Callable[[int, int, int], Pattern]] = {

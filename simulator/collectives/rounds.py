@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Step(NamedTuple):
+class Moves(NamedTuple):
     """What a member does in a round: (to whom, which parts) of every message it sends, and from whom it receives."""
 
     sends: tuple[tuple[int, range], ...] = ()
     sources: tuple[int, ...] = ()
 
 
-StepOf = Callable[[int, int], Step]
+MovesOf = Callable[[int, int], Moves]
 """(member, round) -> what it does."""
-IDLE = Step()
+IDLE = Moves()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Pattern:
     num_rounds: int
     num_parts: int
     num_bytes: int
-    step: StepOf
+    step: MovesOf
     size_of: Callable[[int], int] | None = None
 
     def size(self, parts: range) -> int:
@@ -75,14 +75,14 @@ class Phase(NamedTuple):
     """Some rounds of a pattern."""
 
     num_rounds: int
-    step: StepOf
+    step: MovesOf
 
 
 def in_turn(num_members: int, num_parts: int, num_bytes: int, *phases: Phase) -> Pattern:
     """A pattern of several phases, one after the other."""
     of_round = [(phase.step, number) for phase in phases for number in range(phase.num_rounds)]
 
-    def step(member: int, number: int) -> Step:
+    def step(member: int, number: int) -> Moves:
         phase, inner = of_round[number]
         return phase(member, inner)
 

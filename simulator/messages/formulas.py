@@ -20,7 +20,7 @@ from simulator.messages.fabric import Fabric
 from simulator.messages.levels import Levels
 
 
-class Pair:
+class Lanes:
     """The two directions between two workers.
 
     Attributes:
@@ -97,7 +97,7 @@ class Formulas:
         # `max` takes four times as long, for every message.
         return sender if sender > receiver else receiver
 
-    def exchange(self, pair: Pair, start_low: int, start_high: int, size: int) -> tuple[int, int]:
+    def exchange(self, pair: Lanes, start_low: int, start_high: int, size: int) -> tuple[int, int]:
         """When an exchange ends at the lower and at the higher rank, given when each asked for it."""
         if not self.ends_together:
             end_low = self._in_turn(pair, 1, start_high, start_low, size) + self.overhead_ns
@@ -118,14 +118,14 @@ class Formulas:
         end = left + self._after_bytes_ns
         return end, end
 
-    def message(self, pair: Pair, direction: int, sender: int, receiver: int, size: int) -> int:
+    def message(self, pair: Lanes, direction: int, sender: int, receiver: int, size: int) -> int:
         """When the last byte of a message is there, given when each end asked for it; the overhead comes after it."""
         if self.row.takes_bytes:
             return self._in_turn(pair, direction, sender, receiver, size)
         # No message is in another's way; and not asked in `_in_turn`, where every exchange under gloo passes twice.
         return max(receiver, self.leaves(sender, receiver, self.latency_ns) + self.latency_ns)
 
-    def _in_turn(self, pair: Pair, direction: int, sender: int, receiver: int, size: int) -> int:
+    def _in_turn(self, pair: Lanes, direction: int, sender: int, receiver: int, size: int) -> int:
         begin = self.leaves(sender, receiver, self.latency_ns)
         free_ns = pair.free_ns[direction]
         if self._opens_slowly:
@@ -137,7 +137,7 @@ class Formulas:
         pair.sent[direction] += size
         return left + self.latency_ns
 
-    def _opening_ns(self, pair: Pair, direction: int, begin: int, size: int) -> int:
+    def _opening_ns(self, pair: Lanes, direction: int, begin: int, size: int) -> int:
         """What a message loses while its connection opens, which it does anew after a rest."""
         round_trip = 2 * self.latency
         if begin - pair.free_ns[direction] > (REST + round_trip) * 1e9:
@@ -146,7 +146,7 @@ class Formulas:
         pair.carried[direction] += size
         return round(lost * 1e9)
 
-    def links(self, pairs: Sequence[Mapping[int, Pair]], now: int) -> Iterator[LinkRow]:
+    def links(self, pairs: Sequence[Mapping[int, Lanes]], now: int) -> Iterator[LinkRow]:
         """What the links of pairs (by rank and peer) have done from tick 0 to `now`."""
         for rank, peers in enumerate(pairs):
             for peer in sorted(peers):

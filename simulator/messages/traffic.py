@@ -14,7 +14,7 @@ from schedules.record.trace import due_ns
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 from simulator.messages.fabric import Fabric
-from simulator.messages.formulas import Formulas, Pair
+from simulator.messages.formulas import Formulas, Lanes
 
 
 class Traffic:
@@ -42,15 +42,15 @@ class Traffic:
         self.transport, self.fabric, self.ledger = transport, fabric, ledger
         self.events, self.end = events, end
         self.slowed: Retiming | None = None
-        self.pairs: list[dict[int, Pair]] = [{} for _ in range(ledger.num_ranks)]
+        self.pairs: list[dict[int, Lanes]] = [{} for _ in range(ledger.num_ranks)]
 
-    def pair(self, rank: int, peer: int) -> Pair:
+    def pair(self, rank: int, peer: int) -> Lanes:
         """What two workers have between them, where each pair has a link of its own."""
         pair = self.pairs[rank].get(peer)
         if pair is None:
             check_peer(rank, peer, len(self.pairs))
             # Under both names, so that no end has to sort the two for every message.
-            pair = self.pairs[rank][peer] = self.pairs[peer][rank] = Pair()
+            pair = self.pairs[rank][peer] = self.pairs[peer][rank] = Lanes()
         return pair
 
     def began(self, at: int, *ranks: int) -> None:
