@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from schedules.errors import nearest
-from schedules.orders import flushed
+from schedules.orders import flushed, listed
 from schedules.orders.order import Order
 
 BUILDERS: dict[str, Callable[..., Order]] = {
     "gpipe": flushed.gpipe,
     "1f1b": flushed.one_f_one_b,
+    "zb-1p": listed.zb_1p,
+    "zb-2p": listed.zb_2p,
 }
 """(workers, micro_batches, **settings) -> order."""
 
