@@ -1,14 +1,15 @@
 """Orders found by list scheduling under a cap of memory: `zb-1p`, `zb-2p`.
 
-Whenever a rank is free, it takes the backward that has come; else a forward, while the memory and the limit of its stage
-allow; else the gradient for the weights, if nothing else comes soon or the memory is full. The limits grow along the
-pipeline, from the last stage to the first: of stage i of p, ceil(slope (p - i)) + extra micro-batches between their
-forward and their backward. The best over a small grid of slope, extra and patience (how soon is soon, in parts of a W)
-is taken: the one whose ranks are the shortest time between their own first step and their last, as the paper's bubble
-rate has it. Source: Qi et al. 2023, "Zero Bubble Pipeline Parallelism" (arXiv:2401.10241), sections 3 and 5.3.
+Whenever a rank is free, it takes the backward that has come; else a forward, while the memory and the limit of its
+stage allow; else the gradient for the weights, if nothing else comes soon or the memory is full. Where memory is scarce
+it may be better to take forwards first: both are tried. The limits grow along the pipeline, from the last stage to the
+first: of stage i of p, ceil(slope (p - i)) + extra micro-batches between their forward and their backward. The best
+over a small grid of slope, extra and patience (how soon is soon, in parts of a W), and of the fixed orders that meet
+the cap, is taken: the one whose ranks have the shortest time from their own first step to their last, as the paper's
+bubble rate has it. Source: Qi et al. 2024, "Zero Bubble Pipeline Parallelism" (arXiv:2401.10241), sections 3 and 5.3.
 
-Memory is counted in the activations of a worker's whole part, M_B, which its stages share equally: F + M_B, B + M_W - M_B,
-W - M_W.
+Memory is counted in the activations of a worker's whole part, M_B, which its stages share equally: F + M_B,
+B + M_W - M_B, W - M_W.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from heapq import heappop, heappush
-from itertools import count, product
+from itertools import accumulate, count, product
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from schedules.orders.order import Order, in_a_row
-from schedules.orders.steps import Kind, Step
+from schedules.orders.retime import retime
+from schedules.orders.steps import Kind, Step, steps_of
+from schedules.orders.straight import one_f_one_b, zb_h1, zb_h2
 
 Durations = Mapping[str, Sequence[int]]
 """Nanoseconds of "F", "B" and "W", one a stage."""
@@ -32,7 +37,7 @@ EXTRAS: Final = (0, -2, 2, -1, 1, 3, 4)
 PATIENCES: Final = (0.25, 0.75, 0.0, 1.0, 0.5)
 """The coarse grid comes first: of a long pipeline, the search ends after `TRIED`."""
 
-TRIED: Final = 1_500_000
+TRIED: Final = 800_000
 """Steps that are laid out in all trials, at most, but for the first trial: some three seconds."""
 
 KINDS: Final[tuple[Kind, ...]] = ("F", "B", "W")
@@ -100,7 +105,7 @@ class Rule(NamedTuple):
 
 
 class Trial:
-    """One laying out of all steps, by a rule. Kinds are numbers here, F, B and W: this is the inner loop of the search."""
+    """One laying out of all steps, by a rule. This is the inner loop of the search: F, B and W are numbers here."""
 
     def __init__(self, line: Line, rule: Rule) -> None:
         self.line, self.rule = line, rule
@@ -120,7 +125,7 @@ class Trial:
         self.calls = [(0, line.place[0])]
 
     def cost(self, bound: float) -> int | None:
-        """Lay out: the longest time from a rank's first step to its last, in nanoseconds; None if not below the bound."""
+        """Lay out: the longest time from a rank's first step to its last, in ns; None if it is not below the bound."""
         calls, free = self.calls, self.free
         while calls:
             now, rank = heappop(calls)
@@ -200,19 +205,41 @@ class Trial:
         return [[Step(KINDS[each[0]], each[1], next(numbers[each])) for each in own] for own in self.ranks]
 
 
-def best_of(line: Line, rules: Iterable[Rule]) -> tuple[int, list[list[Step]]]:
-    """The best of some rules: its cost in nanoseconds, and each rank's steps."""
-    best: tuple[float, list[list[Step]]] = (math.inf, [])
+def best_of(line: Line, rules: Iterable[Rule], known: Iterable[Order] = ()) -> Order:
+    """The best of what some rules lay out, and of some known orders that meet the cap."""
+    best, least = None, math.inf
+    for order in known:
+        cost = cost_of(line, order) if peak_of(line, order) <= line.memory_cap + ROUNDING else math.inf
+        if cost < least:
+            best, least = order, cost
     tried = 0
     for rule in rules:
-        trial = Trial(line, rule)
-        cost = trial.cost(best[0])
-        if cost is not None:
-            best = (cost, trial.steps())
-        tried += sum(map(len, trial.ranks))
-        if best[0] == max(line.work) or tried > TRIED:
+        if least == max(line.work) or tried > TRIED:
             break
-    return int(best[0]), best[1]
+        trial = Trial(line, rule)
+        found = trial.cost(least)
+        if found is not None:
+            best, least = in_a_row(trial.steps(), line.place), found
+        tried += sum(map(len, trial.ranks))
+    assert best is not None, "expected the first rule to be finished"
+    return best
+
+
+def cost_of(line: Line, order: Order) -> float:
+    """The longest time from a rank's first step to its last, in nanoseconds."""
+    lengths = {"F": line.forward, "B": line.backward, "W": line.weights}
+    steps = [step for own in order.ranks for step in own if isinstance(step, Step)]
+    begin, end = retime(order, np.array([lengths[step.kind][step.stage] for step in steps]), line.latency)
+    after = np.cumsum([len(own) for own in order.ranks])
+    first = np.concatenate([[0], after[:-1]])
+    return float((end[after - 1, 0] - begin[first, 0]).max())
+
+
+def peak_of(line: Line, order: Order) -> float:
+    """The most that a rank holds, in M_B."""
+    change = {"F": line.share, "B": (line.held - 1) * line.share, "W": -line.held * line.share}
+    steps = ([change[step.kind] for step in own if isinstance(step, Step)] for own in order.ranks)
+    return max(max(accumulate(own)) for own in steps)
 
 
 def slopes_of(line: Line) -> list[float]:
@@ -269,7 +296,15 @@ def line_of(
 @lru_cache(maxsize=64)
 def _found(line: Line) -> Order:
     """The best order of one stage a rank. A search is long, and a run builds its order more than once."""
-    return in_a_row(best_of(line, _rules(line))[1])
+    size = line.workers, line.micro_batches
+    return best_of(line, _rules(line), (zb_h1(*size), zb_h2(*size), _in_two(one_f_one_b(*size))))
+
+
+def _in_two(order: Order) -> Order:
+    """Each D as a B and a W."""
+    parts: dict[str, tuple[Kind, ...]] = {"F": ("F",), "D": ("B", "W")}
+    steps = [[step for cell in own for step in steps_of(cell)] for own in order.ranks]
+    return in_a_row([[Step(kind, *step[1:]) for step in own for kind in parts[step.kind]] for own in steps])
 
 
 def zb_1p(
