@@ -64,6 +64,7 @@ def _check_plan(scenario: Scenario, where: str) -> None:
     except ValueError as error:
         # It begins with the key, or with the name of a function of the program.
         place = "schedule." if str(error).startswith("gradients: ") else "schedule.program: "
+        place = "" if str(error).startswith(("schedule.", "topology.")) else place
         raise ScenarioError(f"{where}: {place}{error}") from None
     schedule = catalogue.find(scenario.program)
     try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from schedules import Count, Field, Table
-
-_OF_THE_ORDER = ("chunks", "memory_cap")
-"""Keys that decide the order, beside the number of micro-batches."""
 
 
 class Flushed(Table):
     """Of every pipeline that ends an iteration before its parameters change."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ()
+    """Keys that its builder asks for, beside the number of micro-batches."""
 
     micro_batches: Count
     """Of one iteration."""
@@ -27,6 +27,8 @@ class Flushed(Table):
 class Chunked(Flushed):
     """Of those with several stages a worker, dealt out in turns: the first p, then the next p."""
 
+    of_the_order: ClassVar[tuple[str, ...]] = ("chunks",)
+
     chunks: Count = 1
     """Stages of a worker."""
 
@@ -40,4 +42,4 @@ class Folded(Flushed):
 
 def options_of(settings: Any) -> tuple[tuple[str, Any], ...]:
     """What the builder of an order is told beside the numbers of workers and micro-batches."""
-    return tuple((key, getattr(settings, key)) for key in _OF_THE_ORDER if key in type(settings).model_fields)
+    return tuple((key, getattr(settings, key)) for key in settings.of_the_order)
