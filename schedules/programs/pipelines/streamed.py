@@ -1,4 +1,4 @@
-"""The pipelines without a flush, one row each: which parameters a micro-batch sees, `methods` has in a table."""
+"""The pipelines without a flush, one row each: which parameters a micro-batch sees, `policies` has in a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schedules import Program, Table, Worker
-from schedules.programs.pipelines.methods import Method
 from schedules.programs.pipelines.pipeline import Pipeline
+from schedules.programs.pipelines.policies import Policy
 from schedules.programs.pipelines.settings import Delayed, Petra, PipeDream, Streamed
 from schedules.programs.pipelines.streaming import one_engine, two_engines
 from schedules.programs.pipelines.tracks import Tracks
@@ -16,25 +16,25 @@ Check = Callable[[Any, int], None]
 """(settings, workers): refuses what does not fit."""
 
 
-def _pipedream(settings: Any) -> Method:
+def _pipedream(settings: Any) -> Policy:
     """Vertical sync: the version that comes with the micro-batch; at the first stage the newest there was."""
     if not settings.vertical_sync:
-        return Method(settings.accumulate)
-    return Method(settings.accumulate, version=lambda _, seen: seen)
+        return Policy(settings.accumulate)
+    return Policy(settings.accumulate, version=lambda _, seen: seen)
 
 
-def _two_buffers(settings: Any) -> Method:
+def _two_buffers(settings: Any) -> Policy:
     """max(k // a - 1, 0)."""
     a = settings.accumulate
-    return Method(a, version=lambda k, _: max(k // a - 1, 0))
+    return Policy(a, version=lambda k, _: max(k // a - 1, 0))
 
 
-def _delayed(settings: Any) -> Method:
-    return Method(settings.accumulate, remakes=settings.checkpoint)
+def _delayed(settings: Any) -> Policy:
+    return Policy(settings.accumulate, remakes=settings.checkpoint)
 
 
-def _petra(settings: Any) -> Method:
-    return Method(settings.accumulate, remakes=True, returns_outputs=True, buffered=settings.buffered)
+def _petra(settings: Any) -> Policy:
+    return Policy(settings.accumulate, remakes=True, returns_outputs=True, buffered=settings.buffered)
 
 
 def check_buffered(settings: Any, workers: int) -> None:
@@ -60,11 +60,11 @@ def check_buffers(settings: Any, workers: int) -> None:
 
 
 def _streamed(
-    program: str, line: str, source: str, keys: type[Table], method: Callable[[Any], Method], check: Check | None = None
+    program: str, line: str, source: str, keys: type[Table], policy: Callable[[Any], Policy], check: Check | None = None
 ) -> Pipeline:
     def streams(worker: Worker, tracks: Tracks) -> Mapping[str, Program]:
         walked = two_engines if getattr(worker.settings, "engines", 1) == 2 else one_engine
-        return walked(worker, tracks, method(worker.settings))
+        return walked(worker, tracks, policy(worker.settings))
 
     return Pipeline(program, line, source, keys, streams, check)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from schedules import Program, Put, Take, Worker
-from schedules.programs.pipelines.methods import Method, Stepping
+from schedules.programs.pipelines.policies import Policy, Stepping
 from schedules.programs.pipelines.tracks import Cell, Tracks
 from schedules.programs.pipelines.walking import Walk
 
@@ -13,30 +13,30 @@ LOCK, FORWARDS = "lock", "forwards"
 """Queues between the two engines of a rank: backward passes that are over, and forward passes."""
 
 
-def one_engine(worker: Worker, tracks: Tracks, method: Method) -> Mapping[str, Program]:
+def one_engine(worker: Worker, tracks: Tracks, policy: Policy) -> Mapping[str, Program]:
     """A rank's passes one after the other, as its order has them."""
     cells = tracks.ranks[worker.rank]
-    return {"compute": _walk(worker, tracks, method, cells).through(cells, 0)}
+    return {"compute": _walk(worker, tracks, policy, cells).through(cells, 0)}
 
 
-def two_engines(worker: Worker, tracks: Tracks, method: Method) -> Mapping[str, Program]:
+def two_engines(worker: Worker, tracks: Tracks, policy: Policy) -> Mapping[str, Program]:
     """Forward and backward passes beside each other, as far apart as the order has them.
 
     On a last stage whose backward pass follows its forward pass they are one after the other.
     """
     cells = tracks.ranks[worker.rank]
     if _most_ahead(cells) == 1:
-        return one_engine(worker, tracks, method)
-    walk = _walk(worker, tracks, method, cells)
+        return one_engine(worker, tracks, policy)
+    walk = _walk(worker, tracks, policy, cells)
     walk.engines |= {"F": "forward", "D": "backward"}
     worker.capacity(LOCK, len(cells))
     worker.capacity(FORWARDS, len(cells))
     return {"forward": _forwards(walk, cells), "backward": _backwards(walk, cells)}
 
 
-def _walk(worker: Worker, tracks: Tracks, method: Method, cells: Sequence[Cell]) -> Walk:
+def _walk(worker: Worker, tracks: Tracks, policy: Policy, cells: Sequence[Cell]) -> Walk:
     (stage,) = tuple(worker.stages or ())
-    return Walk(worker, tracks, Stepping(worker, stage, method, is_fused=_most_ahead(cells) == 1))
+    return Walk(worker, tracks, Stepping(worker, stage, policy, is_fused=_most_ahead(cells) == 1))
 
 
 def _forwards(walk: Walk, cells: Sequence[Cell]) -> Program:

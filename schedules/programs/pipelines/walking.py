@@ -7,7 +7,7 @@ from typing import Any
 
 from schedules import Await, Compute, Handle, Operation, Payload, Program, Receive, Send, Start, Worker
 from schedules.payload import CHANGE
-from schedules.programs.pipelines.methods import Stepping
+from schedules.programs.pipelines.policies import Stepping
 from schedules.programs.pipelines.rules import accumulate
 from schedules.programs.pipelines.tracks import BACKWARD, FORWARD, NOBODY, Cell, Mail, Part, Tracks
 

@@ -1,6 +1,6 @@
 """Pipelines without a flush under a pure latency: periods, makespans, staleness and versions of their papers.
 
-Values of papers/pipelines.md, sections 4 and 12 ([paper] and [derived]; PETRA is arXiv:2406.02052, v1).
+Values of docs/papers/pipelines.md, sections 4 and 12 ([paper] and [derived]; PETRA is arXiv:2406.02052, v1).
 """
 
 from __future__ import annotations

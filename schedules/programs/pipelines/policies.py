@@ -28,7 +28,7 @@ Version = Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
-class Method:
+class Policy:
     """What a stage does differently from plain back-propagation.
 
     Attributes:
@@ -53,24 +53,24 @@ class Stepping:
     Args:
         is_fused: whether every backward pass follows its forward pass: then no graph is made anew.
     Attributes:
-        remakes, returns_outputs: see `Method`.
+        remakes, returns_outputs: see `Policy`.
         is_buffered: whether the stage keeps its inputs.
     """
 
-    def __init__(self, worker: Worker, stage: int, method: Method, *, is_fused: bool) -> None:
-        self._worker, self._stage, self._method = worker, stage, method
-        self.remakes, self.returns_outputs = method.remakes and not is_fused, method.returns_outputs
-        self.is_buffered = self.remakes and (not method.returns_outputs or stage in method.buffered)
+    def __init__(self, worker: Worker, stage: int, policy: Policy, *, is_fused: bool) -> None:
+        self._worker, self._stage, self._policy = worker, stage, policy
+        self.remakes, self.returns_outputs = policy.remakes and not is_fused, policy.returns_outputs
+        self.is_buffered = self.remakes and (not policy.returns_outputs or stage in policy.buffered)
         # What is made anew is made of the newest.
-        self._versions = Versions(worker.stage(stage), worker.account, is_asked=method.version is not None)
+        self._versions = Versions(worker.stage(stage), worker.account, is_asked=policy.version is not None)
         self._under_way: deque[Payload] = deque()
         self._done: list[Payload] = []
 
     def read(self, k: int, given: Sequence[Payload]) -> Payload | None:
         """The parameters that the forward pass of a micro-batch sees; None: the newest."""
-        if self._method.version is None:
+        if self._policy.version is None:
             return None
-        return self._versions.at(self._method.version(k, given[0].number if given else -1))
+        return self._versions.at(self._policy.version(k, given[0].number if given else -1))
 
     def seen(self, answer: Payload) -> None:
         """A forward pass is over; its answer tells the next stage which version it has seen."""
@@ -85,7 +85,7 @@ class Stepping:
         self._done.append(counted)
         if not self.remakes:
             self._versions.over(counted.version)
-        if len(self._done) == self._method.accumulate:
+        if len(self._done) == self._policy.accumulate:
             if "optimizer" in self._worker.kernels:
                 yield Compute("optimizer", self._stage)
             self._worker.stage(self._stage).apply(step, tuple(self._done), len(self._done))
