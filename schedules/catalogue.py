@@ -120,6 +120,9 @@ MODULES = {
     "a2cid2": "schedules.programs.gossip.a2cid2",
     "dadao": "schedules.programs.gossip.dadao",
     **dict.fromkeys(("gpipe", "1f1b"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(
+        ("pipedream", "pipedream-2bw", "delayed-gradients", "petra"), "schedules.programs.pipelines.streamed"
+    ),
 }
 """By name, the module; or one with a table `PROGRAMS` of what stands for modules, by name."""
 
