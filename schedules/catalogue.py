@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +40,11 @@ class Schedule:
         constants: worker -> further names that rules see, with their values at the start.
         read_out: (state, time) -> the parameters to be looked at; None: x as it is.
         place: (settings, number of workers) -> for every stage its rank, or a tuple of ranks; None: no stages.
+        edges: (settings, number of workers) -> pairs of ranks that have something for each other, where [topology] has
+            no graph; None: it must have one.
+        is_pipeline: whether its stages hand on micro-batches, see `schedules.programs.pipelines`: activations are
+            entered by the program, and a kernel's one value is shared by the chunks of a worker.
+        kernels: (settings, number of workers) -> names of the kernels that a pipeline cannot do without.
         length: (settings, rank) -> gradients of a worker; None: the key `gradients`.
         length_key: the key of [schedule] that says how long a run is; None: there is no such key.
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
@@ -63,6 +68,9 @@ class Schedule:
     constants: Callable[[Worker], Mapping[str, Any]] | None = None
     read_out: ReadOut | None = None
     place: Callable[[Any, int], Sequence[int | tuple[int, ...]]] | None = None
+    edges: Callable[[Any, int], Collection[tuple[int, int]]] | None = None
+    is_pipeline: bool = False
+    kernels: Callable[[Any, int], Collection[str]] | None = None
     length: Callable[[Any, int], int] | None = None
     length_key: str | None = None
     is_in_step: bool = False
@@ -90,7 +98,7 @@ class Schedule:
         return _checked(found, self.name)
 
 
-_FUNCTIONS = ("constants", "read_out", "place", "length", "updates", "role", "work")
+_FUNCTIONS = ("constants", "read_out", "place", "edges", "kernels", "length", "updates", "role", "work")
 """What a module may have beside `streams`: see `Schedule`."""
 
 _DECLARED = {
@@ -100,6 +108,7 @@ _DECLARED = {
     "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
     "SURVIVES_FAILURES": Sort("True or False", an(bool)),
     "VARYING_GRAPHS": Sort("True or False", an(bool)),
+    "PIPELINE": Sort("True or False", an(bool)),
     **dict.fromkeys(("streams", "summary", *_FUNCTIONS), FUNCTION),
 }
 """What a module may have."""
@@ -110,7 +119,9 @@ MODULES = {
     "gossip": "schedules.programs.gossip.pairwise",
     "a2cid2": "schedules.programs.gossip.a2cid2",
     "dadao": "schedules.programs.gossip.dadao",
+    **dict.fromkeys(("gpipe", "1f1b"), "schedules.programs.pipelines.flushed"),
 }
+"""By name, the module; or one with a table `PROGRAMS` of what stands for modules, by name."""
 
 
 def names() -> list[str]:
@@ -150,6 +161,7 @@ def find(name: object) -> Schedule:
         told=getattr(module, "summary", None),
         survives=getattr(module, "SURVIVES_FAILURES", False),
         is_varying=getattr(module, "VARYING_GRAPHS", False),
+        is_pipeline=getattr(module, "PIPELINE", False),
     )
 
 
@@ -202,7 +214,10 @@ def _module(name: object) -> ModuleType:
     if not isinstance(name, str) or (name not in MODULES and "." not in name):
         raise ValueError(f"expected one of {', '.join(MODULES)}; found {name!r}{nearest(named, MODULES)}")
     try:
-        return _from_file(Path(named)) if named.endswith(".py") else importlib.import_module(MODULES.get(named, named))
+        if named.endswith(".py"):
+            return _from_file(Path(named))
+        found = importlib.import_module(MODULES.get(named, named))
+        return found.PROGRAMS[named] if named in MODULES and hasattr(found, "PROGRAMS") else found
     except (ImportError, OSError) as error:
         raise ValueError(
             f"expected one of {', '.join(MODULES)}, or your own module or file; found {name!r} ({error})"

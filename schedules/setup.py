@@ -24,6 +24,8 @@ from schedules.record.ledger import Account, Ledger
 from schedules.scenario import (
     Scenario,
     ScenarioError,
+    activations,
+    boundaries,
     build_optimizer,
     build_problem,
     cut,
@@ -105,6 +107,7 @@ class Setup:
         held = models if plan.stages else models[0]
         speed = self.scenario.platform.speed_of(rank)
         worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
+        _hand(worker, self.scenario, is_pipeline=self.schedule.is_pipeline)
         if trained is not None:
             self._fill(worker, trained, sizes)
             # Of a module, which may be large, only the end is looked at; and one stage alone has no loss.
@@ -117,14 +120,16 @@ class Setup:
 
     def kernels(self, worker: Worker, module: Trained | None = None) -> Kernels:
         """What a worker's kernels compute, by name; those of stages compute what their operations bring."""
-        activations = round(self.scenario.workload.activations)  # [workload] has it with a unit, so as a float
-        rows = staged(activations) if self.plan.stages else data_parallel(module or self.problem, activations)
+        given = self.scenario.workload.activations  # with a unit, so as a float; of a pipeline its programs enter them
+        size = 0 if self.schedule.is_pipeline or isinstance(given, list) else round(given)
+        rows = staged(size) if self.plan.stages else data_parallel(module or self.problem, size)
         self.ledger.activations = {name: each.activations for name, each in rows.items() if each.activations}
         return rows
 
     def durations(self, rank: int) -> Durations:
         """What draws how long the kernels of a worker take."""
-        scenario, num_stages = self.scenario, sum(rank in ranks for ranks in self.plan.stages)
+        scenario, plan = self.scenario, self.plan
+        num_stages = plan.chunks(rank) if self.schedule.is_pipeline else sum(rank in ranks for ranks in plan.stages)
         seed, num_buckets = scenario.run.seed, scenario.num_buckets
         return Durations(scenario.platform, seed, rank, num_buckets=num_buckets, num_stages=num_stages)
 
@@ -166,6 +171,8 @@ class Setup:
     def _sizes(self, trained: Trained | None) -> list[int]:
         """How many parameters each stage has, or the only model."""
         sizes = stage_parameters(self.scenario, None if trained is None else trained.num_params)
+        if sizes is None and self.schedule.is_pipeline and self.scenario.workload.module is None:
+            return [0] * len(self.plan.stages)  # whose times and messages are all that is asked for
         if sizes is None:
             raise ScenarioError(
                 f"scenario: workload.parameters: expected the number of parameters of {self.scenario.workload.module} "
@@ -271,6 +278,13 @@ def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> o
         return function(worker)
     except Exception as error:
         raise ProgramError(f"{raised(error)} (in {name}, rank {worker.rank})") from error
+
+
+def _hand(worker: Worker, scenario: Scenario, *, is_pipeline: bool) -> None:
+    """Tell a worker what its programs ask of the platform and of the workload."""
+    worker.kernels = frozenset(scenario.platform.kernels)
+    if is_pipeline:
+        worker.boundaries, worker.activations = boundaries(scenario), activations(scenario, worker.rank)
 
 
 def _held(sizes: Sequence[int], stage: int) -> slice:

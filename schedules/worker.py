@@ -48,13 +48,17 @@ class Worker:
         stages: the stages that it holds, by number; None in a schedule without stages.
         account: its page of the ledger, for what programs keep (`schedules.record.ledger`).
         speed: how fast its kernels are beside the platform's: they take 1 / speed times as long.
+        boundaries: in a pipeline, the bytes that go from each stage to the next.
+        activations: in a pipeline, the bytes that a micro-batch's forward pass of a stage leaves, and those of them
+            that are kept from its backward pass for the input to that for the weights.
+        kernels: names of those that the platform has durations of.
         capacities: how many items its queues hold, where that is not one; see `capacity`.
         warmup_steps: steps of the learning rate's warm-up; see `learning_rate`.
     """
 
     __slots__ = (
-        "_clocks", "_rate", "account", "capacities", "graph", "horizon", "model", "neighbours", "num_workers", "rank",
-        "settings", "speed", "stages",
+        "_clocks", "_rate", "account", "activations", "boundaries", "capacities", "graph", "horizon", "kernels",
+        "model", "neighbours", "num_workers", "rank", "settings", "speed", "stages",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +83,9 @@ class Worker:
         self.model: Model = model if isinstance(model, Model) else cast(Model, NoModel(self._held()))
         self.account: Account = account or self.model.account
         self.settings = settings
+        self.boundaries: tuple[int, ...] = ()
+        self.activations: tuple[int, int] = (0, 0)
+        self.kernels: frozenset[str] = frozenset()
         self.capacities: dict[str, int] = {}
         self._clocks = clocks
         self._rate = rate

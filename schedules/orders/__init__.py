@@ -4,6 +4,7 @@
 messages have a pure latency.
 """
 
+from schedules.orders.build import BUILDERS as BUILDERS
 from schedules.orders.build import build as build
 from schedules.orders.order import Order as Order
 from schedules.orders.order import OrderError as OrderError

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from schedules.clocks import StreamKey, stream
 from schedules.errors import UnknownKernelError, UnknownStageError
-from schedules.platform.computing import Duration
+from schedules.platform.computing import Duration, KernelDuration
 from schedules.platform.tables import PlatformTable
 
 BLOCK = 64
 WHOLE = "gradient"
 """The kernel whose durations are those of the table platform.gradient; [platform.kernels] has the others'."""
+
+BACKWARD_PARTS = ("backward-input", "backward-weight")
+"""What a backward pass of a stage consists of."""
 
 FORWARD_SHARE = 1 / 3
 """Share of the forward pass in a gradient, where the scenario has no durations for `forward` and `backward`."""
@@ -52,7 +55,10 @@ class Durations(dict[Key, Draw]):
 
     def __missing__(self, asked: Key) -> Draw:
         kernel, stage = (asked, -1) if isinstance(asked, str) else asked
-        if stage >= 0 and not _goes_by_stage(self._platform, kernel, self._num_stages):
+        if kernel == "backward" and is_in_two(self._platform):
+            parts = [self[key(name, stage)] for name in BACKWARD_PARTS]
+            self[asked] = lambda: parts[0]() + parts[1]()
+        elif stage >= 0 and not _goes_by_stage(self._platform, kernel, self._num_stages):
             self[asked] = self[kernel]  # all stages draw from the kernel's one stream
         else:
             drawn = durations(
@@ -81,8 +87,8 @@ def durations(
     """Durations of one kernel on one rank, in nanoseconds, without end.
 
     `forward` takes a third of a gradient and `backward` (one bucket) its part of the rest, unless [platform.kernels]
-    says otherwise. What is not a list of one a stage is for the whole rank, whose stages share it. A rank of speed s
-    takes 1 / s times as long.
+    says otherwise; `reconstruct`, a forward pass that is made again, takes what `forward` does. What is not a list of
+    one a stage is for the whole rank, whose stages share it. A rank of speed s takes 1 / s times as long.
 
     Args:
         platform: resolved.
@@ -94,6 +100,9 @@ def durations(
         UnknownKernelError: if the platform does not know the kernel.
         UnknownStageError: if it has durations for other stages only.
     """
+    if kernel == "reconstruct" and kernel not in platform.kernels:
+        # A stream of its own, and the times of the other.
+        platform = platform.model_copy(update={"kernels": {**platform.kernels, **_again(platform)}})
     spec, factor = _spec(platform, kernel, stage, num_buckets)
     if num_stages and not isinstance(platform.kernels.get(kernel), list):
         factor /= num_stages
@@ -126,6 +135,20 @@ def draw(spec: Duration, generator: np.random.Generator, size: int) -> NDArray[n
     if spec.distribution == "gamma":
         return generator.gamma(1 / (cv * cv), mean * cv * cv, size)  # shape k and scale t: mean k t, cv 1 / sqrt(k)
     return np.full(size, mean)
+
+
+def is_in_two(platform: PlatformTable) -> bool:
+    """Whether a backward pass takes what its two parts take together."""
+    kernels = platform.kernels
+    return "backward" not in kernels and all(name in kernels for name in BACKWARD_PARTS)
+
+
+def _again(platform: PlatformTable) -> dict[str, KernelDuration]:
+    """The durations of a forward pass, by the name that it has when it is made again."""
+    given = platform.kernels.get("forward")
+    if given is None and platform.gradient is None:
+        return {}
+    return {"reconstruct": _spec(platform, "forward", -1, 1)[0] if given is None else given}
 
 
 def _goes_by_stage(platform: PlatformTable, kernel: str, num_stages: int) -> bool:

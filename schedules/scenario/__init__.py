@@ -15,8 +15,9 @@ from schedules.scenario.resolved import (
     build_problem,
     communication_graph,
     physical_network,
-    stage_parameters,
 )
+from schedules.scenario.stages.parameters import stage_parameters
+from schedules.scenario.stages.pipeline import activations, boundaries
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -34,8 +35,10 @@ __all__ = [
     "ScenarioError",
     "Source",
     "Table",
+    "activations",
     "as_recorded",
     "beside",
+    "boundaries",
     "build_optimizer",
     "build_problem",
     "communication_graph",

@@ -15,6 +15,7 @@ from typing import Any
 
 from schedules import catalogue
 from schedules.catalogue import Schedule
+from schedules.platform.transports import TRANSPORTS
 from schedules.scenario.plan import Plan, plan
 from schedules.scenario.resolved import Scenario
 from schedules.units import quantity
@@ -151,6 +152,10 @@ def as_recorded(scenario: Scenario, tables: Mapping[str, Any]) -> Scenario:
 
 def run_settings(scenario: Scenario) -> Any:
     """What programs are told of [schedule]: as long as may be needed, where the world ends the run."""
+    return _posting(_run_length(scenario), scenario)
+
+
+def _run_length(scenario: Scenario) -> Any:
     schedule, run = catalogue.find(scenario.program), scenario.run
     if run.until == "precision":
         return _lengthened(schedule, scenario, _least(schedule, scenario, run.limit))
@@ -158,6 +163,16 @@ def run_settings(scenario: Scenario) -> Any:
     if where is None:
         return scenario.schedule
     return _lengthened(schedule, scenario, AMPLE if where.total is None else _least(schedule, scenario, where.total))
+
+
+def _posting(settings: Any, scenario: Scenario) -> Any:
+    """A key `ahead`, of receives, is 0 where a message waits for its receiver on arrival: to ask early changes nothing
+    there, and every operation costs the simulation."""
+    platform = scenario.platform
+    is_idle = TRANSPORTS[platform.transport].leaves_at_once and platform.order != "in-order"
+    if not is_idle or not getattr(settings, "ahead", 0):
+        return settings
+    return settings.model_copy(update={"ahead": 0})
 
 
 def counting(found: Plan) -> list[int]:

@@ -38,6 +38,11 @@ class Plan:
         """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
         return self.stages[stage] if self.stages else tuple(range(len(self.lengths)))
 
+    def chunks(self, rank: int) -> int:
+        """How many stages of a pipeline share what a rank takes for its part: those that it holds, where each is there
+        once. Of copies (DualPipe) a micro-batch passes one, so that a rank with k copies each of k stages does one."""
+        return max(1, round(sum(1 / len(ranks) for ranks in self.stages if rank in ranks)))
+
     @property
     def servers(self) -> tuple[int, ...]:
         """Those that are servers."""
@@ -49,11 +54,14 @@ class Plan:
 
 
 def check_graph(schedule: Schedule, settings: Any, topology: TopologyTable) -> None:
-    """Refuse a graph that changes with time where a schedule does not meet others by the ticks of its edges alone.
+    """Refuse a graph that changes with time where a schedule does not meet others by the ticks of its edges alone; and
+    no graph at all, unless the schedule says itself who talks to whom.
 
     Raises:
         ValueError: with the key first.
     """
+    if topology.graph is None and topology.file is None and schedule.edges is None:
+        raise ValueError("topology.graph: expected a value, found none (nor a topology.file)")
     if not topology.is_varying:
         return
     if not schedule.is_varying:

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from schedules import catalogue
 from schedules.errors import ScenarioError, nearest
 from schedules.scenario.plan import check_graph, has_rate
-from schedules.scenario.resolved import Scenario, stage_parameters
+from schedules.scenario.resolved import Scenario
+from schedules.scenario.stages.pipeline import check_stages
 from schedules.training.optimizers import undecayed
 from schedules.training.problems import PROBLEMS
 
@@ -89,9 +90,9 @@ def _check_clocks(scenario: Scenario, where: str) -> None:
 
 def _check_stages(scenario: Scenario, where: str) -> None:
     try:
-        stage_parameters(scenario)
+        check_stages(scenario, catalogue.find(scenario.program))
     except ValueError as error:
-        raise ScenarioError(f"{where}: workload.parameters: {error}") from None
+        raise ScenarioError(f"{where}: {error}") from None
 
 
 def _check_topology(scenario: Scenario, where: str) -> None:

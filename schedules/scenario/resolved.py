@@ -22,7 +22,6 @@ from schedules.scenario.plan import Plan, has_rate, plan
 from schedules.scenario.tables import ExecutionTable, OptimizerTable, RunTable, TopologyTable, WorkloadTable
 from schedules.settings import Table, Tables
 from schedules.training import problems
-from schedules.training.parts import length, part
 from schedules.training.problems import Problem
 from schedules.training.vectors import ITEM_SIZE, Tensor, parse_tensors
 from topologies.checks import AnyGraph
@@ -237,30 +236,6 @@ def digest(tables: Tables) -> str:
     return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def stage_parameters(scenario: Scenario, num_parameters: int | None = None) -> list[int] | None:
-    """Number of parameters of each stage, of all stages together where there are none; None: it is not known.
-
-    A list says them, stage by stage; one number is spread evenly.
-
-    Args:
-        num_parameters: of the whole model, where it is known better than the scenario says.
-    Raises:
-        ValueError: if a list does not fit the stages, or the model.
-    """
-    given, stages = scenario.workload.parameters, scenario.plan.stages
-    total = scenario.num_parameters if num_parameters is None else num_parameters
-    if total is None:
-        return None
-    num_stages = max(len(stages), 1)
-    if not isinstance(given, list):
-        return [length(part(total, stage, num_stages)) for stage in range(num_stages)]
-    if len(given) != num_stages:
-        raise ValueError(f"expected a number for each of {num_stages} stages, found {len(given)}")
-    if sum(given) != total:
-        raise ValueError(f"expected {total} parameters in all, as the model has, found {sum(given)}")
-    return given
-
-
 def communication_graph(scenario: Scenario) -> nx.Graph[int]:
     """The scenario's graph with its rates: a networkx.Graph with the edge attribute `rate`.
 
@@ -277,6 +252,8 @@ def communication_graph(scenario: Scenario) -> nx.Graph[int]:
 
 def _rated_graph(scenario: Scenario, rate: float | None) -> nx.Graph[int]:
     topology, text = scenario.topology, scenario.graph_text
+    if topology.graph is None and topology.file is None:
+        return _own_graph(scenario)
     options, turns = topology.model_extra or {}, (topology.count, topology.period)
     graph = described(topology.workers, topology.graph, options, topology.file, text, *turns)
     if topology.file is not None:
@@ -286,6 +263,17 @@ def _rated_graph(scenario: Scenario, rate: float | None) -> nx.Graph[int]:
     if graph.number_of_edges() == 0 and len(graph) > 1:
         raise ValueError(f"expected a graph with edges for schedule.rate = {rate}, found {topology.graph} without any")
     return spread(graph, rate, topology.weights)
+
+
+def _own_graph(scenario: Scenario) -> nx.Graph[int]:
+    """The graph of a schedule that says itself who talks to whom."""
+    edges, workers = catalogue.find(scenario.program).edges, scenario.topology.workers
+    if edges is None:  # told by its key, where graphs are checked
+        raise ValueError(f"expected a graph for {scenario.program}, found none")
+    graph: nx.Graph[int] = nx.Graph()
+    graph.add_nodes_from(range(workers))
+    graph.add_edges_from(sorted(edges(scenario.schedule, workers)))
+    return graph
 
 
 def physical_network(scenario: Scenario) -> AnyGraph | None:

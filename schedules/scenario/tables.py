@@ -5,12 +5,21 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-from schedules.platform.computing import refuse
 from schedules.settings import Count, NonNegative, Number, Positive, Table, Tables
 from schedules.units import Bytes, Seconds, Span
 from topologies.files import SUFFIXES as GRAPH_FILES
+
+
+def _is_list(value: object) -> str:
+    return "list" if isinstance(value, list) else "number"
+
+
+# So that of a wrong number no more is said than that it is no number.
+BytesOrList = Annotated[Annotated[Bytes, Tag("number")] | Annotated[list[Bytes], Tag("list")], Discriminator(_is_list)]
+_Pair = Annotated[list[Bytes], Field(min_length=2, max_length=2)]
+BytesOrPair = Annotated[Annotated[Bytes, Tag("number")] | Annotated[_Pair, Tag("list")], Discriminator(_is_list)]
 
 
 class TopologyTable(BaseModel):
@@ -20,7 +29,7 @@ class TopologyTable(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
 
     graph: str | None = None
-    """Any name that `twinclock topologies` lists."""
+    """Any name that `twinclock topologies` lists; a pipeline needs none: its order says who talks to whom."""
     file: str | list[str] | None = None
     """Instead of a graph: a GraphML or JSON file of one, whose edges may have a `weight`; or a list of such files,
     which are there in turn."""
@@ -73,8 +82,6 @@ class TopologyTable(BaseModel):
 
     @model_validator(mode="after")
     def _check_some(self) -> TopologyTable:
-        if self.graph is None and self.file is None:
-            refuse("expected a value, found none (nor a topology.file)", ("graph",), None)
         if self.file is not None and self.model_extra:
             raise ValueError(f"expected no options of a builder beside file, found {', '.join(self.model_extra)}")
         return self
@@ -118,8 +125,12 @@ class WorkloadTable(Table):
     """Beside half precision: the optimizer keeps the parameters, and its own state, in this dtype too."""
     batch_size: Count = 32
     """Samples of one gradient."""
-    activations: Bytes = 0.0
-    """Bytes that the activations of one gradient take, for the accounts of memory."""
+    activations: BytesOrPair = 0.0
+    """Bytes that the activations of one gradient take, for the accounts of memory. In a pipeline, of a micro-batch on a
+    worker, for all its stages; a list of two: [after the forward pass, between the backward pass for the input and that
+    for the weights]."""
+    boundary: BytesOrList = 0.0
+    """In a pipeline, bytes of a micro-batch that go from a stage to the next; or a list, one a boundary."""
     buffers: Literal["own", "average", "recompute"] = "average"
     """What a module keeps beside its parameters (batch norms' statistics), where these are read out: each rank's own;
     their average over the ranks; or taken anew at the final parameters, in one pass over each rank's data, and averaged
@@ -173,11 +184,10 @@ class WorkloadTable(Table):
             raise ValueError(f"expected workload.dtype 'bfloat16' or 'float16' beside it, found {dtype!r}")
         return master
 
-    @model_validator(mode="after")
-    def _check_one(self) -> WorkloadTable:
-        if all(each is None for each in (self.problem, self.module, self.parameters, self.tensors)):
-            raise ValueError("expected one of the keys problem, parameters, tensors and module, found none of them")
-        return self
+    @property
+    def is_sized(self) -> bool:
+        """Whether one of the keys is there from which the number of parameters follows."""
+        return any(each is not None for each in (self.problem, self.module, self.parameters, self.tensors))
 
 
 class OptimizerTable(Table):

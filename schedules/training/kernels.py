@@ -112,7 +112,12 @@ def staged(activations: int = 0) -> Kernels:
     Args:
         activations: bytes that those of one micro-batch take.
     """
-    rows = Kernel("forward", kind="gradient"), Kernel("backward", activations=activations)
+    rows = (
+        Kernel("forward", kind="gradient"),
+        Kernel("overlapped", kind="gradient"),  # a forward with a backward of another micro-batch
+        Kernel("backward", activations=activations),
+        *map(Kernel, ("backward-input", "backward-weight", "reconstruct", "optimizer")),
+    )
     return {each.name: each for each in rows}
 
 

@@ -178,9 +178,11 @@ def _arrays(value: object) -> Iterator[Array]:
 
 
 def _check_like(name: str, old: Array, new: Any) -> None:
+    if hasattr(new, "dtype") and new.shape == old.shape and new.dtype == old.dtype:
+        return
+    # Only now: a dtype's text costs as much as a small rule, and a rule replaces vectors at every event.
     found = f"{tuple(new.shape)} of {new.dtype}" if hasattr(new, "dtype") else repr(new)
-    if not hasattr(new, "dtype") or new.shape != old.shape or new.dtype != old.dtype:
-        raise MisuseError(f"s.{name}: expected an array {tuple(old.shape)} of {old.dtype}, found {found}")
+    raise MisuseError(f"s.{name}: expected an array {tuple(old.shape)} of {old.dtype}, found {found}")
 
 
 def _culprit(state: State, rule: Rule, arguments: list[Any]) -> str:

@@ -41,6 +41,10 @@ class Settings(Table):
     """Gradients of a worker, at the same parameters, whose mean is one update; the last is of those that are left."""
 
 
+START = Start(Compute("gradient"))
+"""One for all: operations are values, and making one takes as long as entering a gradient."""
+
+
 def streams(worker: Worker) -> Mapping[str, Program]:
     """The programs of a worker."""
     return {"compute": _steps(worker)}
@@ -57,7 +61,7 @@ def _steps(worker: Worker) -> Program:
     weights, model = metropolis_weights(worker)[1:], worker.model
     for update, numbers in enumerate(batches(worker)):
         mine = model.outgoing()  # before the gradient begins, which reads the same x
-        computing, _ = yield Start(Compute("gradient"))
+        computing, _ = yield START
         exchanging = []
         for peer in worker.neighbours:
             handle, _ = yield Start(Exchange(peer, mine, update))
@@ -67,7 +71,7 @@ def _steps(worker: Worker) -> Program:
             ((gradient,), _), _ = yield Await((computing,))
             model.change(add, gradient)
             made.append(gradient.rest())
-            computing, _ = yield Start(Compute("gradient"))
+            computing, _ = yield START
         ((gradient, *theirs), _), _ = yield Await((computing, *exchanging))
         if worker.settings.accumulate > 1:
             model.change(add, gradient)

@@ -15,7 +15,8 @@ def test_schedules_are_listed_with_summary_source_and_keys(run):
     text = run("schedules").stdout
     for name in catalogue.names():
         entry = catalogue.find(name)
-        assert f"{name}\n  {entry.summary}\n  Source: {entry.source}\n  Keys: gradients" in text
+        first = next(iter(entry.settings.model_fields))
+        assert f"{name}\n  {entry.summary}\n  Source: {entry.source}\n  Keys: {first}" in text
     assert 'rate = 1, pairing = "edge-clock", gradient_clock = "free"' in text
 
 

@@ -1,0 +1,191 @@
+"""What every rank does at each of its cells, worked out from an order once a run: what it waits for and hands on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
+
+from schedules.orders import Order, Step, build, steps_of
+from schedules.programs.pipelines.settings import options_of
+
+NOBODY = -1
+"""Whom the first stage's activations, and the last one's gradients, come from and go to."""
+
+FORWARD, BACKWARD = "forward", "backward"
+"""The channels, one a direction: what goes forward must not wait behind what goes back, where messages are in order."""
+
+
+class Mail(NamedTuple):
+    """A message to a stage, as it is received.
+
+    Attributes:
+        peer: the rank that sends it.
+        channel: its direction.
+        to: the stage of the order that it is for; with the micro-batch this is its tag.
+        micro_batch: of the order.
+        boundary: the number of the boundary that it crosses, counted from the first stage.
+    """
+
+    peer: int
+    channel: str
+    to: int
+    micro_batch: int
+    boundary: int
+
+
+class Part(NamedTuple):
+    """One step of a rank, and what it waits for and hands on.
+
+    Attributes:
+        kind: that of `schedules.orders.Step`.
+        stage: of the model: copies of one stage in several chains have one number.
+        micro_batch: of the order.
+        key: of the step's stage and micro-batch: one number.
+        posts: receives that begin before it.
+        mail: the message that it waits for; None: what it needs is on the rank.
+        has_input: whether it needs an activation or a gradient of another stage.
+        channel: that of its message, and of the one that its answer goes in.
+        target: the rank that its answer goes to: itself, another or `NOBODY`.
+        to: the stage of the order that its answer goes to.
+        to_key: the key of the step there.
+        leaves: the boundary that its answer crosses; -1: it stays.
+    """
+
+    kind: str
+    stage: int
+    micro_batch: int
+    key: int
+    posts: tuple[Mail, ...]
+    mail: Mail | None
+    has_input: bool
+    channel: str
+    target: int
+    to: int
+    to_key: int
+    leaves: int
+
+
+Cell = tuple[Part, ...]
+"""What a rank does at a time: a step, or the two of a pair."""
+
+
+class Tracks:
+    """An order as its ranks walk it.
+
+    Args:
+        order: of one iteration or, without a flush, of the whole stream.
+        micro_batches: of that.
+        ahead: how many receives of a channel are posted before the one that is needed.
+    Attributes:
+        ranks: the cells of every rank.
+        num_stages: of the order: of two chains, those of both.
+        holders: for every stage of the model, the ranks that hold a copy.
+    """
+
+    def __init__(self, order: Order, micro_batches: int, ahead: int) -> None:
+        self.order, self._ahead, self._micro_batches = order, ahead, micro_batches
+        self.num_stages = len(order.place)
+        self._depth = {stage: depth for chain in order.chains for depth, stage in enumerate(chain)}
+        self.holders = [
+            tuple(sorted({order.place[each] for each in copies})) for copies in zip(*order.chains, strict=True)
+        ]
+        self.ranks: list[tuple[Cell, ...]] = [self._track(rank) for rank in range(len(order.ranks))]
+
+    def _track(self, rank: int) -> tuple[Cell, ...]:
+        posted = self._posts(rank)
+        return tuple(
+            tuple(self._part(rank, step, posted) for step in steps_of(cell)) for cell in self.order.ranks[rank]
+        )
+
+    def _part(self, rank: int, step: Step, posted: dict[Step, tuple[Mail, ...]]) -> Part:
+        kind, stage, k = step
+        order, depth = self.order, self._depth[stage]
+        early, late = order.before(stage), order.after(stage)
+        source, to = (early, late) if kind == "F" else (late, early)
+        if kind == "W" or to is None:
+            target, to, leaves = NOBODY, NOBODY, -1
+        else:
+            target, leaves = order.place[to], depth if kind == "F" else depth - 1
+        return Part(
+            kind,
+            depth,
+            k,
+            self._key(stage, k),
+            posted.get(step, ()),
+            self._mail(rank, step),
+            kind != "W" and source is not None,
+            FORWARD if kind == "F" else BACKWARD,
+            target,
+            to,
+            self._key(to, k),
+            leaves,
+        )
+
+    def _key(self, stage: int, micro_batch: int) -> int:
+        return stage * self._micro_batches + micro_batch
+
+    def _mail(self, rank: int, step: Step) -> Mail | None:
+        """The message that a step waits for."""
+        kind, stage, k = step
+        order, is_forward = self.order, kind == "F"
+        source = None if kind == "W" else order.before(stage) if is_forward else order.after(stage)
+        if source is None or order.place[source] == rank:
+            return None
+        boundary = self._depth[stage] - 1 if is_forward else self._depth[stage]
+        return Mail(order.place[source], FORWARD if is_forward else BACKWARD, stage, k, boundary)
+
+    def _posts(self, rank: int) -> dict[Step, tuple[Mail, ...]]:
+        """Which receives begin before each step: those of its channel up to its own and so many more."""
+        if not self._ahead:
+            return {}
+        lanes: dict[tuple[int, str], list[tuple[Step, Mail]]] = defaultdict(list)
+        for step in chain.from_iterable(map(steps_of, self.order.ranks[rank])):
+            mail = self._mail(rank, step)
+            if mail is not None:
+                lanes[mail.peer, mail.channel].append((step, mail))
+        posted: dict[Step, tuple[Mail, ...]] = defaultdict(tuple)
+        first = steps_of(self.order.ranks[rank][0])[0]
+        for lane in lanes.values():
+            mails = [mail for _, mail in lane]
+            posted[first] += tuple(mails[: self._ahead])
+            for number, (step, _) in enumerate(lane):
+                posted[step] += tuple(mails[number + self._ahead : number + self._ahead + 1])
+        return posted
+
+
+def order_of(program: str, settings: Any, workers: int) -> Order:
+    """The order of a program under its settings.
+
+    Raises:
+        ValueError: if it has none, with the key first.
+    """
+    return _built(program, workers, settings.micro_batches, options_of(settings))
+
+
+# Built once a run, and not once a rank; a few are kept, as a sweep goes through several.
+@lru_cache(maxsize=4)
+def _built(program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...]) -> Order:
+    return build(program, workers, micro_batches, **dict(options))
+
+
+def tracks_of(program: str, settings: Any, workers: int) -> Tracks:
+    """Its order as ranks walk it."""
+    return _laid(program, workers, settings.micro_batches, options_of(settings), settings.ahead)
+
+
+@lru_cache(maxsize=2)
+def _laid(program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...], ahead: int) -> Tracks:
+    return Tracks(_built(program, workers, micro_batches, options), micro_batches, ahead)
+
+
+def edges_of(order: Order) -> Iterator[tuple[int, int]]:
+    """The pairs of ranks that have something for each other: neighbours in a chain, and the copies of a stage."""
+    for stages in order.chains:
+        ranks = [order.place[stage] for stage in stages]
+        yield from ((low, high) for low, high in pairwise(ranks) if low != high)
+    for copies in zip(*order.chains, strict=True):
+        ranks = sorted({order.place[stage] for stage in copies})
+        yield from ((low, high) for low, high in pairwise(ranks))
