@@ -68,8 +68,8 @@ def stages_figure(
 ) -> Figure:
     """The steps of every rank on one time axis.
 
-    Stages of one rank have shades of one colour, the first the darkest. The two of a pair are the halves of a box; so is
-    what a rank computes at a time on two engines.
+    Stages of one rank have shades of one colour, the first the darkest. The two of a pair are the halves of a box; so
+    is what a rank computes at a time on two engines.
 
     Args:
         steps: by world, as `analysis.pipelines.steps.steps_of_run` returns them; in the order of the lanes.
