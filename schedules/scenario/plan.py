@@ -96,7 +96,9 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     for role in roles:
         if not isinstance(role, str) or role not in ROLES:
             raise ValueError(f"role: expected one of {', '.join(ROLES)}, found {role!r}")
-    stages = () if schedule.place is None else _stages(_placed(schedule, settings, num_workers), num_workers)
+    stages = (
+        () if schedule.place is None else _stages(_asked("place", schedule.place, settings, num_workers), num_workers)
+    )
     work = schedule.work
     units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
     return Plan(lengths, updates, roles, stages, units)
@@ -143,17 +145,14 @@ def _asked(name: str, function: Callable[[Any, int], Any], settings: Any, number
     try:
         return function(settings, number)
     except Exception as error:
-        if function is _gradients:
+        if function is _gradients or is_keyed(error):
             raise
         raise ValueError(f"{name}: expected an answer, found an error ({raised(error)})") from None
 
 
-def _placed(schedule: Schedule, settings: Any, num_workers: int) -> Any:
-    """What a schedule's `place` returns; where a pipeline cannot have so many, its order tells it by the key."""
-    assert schedule.place is not None, "only asked of a schedule with stages"
-    if schedule.is_pipeline:
-        return schedule.place(settings, num_workers)
-    return _asked("place", schedule.place, settings, num_workers)
+def is_keyed(error: Exception) -> bool:
+    """Whether an error of a schedule's says itself which key is wrong."""
+    return isinstance(error, ValueError) and str(error).startswith(("schedule.", "topology."))
 
 
 def _units(declared: Any) -> Mapping[str, Mapping[str, int]]:
