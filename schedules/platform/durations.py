@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import chain, count, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,8 +109,10 @@ def durations(
     speed = platform.speed_of(rank)
     name = f"{kernel}\0{stage}" if _goes_by_stage(platform, kernel, num_stages) else kernel
     # Not by Python's hash of the name, which is another in each process.
-    generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(name.encode()))
     nanoseconds = factor / speed * 1e9
+    if spec.distribution == "constant":
+        return repeat(int(np.rint(spec.mean * nanoseconds)))  # no chance, no stream
+    generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(name.encode()))
     # In blocks, as one number a call would cost numpy many times more; the numbers are the same.
     blocks = (np.rint(draw(spec, generator, BLOCK) * nanoseconds).astype(np.int64).tolist() for _ in count())
     return chain.from_iterable(blocks)
