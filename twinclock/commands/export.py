@@ -54,7 +54,7 @@ Examples:
 )
 @json_option
 def export(run_dir: Path, format_: str, out: Path | None, as_json: bool) -> None:
-    """Write a run for Perfetto or TensorBoard, as a graph, or as CSV; or the order of a pipeline for torch."""
+    """Write a run for Perfetto or TensorBoard, as a graph, or as CSV."""
     beside = run_dir.parent if format_ in ORDERS and run_dir.is_file() else run_dir
     target = out or beside / NAMES[format_]
     if target == STANDARD_OUTPUT:

@@ -45,9 +45,17 @@ def test_a_row_a_rank_and_a_cell_a_step(tmp_path: Path) -> None:
     assert written(tmp_path, "gpipe", 2, "micro_batches = 2\niterations = 5") == "0F0,0F1,0B0,0B1\n1F0,1F1,1B0,1B1\n"
 
 
-@pytest.mark.parametrize("program", ["gpipe", "1f1b"])
+@pytest.mark.parametrize("program", ["gpipe", *BUILT])
 def test_it_is_the_order_that_is_simulated(tmp_path: Path, program: str) -> None:
-    assert orders.read_csv(written(tmp_path, program)) == orders.build(program, 4, 8)
+    keys = "micro_batches = 8\nchunks = 2" if program == "interleaved-1f1b" else "micro_batches = 8"
+    assert orders.read_csv(written(tmp_path, program, keys=keys)) == BUILT.get(program, orders.build("gpipe", 4, 8))
+
+
+def test_of_two_chains_torch_can_do_nothing(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"toml: schedule\.program: expected a pipeline in which every micro-batch passes"
+    ):
+        written(tmp_path, "dualpipe")
 
 
 def test_what_has_no_such_order_is_refused(tmp_path: Path) -> None:
