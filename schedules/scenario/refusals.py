@@ -61,6 +61,8 @@ def check(scenario: Scenario, where: str) -> None:
 def _check_plan(scenario: Scenario, where: str) -> None:
     try:
         _ = scenario.plan
+    except ScenarioError as error:
+        raise ScenarioError(f"{where}: {error}") from None
     except ValueError as error:
         # It begins with the key, or with the name of a function of the program.
         place = "schedule." if str(error).startswith("gradients: ") else "schedule.program: "
