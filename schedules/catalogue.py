@@ -122,6 +122,9 @@ MODULES = {
     "a2cid2": "schedules.programs.gossip.a2cid2",
     "dadao": "schedules.programs.gossip.dadao",
     **dict.fromkeys(("gpipe", "1f1b"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(
+        ("pipedream", "pipedream-2bw", "delayed-gradients", "petra"), "schedules.programs.pipelines.streamed"
+    ),
     "cdp-v1": "schedules.programs.cyclic.v1",
     "cdp-v2": "schedules.programs.cyclic.v2",
 }

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from schedules import catalogue
 from schedules.catalogue import Schedule
-from schedules.errors import ScenarioError
 from schedules.misuse.values import raised, short
 from schedules.scenario.tables import TopologyTable
 
@@ -150,17 +149,19 @@ def _asked(name: str, function: Callable[[Any, int], Any], settings: Any, number
     """What a function of the schedule answers.
 
     Raises:
-        ScenarioError: as it does: of a scenario that it cannot have, with the key first.
-        ValueError: if it raises another error: naming it and its line.
+        ValueError: if it raises: naming it and its line.
     """
     try:
         return function(settings, number)
-    except ScenarioError:
-        raise
     except Exception as error:
-        if function is _gradients:
+        if function is _gradients or is_keyed(error):
             raise
         raise ValueError(f"{name}: expected an answer, found an error ({raised(error)})") from None
+
+
+def is_keyed(error: Exception) -> bool:
+    """Whether an error of a schedule's says itself which key is wrong."""
+    return isinstance(error, ValueError) and str(error).startswith(("schedule.", "topology."))
 
 
 def _units(declared: Any) -> Mapping[str, Mapping[str, int]]:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import isqrt
 
-from schedules.errors import ScenarioError
-
 Ranks = tuple[int, ...]
 
 
@@ -66,14 +64,14 @@ def num_stages(placement: str, num_ranks: int) -> int:
     """N, for so many ranks.
 
     Raises:
-        ScenarioError: if there is no N of so many devices.
+        ValueError: if there is no N of so many devices, with the key first.
     """
     if placement == "workers":
         return num_ranks
     number = (isqrt(8 * num_ranks + 1) - 1) // 2
     if devices(number) != num_ranks:
         told = f"expected N (N + 1) / 2 devices for N stages, such as {devices(number)} or {devices(number + 1)}"
-        raise ScenarioError(f"topology.workers: {told}, found {num_ranks}")
+        raise ValueError(f"topology.workers: {told}, found {num_ranks}")
     return number
 
 
@@ -86,7 +84,7 @@ def holders(placement: str, num_ranks: int) -> tuple[Ranks, ...]:
     """The ranks that hold each stage.
 
     Raises:
-        ScenarioError: as `num_stages`.
+        ValueError: as `num_stages`.
     """
     number = num_stages(placement, num_ranks)
     if placement == "workers":

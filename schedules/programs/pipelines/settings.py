@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from schedules import Count, Field, Table
+from schedules import Count, Field, Table, ValidationInfo, field_validator
 
-_OF_THE_ORDER = ("chunks", "memory_cap")
+_OF_THE_ORDER = ("chunks", "memory_cap", "overlap_last")
 """Keys that decide the order, beside the number of micro-batches."""
 
 
@@ -36,6 +36,76 @@ class Folded(Flushed):
 
     chunks: Literal[2] = 2
     """Stages of a worker."""
+
+
+class Streamed(Table):
+    """Of every pipeline without a flush: its micro-batches are one stream."""
+
+    micro_batches: Count
+    """Of one iteration; the stream has those of all."""
+    iterations: Count = 1
+    accumulate: Count = 1
+    """Micro-batches of one update, on each stage; they divide the stream."""
+    ahead: Annotated[int, Field(ge=0)] = 2
+    """How many receives of a channel are posted before the one that is needed; with platform.transport = "latency",
+    where it makes no difference, none."""
+
+    @field_validator("accumulate")
+    @classmethod
+    def _check_divides(cls, accumulate: int, info: ValidationInfo) -> int:
+        stream = info.data.get("micro_batches", 0) * info.data.get("iterations", 0)
+        if stream % accumulate:
+            raise ValueError(f"expected a divisor of the {stream} micro-batches of the stream, found {accumulate}")
+        return accumulate
+
+
+class PipeDream(Streamed):
+    """Of PipeDream."""
+
+    vertical_sync: bool = False
+    """All stages see the version that the first one saw of a micro-batch; else each the newest."""
+
+    @field_validator("vertical_sync")
+    @classmethod
+    def _check_alone(cls, vertical_sync: bool, info: ValidationInfo) -> bool:
+        if vertical_sync and info.data.get("accumulate", 1) > 1:
+            raise ValueError(f"expected schedule.accumulate = 1 beside it, found {info.data['accumulate']}")
+        return vertical_sync
+
+
+class TwoEngines(Streamed):
+    """Of those in which every stage does a forward and a backward pass a tick."""
+
+    engines: Annotated[int, Field(ge=1, le=2)] = 1
+    """Streams of a rank: 2 does forward and backward passes beside each other."""
+
+
+class Delayed(TwoEngines):
+    """Of delayed gradients."""
+
+    overlap_last: bool = False
+    """The last stage has two engines, too, so that all gradients are a tick later."""
+    checkpoint: bool = False
+    """Keep a stage's inputs only, and compute it again, with the newest parameters, before its backward pass."""
+
+    @field_validator("overlap_last")
+    @classmethod
+    def _check_engines(cls, overlap_last: bool, info: ValidationInfo) -> bool:
+        if overlap_last and info.data.get("engines", 2) != 2:
+            raise ValueError(f"expected schedule.engines = 2 beside it, found {info.data['engines']}")
+        return overlap_last
+
+
+class Petra(TwoEngines):
+    """Of PETRA."""
+
+    buffered: list[Annotated[int, Field(ge=0)]] = Field(default=[])
+    """Stages that are not reversible: they keep their inputs."""
+
+
+def in_order(settings: Any) -> int:
+    """How many micro-batches an order has: those of an iteration or, without a flush, of the whole stream."""
+    return int(settings.micro_batches * (settings.iterations if isinstance(settings, Streamed) else 1))
 
 
 def options_of(settings: Any) -> tuple[tuple[str, Any], ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from schedules.errors import ScenarioError
 from schedules.programs.cyclic.turns import Turns, holders, num_stages
 
 
@@ -23,9 +22,7 @@ def test_the_number_of_stages_follows_from_the_devices(number: int) -> None:
 
 @pytest.mark.parametrize("ranks", [2, 4, 5, 7, 9])
 def test_other_numbers_of_devices_are_refused(ranks: int) -> None:
-    with pytest.raises(
-        ScenarioError, match=rf"N \(N \+ 1\) / 2 devices for N stages, such as \d+ or \d+, found {ranks}"
-    ):
+    with pytest.raises(ValueError, match=rf"N \(N \+ 1\) / 2 devices for N stages, such as \d+ or \d+, found {ranks}"):
         num_stages("stages", ranks)
 
 
