@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schedules import catalogue
-from schedules.errors import ScenarioError, nearest
+from schedules.errors import ScenarioError, WrongValueError, nearest
 from schedules.scenario.plan import check_graph, has_rate, is_keyed
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.stages.pipeline import check_stages
@@ -189,7 +189,7 @@ def validated(model: type[Model], values: Mapping[str, object], where: str, pref
         return model.model_validate(values)
     except ValidationError as error:
         path, told = _first(error.errors(), values, model)
-        raise ScenarioError(f"{where}: {'.'.join((*prefix, *map(str, path)))}: {told}") from None
+        raise WrongValueError(f"{where}: {'.'.join((*prefix, *map(str, path)))}: {told}") from None
 
 
 _EXPECTED = {

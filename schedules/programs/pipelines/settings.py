@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from schedules import Count, Field, Table, ValidationInfo, field_validator
-
-_OF_THE_ORDER = ("chunks", "memory_cap", "overlap_last")
-"""Keys that decide the order, beside the number of micro-batches."""
 
 
 class Flushed(Table):
     """Of every pipeline that ends an iteration before its parameters change."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ()
+    """Keys that its builder asks for, beside the number of micro-batches."""
 
     micro_batches: Count
     """Of one iteration."""
@@ -27,6 +27,8 @@ class Flushed(Table):
 class Chunked(Flushed):
     """Of those with several stages a worker, dealt out in turns: the first p, then the next p."""
 
+    of_the_order: ClassVar[tuple[str, ...]] = ("chunks",)
+
     chunks: Count = 1
     """Stages of a worker."""
 
@@ -40,6 +42,8 @@ class Folded(Flushed):
 
 class Streamed(Table):
     """Of every pipeline without a flush: its micro-batches are one stream."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ()
 
     micro_batches: Count
     """Of one iteration; the stream has those of all."""
@@ -83,6 +87,8 @@ class TwoEngines(Streamed):
 class Delayed(TwoEngines):
     """Of delayed gradients."""
 
+    of_the_order = ("overlap_last",)
+
     overlap_last: bool = False
     """The last stage has two engines, too, so that all gradients are a tick later."""
     checkpoint: bool = False
@@ -110,4 +116,4 @@ def in_order(settings: Any) -> int:
 
 def options_of(settings: Any) -> tuple[tuple[str, Any], ...]:
     """What the builder of an order is told beside the numbers of workers and micro-batches."""
-    return tuple((key, getattr(settings, key)) for key in _OF_THE_ORDER if key in type(settings).model_fields)
+    return tuple((key, getattr(settings, key)) for key in settings.of_the_order)
