@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from schedules import catalogue
 from schedules.errors import ScenarioError, WrongValueError, nearest
-from schedules.scenario.plan import check_graph, has_rate
+from schedules.scenario.plan import check_graph, has_rate, is_keyed
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.stages.pipeline import check_stages
 from schedules.training.optimizers import undecayed
@@ -63,7 +63,7 @@ def _check_plan(scenario: Scenario, where: str) -> None:
         _ = scenario.plan
     except ValueError as error:
         # It begins with the key, or with the name of a function of the program.
-        place = "schedule." if str(error).startswith("gradients: ") else "schedule.program: "
+        place = "schedule." if str(error).startswith("gradients: ") else "" if is_keyed(error) else "schedule.program: "
         raise ScenarioError(f"{where}: {place}{error}") from None
     schedule = catalogue.find(scenario.program)
     try:

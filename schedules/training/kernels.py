@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schedules.errors import MisuseError
-from schedules.misuse.values import BYTES, NAME, Sort, function, one_of, or_none, short
+from schedules.misuse.values import BYTES, NAME, Sort, an, function, one_of, or_none, short
 from schedules.operations import Array, Compute, Payload
 from schedules.payload import GRADIENT, KINDS, Kind, What
 from schedules.training.model import Model
@@ -22,8 +22,9 @@ from schedules.training.state import State, sealed
 Computed = Array | tuple[Array, Any]
 """What a kernel returns: its array, or that and what is kept on the rank."""
 
-Run = Callable[[Array, tuple[int, int], Any], Computed]
-"""`run(at, data, inputs)`: the parameters to work at, the batch (rank, number), and what the program hands over."""
+Run = Callable[..., Computed]
+"""`run(at, data, inputs)`: the parameters to work at, the batch (rank, number), and what the program hands over; of a
+kernel that is staged `run(at, data, inputs, stage)`."""
 
 
 _SORTS = {
@@ -31,6 +32,7 @@ _SORTS = {
     "run": or_none(Sort("a function run(at, data, inputs)", function)),
     "size": or_none(BYTES),
     "activations": BYTES,
+    "is_staged": Sort("True or False", an(bool)),
     "kind": Sort(f"one of the kinds {', '.join(KINDS)}", one_of(*KINDS)),
 }
 
@@ -45,6 +47,7 @@ class Kernel:
         size: bytes of its answer, unless the operation says others; None: those of the model.
         activations: bytes that are held for it while it runs, and before, since its first input was made.
         kind: of its answer.
+        is_staged: whether its `run` is told the number of the stage, too.
         what: its answer is: one gradient, or none.
     """
 
@@ -53,6 +56,7 @@ class Kernel:
     size: int | None = None
     activations: int = 0
     kind: Kind = "change"
+    is_staged: bool = False
     what: What = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,6 +145,8 @@ def prepared(kernel: Kernel, operation: Compute, model: Model, state: State, ans
     elif data[0] >= state.num_workers:
         raise MisuseError(f"Compute: data: expected a batch of one of {state.num_workers} ranks, found {data}")
     inputs = operation.inputs
+    if kernel.is_staged:
+        return lambda: _finish(answer, run(at, data, inputs, model.stage), operation)
     return lambda: _finish(answer, run(at, data, inputs), operation)
 
 
