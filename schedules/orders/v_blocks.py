@@ -13,22 +13,13 @@ scheduling (`listed`), the best under the real durations and the latency is take
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from functools import lru_cache
-from heapq import nsmallest
 from itertools import product
 from typing import Final, NamedTuple
 
 from schedules.orders.listed import (
     ROUNDING,
-    Durations,
     Line,
-    Rule,
-    best_of,
-    limits_of,
-    line_of,
-    peak_of,
 )
 from schedules.orders.order import Order, in_a_row
 from schedules.orders.steps import Kind, Step

@@ -97,8 +97,8 @@ def _stages(run: Result, ledger: Ledger) -> dict[str, Any]:
 
 def _traced(trace: pd.DataFrame) -> dict[str, int]:
     """Bytes of messages by sender and receiver."""
-    sends = trace[trace["op"] == "Send"].groupby(["rank", "peer"])["bytes"].sum()
-    return {f"{rank}-{peer}": int(size) for (rank, peer), size in sends.items()}
+    sends = trace[trace["op"] == "Send"].groupby(["rank", "peer"], as_index=False)["bytes"].sum()
+    return {f"{rank}-{peer}": int(size) for rank, peer, size in sends.itertuples(index=False)}
 
 
 def _sent(scenario: Scenario) -> dict[str, int]:
