@@ -112,7 +112,7 @@ class FlatModule:
 
     def batch(self, step: int) -> tuple[Any, Any]:
         """This rank's `step`-th batch, on the module's device."""
-        inputs, targets = _moved(self.training.batch(step), self.device)
+        inputs, targets = moved(self.training.batch(step), self.device)
         return inputs, targets
 
     def load(self, x: torch.Tensor) -> None:
@@ -140,20 +140,30 @@ def load_training(scenario: Scenario, rank: int) -> Training:
     Raises:
         ScenarioError: if there is no such factory, or what it returns is no training.
     """
-    where, _, name = str(scenario.workload.module).partition(":")
-    label = f"scenario: workload.module = {scenario.workload.module!r}"
-    try:
-        factory = getattr(importlib.import_module(where), name)
-    except (ImportError, AttributeError) as error:
-        raise ScenarioError(f"{label}: expected an importable factory, found none ({error})") from None
-    training: Any = factory(rank=rank, num_workers=scenario.topology.workers, seed=scenario.run.seed)
+    training, place = load_factory(scenario, rank)
     missing = [each for each in ("module", "batch", "loss") if not hasattr(training, each)]
     if missing or not isinstance(training.module, torch.nn.Module):
         found = f"one without {', '.join(missing)}" if missing else f"a module of {type(training.module).__name__}"
-        place = inspect.getsourcefile(factory)
-        raise ScenarioError(f"{label}: expected an object with module, batch and loss, found {found} ({place})")
+        told = f"expected an object with module, batch and loss, found {found} ({place})"
+        raise ScenarioError(f"scenario: workload.module = {scenario.workload.module!r}: {told}")
     found_training: Training = training
     return found_training
+
+
+def load_factory(scenario: Scenario, rank: int) -> tuple[Any, str | None]:
+    """What the user's factory returns, and the file that it is in.
+
+    Raises:
+        ScenarioError: if there is no such factory.
+    """
+    where, _, name = str(scenario.workload.module).partition(":")
+    try:
+        factory = getattr(importlib.import_module(where), name)
+    except (ImportError, AttributeError) as error:
+        told = f"expected an importable factory, found none ({error})"
+        raise ScenarioError(f"scenario: workload.module = {scenario.workload.module!r}: {told}") from None
+    training = factory(rank=rank, num_workers=scenario.topology.workers, seed=scenario.run.seed)
+    return training, inspect.getsourcefile(factory)
 
 
 def flat_module(scenario: Scenario, rank: int, device: torch.device) -> FlatModule:
@@ -161,9 +171,10 @@ def flat_module(scenario: Scenario, rank: int, device: torch.device) -> FlatModu
     return FlatModule(load_training(scenario, rank), getattr(torch, scenario.workload.dtype), device, rank=rank)
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def moved(value: Any, device: torch.device) -> Any:
+    """A batch on a device: its tensors, in tuples and lists."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, tuple | list):
-        return type(value)(_moved(each, device) for each in value)
+        return type(value)(moved(each, device) for each in value)
     return value

@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any, Final
 
 from schedules.errors import nearest
-from schedules.orders import chunked, listed, straight, v_blocks, v_shaped
+from schedules.orders import chunked, listed, straight, texts, v_blocks, v_shaped
 from schedules.orders.order import Order
 
 BUILDERS: Final[dict[str, Callable[..., Order]]] = {
@@ -29,10 +29,11 @@ BUILDERS: Final[dict[str, Callable[..., Order]]] = {
     "zb-2p": listed.zb_2p,
     "v-half": v_blocks.v_half,
     "v-min": v_blocks.v_min,
+    "order": texts.order_of_a_file,
 }
 """(workers, micro_batches, **settings) -> order."""
 
-UNSAID: Final = {"chunks": 1, "overlap_last": False}
+UNSAID: Final[dict[str, object]] = {"chunks": 1, "overlap_last": False, "text": None, "file": None}
 """The settings that decide some orders, as they are where nobody says them."""
 
 

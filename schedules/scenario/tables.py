@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
@@ -86,6 +87,22 @@ class TopologyTable(BaseModel):
         return self
 
 
+class TiedTable(Table):
+    """Parameters that several stages share: each keeps a copy."""
+
+    stages: list[Annotated[int, Field(ge=0)]]
+    """Which, counted from 0."""
+    parameters: Count
+    """How many they are, of one copy."""
+
+    @field_validator("stages")
+    @classmethod
+    def _check_several(cls, stages: list[int]) -> list[int]:
+        if len(stages) < 2 or any(late <= early for early, late in pairwise(stages)):
+            raise ValueError(f"expected several stages, ascending, found {stages}")
+        return stages
+
+
 class WorkloadTable(Table):
     """What is trained: a problem with numbers, a size for timing alone, or the user's own module."""
 
@@ -94,6 +111,11 @@ class WorkloadTable(Table):
     """With numbers: quadratic, logistic-regression or digits-mlp."""
     module: str | None = None
     """The user's own, "package.module:factory"."""
+    split: Literal["cost"] | list[Count] | None = None
+    """Of a module that is one Sequential, in a schedule with stages: the layers where stages begin, but for the first;
+    or "cost": where the slowest stage is fastest, as measured on rank 0."""
+    tied: list[TiedTable] = Field(default=[])
+    """Parameters that stages share: their gradients are summed before a step."""
     parameters: Count | list[Count] | None = None
     """How many there are, for timing alone; or a list, one a stage. Beside a problem such a list cuts its vector."""
     tensors: str | None = None
@@ -122,6 +144,15 @@ class WorkloadTable(Table):
         if module is not None and not all(module.partition(":")):  # package, colon, factory: none is empty
             raise ValueError('expected a factory such as "package.module:factory"')
         return module
+
+    @field_validator("split")
+    @classmethod
+    def _check_split(cls, split: str | list[int] | None, info: ValidationInfo) -> str | list[int] | None:
+        if split is not None and info.data.get("module") is None:
+            raise ValueError("expected workload.module beside it, found none")
+        if isinstance(split, list) and any(late <= early for early, late in pairwise([0, *split])):
+            raise ValueError(f"expected where stages begin, ascending from 1, so that none is empty; found {split}")
+        return split
 
     @field_validator("module", "parameters")
     @classmethod

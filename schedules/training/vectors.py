@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from array_api_compat import array_namespace
@@ -87,6 +87,21 @@ class Tensor:
     shape: tuple[int, ...]
     offset: int
     size: int
+
+
+@dataclass(frozen=True)
+class Tie:
+    """Parameters that several stages share: each has a copy in its own vector.
+
+    Attributes:
+        stages: ascending.
+        num_params: of one copy.
+        where: by stage, where they lie in its vector, in one order; nothing in a timing-only run.
+    """
+
+    stages: tuple[int, ...]
+    num_params: int
+    where: Mapping[int, tuple[slice, ...]] = field(default_factory=dict, compare=False)
 
 
 def tensors_of(tensors: Mapping[str, Tensor], held: slice) -> dict[str, Tensor]:

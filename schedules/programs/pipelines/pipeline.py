@@ -26,6 +26,7 @@ class Pipeline:
     SOURCE: str
     Settings: type[Table]
     walked: Streams
+    check: Callable[[Any, int], None] | None = None
     streams: Callable[[Worker], Mapping[str, Program]] = field(init=False)
     STATE: Mapping[str, Vector] = field(default_factory=lambda: STATE)
     PIPELINE: bool = True
@@ -43,7 +44,13 @@ class Pipeline:
         object.__setattr__(self, "__doc__", self.summary_line)
 
     def place(self, settings: Any, workers: int) -> list[tuple[int, ...]]:
-        """The ranks of every stage of the model."""
+        """The ranks of every stage of the model.
+
+        Raises:
+            ValueError: of settings that do not fit so many workers, with the key first.
+        """
+        if self.check is not None:
+            self.check(settings, workers)
         return tracks_of(self.program, settings, workers).holders
 
     def edges(self, settings: Any, workers: int) -> set[tuple[int, int]]:
@@ -55,10 +62,16 @@ class Pipeline:
         cells = order_of(self.program, settings, workers).cells
         return {KERNELS[step.kind] for cell in cells for step in steps_of(cell)}
 
+    def summary(self, run: Any) -> dict[str, Any]:
+        """What follows from the order alone: how many versions of its parameters a stage keeps."""
+        return {"weight_versions": [1] * len(self.place(run.scenario.schedule, run.scenario.topology.workers))}
+
     def length(self, settings: Any, rank: int) -> int:
         """Micro-batches of the run."""
         return int(settings.iterations * settings.micro_batches)
 
     def updates(self, settings: Any, rank: int) -> int:
         """Steps of a stage's optimizer."""
-        return int(settings.iterations)
+        return int(
+            settings.iterations * settings.micro_batches // getattr(settings, "accumulate", settings.micro_batches)
+        )

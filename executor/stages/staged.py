@@ -1,0 +1,146 @@
+"""The user's module in stages on one rank: its own stages only, and what is known of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from executor.running import buffers
+from executor.stages import ties, training
+from executor.stages.examination import Examined, examine
+from executor.stages.kernels import Keeps, StageKernels
+from executor.stages.stage import Stage
+from schedules.scenario import Scenario, ScenarioError
+from schedules.training.kernels import Kernels
+from schedules.training.vectors import tensors
+
+Agree = Callable[[list[int]], list[int]]
+"""(this rank's answer) -> rank 0's."""
+
+
+class StagedModule:
+    """The stages that a rank holds, each as a function of its flat vector of parameters.
+
+    All stages are made, and one batch is run through them, to know what passes between them; then the others are let
+    go.
+
+    Args:
+        rank: whose.
+        keeps: what a forward pass keeps (`executor.stages.kernels`).
+        agree: on where the module is cut, if that is measured.
+    Attributes:
+        sizes: parameters of each stage.
+        tensors: where each tensor lies in the vector of all stages, by its name in the module.
+        boundaries: bytes of the message from each stage to the next.
+        ties: parameters that stages share.
+        split: where the module was cut, if it was.
+        fingerprint: see `training.fingerprint`.
+    Raises:
+        ScenarioError: if the user's object cannot be run so.
+    """
+
+    def __init__(
+        self, scenario: Scenario, rank: int, device: torch.device, *, keeps: Keeps = "graph", agree: Agree = list
+    ) -> None:
+        self._scenario, self._keeps, self._device = scenario, keeps, device
+        self._rank, self.training = rank, training.load_staged(scenario, rank)
+        placed = scenario.plan.stages
+        modules, self.split = training.stages_of(self.training, scenario, len(placed), device, agree)
+        self.fingerprint = training.fingerprint(modules, self.training)
+        found = self._examined(modules)
+        self.boundaries = [each.after.num_bytes for each in found if each.after is not None]
+        self.tensors = tensors(_shapes(modules, is_cut=self.split is not None))
+        self.sizes = [sum(each.numel() for each in module.parameters()) for module in modules]
+        self._num_buffers = [len(buffers.vector(each)) for each in modules]
+        self.stages = {
+            number: self._stage(number, modules[number], found[number])
+            for number, ranks in enumerate(placed)
+            if rank in ranks
+        }
+        for name in ("module", "stages"):  # the user's object holds the other stages, too
+            if hasattr(self.training, name):
+                setattr(self.training, name, None)
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the parameters of all stages are."""
+        return sum(self.sizes)
+
+    def initial_of(self, stage: int) -> torch.Tensor:
+        """The parameters of a stage as the user's factory made them: [its size]."""
+        return self.stages[stage].initial
+
+    def kernels(self, activations: int = 0) -> Kernels:
+        """What the kernels compute, by name."""
+        return StageKernels(self.stages, self._keeps).rows(activations)
+
+    def warm_up(self) -> None:
+        """Compute once what the kernels compute. Buffers stay as they are."""
+        for stage in self.stages.values():
+            with buffers.kept(stage.module):
+                _warm(stage, self.initial_of(stage.number))
+
+    def evaluate(self, x: Mapping[int, torch.Tensor], values: Mapping[int, torch.Tensor]) -> dict[str, float]:
+        """What the user's object says of the whole model, which is made anew.
+
+        Args:
+            x: the parameters of every stage.
+            values: of its buffers (`executor.running.buffers.vector`).
+        """
+        made = training.load_staged(self._scenario, self._rank)
+        agreed: Agree = lambda own: own if self.split is None else self.split  # noqa: E731
+        modules, _ = training.stages_of(made, self._scenario, len(self.sizes), self._device, agreed)
+        for number, module in enumerate(modules):
+            buffers.load(module, values[number])
+            _load(module, x[number])
+        return training.evaluation(made, torch.nn.Sequential(*modules))
+
+    def _examined(self, modules: Sequence[torch.nn.Module]) -> list[Examined]:
+        try:
+            self.ties = ties.find(modules, getattr(self.training, "tied", ()))
+            return examine(modules, self.training, self._device, inverts=self._keeps == "nothing")
+        except ValueError as error:
+            raise ScenarioError(f"{training.label(self._scenario)}: {error}") from None
+
+    def _stage(self, number: int, module: torch.nn.Module, found: Examined) -> Stage:
+        dtype = getattr(torch, self._scenario.workload.dtype)
+        return Stage(
+            number,
+            module,
+            self.training,
+            before=found.entry if number else None,
+            after=found.after,
+            like=torch.empty(0, dtype=dtype, device=self._device),
+            entry=found.entry,
+            seed=self._scenario.run.seed if found.is_random else None,
+            is_in_place=found.is_in_place,
+        )
+
+
+def _shapes(modules: Sequence[torch.nn.Module], *, is_cut: bool) -> dict[str, tuple[int, ...]]:
+    """Of all parameters, stage after stage, by their names in the module that was cut, or with the stage's number."""
+    return {
+        name if is_cut else f"{number}.{name}": tuple(each.shape)
+        for number, module in enumerate(modules)
+        for name, each in module.named_parameters()
+    }
+
+
+def _load(module: torch.nn.Module, x: torch.Tensor) -> None:
+    """Put the parameters of a flat vector into a module."""
+    with torch.no_grad():
+        parameters = list(module.parameters())
+        for each, part in zip(parameters, torch.split(x, [each.numel() for each in parameters]), strict=True):
+            each.copy_(part.view(each.shape))
+
+
+def _warm(stage: Stage, x: torch.Tensor) -> None:
+    """Both ways of a backward pass, with zeros for what would arrive."""
+    ends = [
+        None if each is None else torch.zeros(each.num_bytes, dtype=torch.uint8) for each in (stage.before, stage.after)
+    ]
+    arrived, gradients = (None if each is None else each.to(x.device) for each in ends)
+    stage.backward(stage.graph(x, 0, arrived), gradients)
+    _, rest = stage.backward_input(stage.graph(x, 0, arrived), gradients)
+    stage.backward_weight(rest)
