@@ -29,8 +29,8 @@ from schedules.orders.retime import retime
 from schedules.orders.steps import Kind, Step, steps_of
 from schedules.orders.straight import one_f_one_b, zb_h1, zb_h2
 
-Durations = Mapping[str, Sequence[int]]
-"""Nanoseconds of "F", "B" and "W", one a stage."""
+Durations = Mapping[str, Sequence[int]] | Iterable[tuple[str, Sequence[int]]]
+"""Nanoseconds of "F", "B" and "W", one a stage: by kind, or pairs of a kind and these."""
 
 SLOPES: Final = (1.0, 2.25, 1.5, 2.0, 1.25, 1.75, 2.5, 1.125, 2.125, 1.375, 1.625, 1.875, 2.375)
 EXTRAS: Final = (0, -2, 2, -1, 1, 3, 4)
@@ -283,13 +283,15 @@ def line_of(
     Raises:
         ValueError: if no order meets the cap.
     """
-    held = activations[1] / activations[0] if activations[0] else 0.0
+    held = activations[1] / activations[0] if activations[0] else 1.0
     chunks = len(place) // (max(place) + 1)
     least = max(1.0, (chunks - 1 + held) / chunks)
     if not memory_cap >= least - ROUNDING:
         message = f"schedule.memory_cap: expected at least {least:g} (the least that is met), found {memory_cap:g}"
         raise ValueError(message)
-    lengths = {kind: tuple(durations[kind]) if durations else (1,) * len(place) for kind in ("F", "B", "W")}
+    lengths: dict[str, tuple[int, ...]] = dict.fromkeys(KINDS, (1,) * len(place))
+    if durations is not None:
+        lengths.update((kind, tuple(one_a_stage)) for kind, one_a_stage in dict(durations).items())
     return Line(tuple(place), micro_batches, lengths["F"], lengths["B"], lengths["W"], latency, float(memory_cap), held)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from schedules import Program, Table, Worker
 from schedules.programs.pipelines.flushing import iterations
 from schedules.programs.pipelines.pipeline import Pipeline
-from schedules.programs.pipelines.settings import Chunked, Flushed, Folded
+from schedules.programs.pipelines.settings import Chunked, Flushed, Folded, Listed, ListedFolded
 from schedules.programs.pipelines.tracks import Tracks
 
 _ZERO_BUBBLE = "Qi et al. 2023, Zero bubble pipeline parallelism (arXiv:2401.10241)"
+_CONTROLLABLE = "Qi et al. 2024, Pipeline parallelism with controllable memory (arXiv:2405.15362)"
 _DUALPIPE = "DeepSeek-AI 2024, DeepSeek-V3 (arXiv:2412.19437), and github.com/deepseek-ai/DualPipe"
 
 
@@ -69,6 +70,30 @@ _ROWS = (
         "DualPipeV: one half of DualPipe, folded: two stages a worker in the shape of a V.",
         f"{_DUALPIPE}; the order of torch's ScheduleDualPipeV",
         Folded,
+    ),
+    _flushed(
+        "zb-1p",
+        "Zero bubble found by list scheduling for the platform's times, within the memory of 1F1B.",
+        _ZERO_BUBBLE,
+        Listed,
+    ),
+    _flushed(
+        "zb-2p",
+        "Zero bubble found by list scheduling for the platform's times, within twice the memory of 1F1B.",
+        _ZERO_BUBBLE,
+        Listed,
+    ),
+    _flushed(
+        "v-half",
+        "Two stages a worker, in a V, with about half the memory of 1F1B: half its bubble.",
+        _CONTROLLABLE,
+        ListedFolded,
+    ),
+    _flushed(
+        "v-min",
+        "Two stages a worker, in a V, with about a third of the memory of 1F1B: two thirds of its bubble.",
+        _CONTROLLABLE,
+        ListedFolded,
     ),
 )
 

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import PrivateAttr
 
 from schedules import Count, Field, Table, ValidationInfo, field_validator
+
+
+class Costs(NamedTuple):
+    """What an order is searched for.
+
+    Attributes:
+        durations: nanoseconds of F, B and W by stage; None: all one.
+        latency: nanoseconds of a message.
+        activations: M_B and M_W, in any unit.
+    """
+
+    durations: tuple[tuple[str, tuple[int, ...]], ...] | None = None
+    latency: int = 0
+    activations: tuple[float, float] = (1.0, 1.0)
 
 
 class Flushed(Table):
@@ -35,6 +51,48 @@ class Chunked(Flushed):
 
 class Folded(Flushed):
     """Of those in the shape of a V: worker r has the stages r and 2p - 1 - r."""
+
+    chunks: Literal[2] = 2
+    """Stages of a worker."""
+
+
+class Listed(Flushed):
+    """Of those that are found by list scheduling, for the durations and the latency of the platform."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ("memory_cap", "durations", "latency", "activations")
+    stages_of_a_worker: ClassVar[int] = 1
+
+    memory_cap: Annotated[float, Field(gt=0)] | None = None
+    """What a worker may hold at most, in the activations of one micro-batch of its whole part. Without, of p workers:
+    zb-1p p, zb-2p 2p, v-half floor((p + 2) / 2), v-min floor((p + 4) / 3)."""
+    _costs: Costs = PrivateAttr(Costs())
+
+    def with_costs(self, costs: Costs) -> Self:
+        """As the platform and the workload of its scenario have them."""
+        found = self.model_copy()
+        found._costs = costs
+        return found
+
+    @property
+    def durations(self) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
+        """Nanoseconds of F, B and W by stage."""
+        return self._costs.durations
+
+    @property
+    def latency(self) -> int:
+        """Nanoseconds of a message."""
+        return self._costs.latency
+
+    @property
+    def activations(self) -> tuple[float, float]:
+        """M_B and M_W."""
+        return self._costs.activations
+
+
+class ListedFolded(Listed):
+    """Likewise, in the shape of a V."""
+
+    stages_of_a_worker: ClassVar[int] = 2
 
     chunks: Literal[2] = 2
     """Stages of a worker."""
