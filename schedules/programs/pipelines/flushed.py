@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from schedules import Program, Table, Worker
 from schedules.programs.pipelines.flushing import iterations
 from schedules.programs.pipelines.pipeline import Pipeline
-from schedules.programs.pipelines.settings import Chunked, Flushed, Folded, Listed, ListedFolded
+from schedules.programs.pipelines.settings import Chunked, Flushed, Folded, Searched, SearchedFolded
 from schedules.programs.pipelines.tracks import Tracks
 
 _ZERO_BUBBLE = "Qi et al. 2023, Zero bubble pipeline parallelism (arXiv:2401.10241)"
@@ -75,25 +75,25 @@ _ROWS = (
         "zb-1p",
         "Zero bubble found by list scheduling for the platform's times, within the memory of 1F1B.",
         _ZERO_BUBBLE,
-        Listed,
+        Searched,
     ),
     _flushed(
         "zb-2p",
         "Zero bubble found by list scheduling for the platform's times, within twice the memory of 1F1B.",
         _ZERO_BUBBLE,
-        Listed,
+        Searched,
     ),
     _flushed(
         "v-half",
         "Two stages a worker, in a V, with about half the memory of 1F1B: half its bubble.",
         _CONTROLLABLE,
-        ListedFolded,
+        SearchedFolded,
     ),
     _flushed(
         "v-min",
         "Two stages a worker, in a V, with about a third of the memory of 1F1B: two thirds of its bubble.",
         _CONTROLLABLE,
-        ListedFolded,
+        SearchedFolded,
     ),
 )
 

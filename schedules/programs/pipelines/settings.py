@@ -56,7 +56,7 @@ class Folded(Flushed):
     """Stages of a worker."""
 
 
-class Listed(Flushed):
+class Searched(Flushed):
     """Of those that are found by list scheduling, for the durations and the latency of the platform."""
 
     of_the_order: ClassVar[tuple[str, ...]] = ("memory_cap", "durations", "latency", "activations")
@@ -89,7 +89,7 @@ class Listed(Flushed):
         return self._costs.activations
 
 
-class ListedFolded(Listed):
+class SearchedFolded(Searched):
     """Likewise, in the shape of a V."""
 
     stages_of_a_worker: ClassVar[int] = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schedules.platform.computing import Duration
-from schedules.programs.pipelines.settings import Costs, Listed
+from schedules.programs.pipelines.settings import Costs, Searched
 
 if TYPE_CHECKING:
     from schedules.scenario.resolved import Scenario
@@ -20,7 +20,7 @@ def with_costs(scenario: Scenario) -> Scenario:
         ValueError: if a list of durations does not fit the stages, with the key first.
     """
     settings, link = scenario.schedule, scenario.platform.link
-    if not isinstance(settings, Listed):
+    if not isinstance(settings, Searched):
         return scenario
     given = scenario.workload.activations
     pair = (given[0], given[1]) if isinstance(given, list) else (given, given)

@@ -53,8 +53,8 @@ def needs(step: Step, num_stages: int) -> list[Step]:
 
 
 def peaks(order: Order, spans: Spans, held: float) -> list[float]:
-    """The most that each rank holds, in M_B: a micro-batch counts with M_B from the begin of its F, with M_W from that of
-    its B, and no more from that of its W."""
+    """The most that each rank holds, in M_B: a micro-batch counts with M_B from the begin of its F, with M_W from that
+    of its B, and no more from that of its W."""
     share = len(order.ranks) / len(order.place)
     found = []
     for rank in range(len(order.ranks)):
