@@ -22,8 +22,9 @@ box a step (F forward, B and W backward for the input and for the weights, D bot
 its micro-batch; any other schedule its computations above its communications.
 \b
 Examples:
+  twinclock draw examples/pipeline.toml --out 1f1b.svg
+  twinclock draw examples/pipeline.toml --set schedule.program=zb-h2 --out zb-h2.png
   twinclock draw examples/ring-gossip.toml --out timeline.svg
-  twinclock draw examples/ring-gossip.toml --set topology.workers=4 --out timeline.png
   twinclock draw runs/measured --out measured.svg
 """
 
