@@ -106,11 +106,8 @@ def _links(run: Result) -> dict[str, dict[str, int]]:
 
 def _traced(trace: pd.DataFrame) -> dict[str, int]:
     """Bytes of messages by sender and receiver."""
-    sends = trace[trace["op"] == "Send"]
-    found = Counter[tuple[int, int]]()
-    for rank, peer, size in zip(sends["rank"].tolist(), sends["peer"].tolist(), sends["bytes"].tolist(), strict=True):
-        found[rank, peer] += size
-    return _by_pair(found)
+    sends = trace[trace["op"] == "Send"].groupby(["rank", "peer"], as_index=False)["bytes"].sum()
+    return {f"{rank}-{peer}": int(size) for rank, peer, size in sends.itertuples(index=False)}
 
 
 def _sent(scenario: Scenario) -> dict[str, int]:
