@@ -29,8 +29,11 @@ from schedules.scenario import (
     build_optimizer,
     build_problem,
     cut,
+    kernel_activations,
     learning_rate,
     listed_events,
+    mean_time,
+    num_sharing,
     optimizer_bytes,
     run_settings,
     stage_parameters,
@@ -107,7 +110,7 @@ class Setup:
         held = models if plan.stages else models[0]
         speed = self.scenario.platform.speed_of(rank)
         worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
-        _hand(worker, self.scenario, is_pipeline=self.schedule.is_pipeline)
+        _hand(worker, self.scenario, sizes, is_pipeline=self.schedule.is_pipeline)
         if trained is not None:
             self._fill(worker, trained, sizes)
             # Of a module, which may be large, only the end is looked at; and one stage alone has no loss.
@@ -120,16 +123,15 @@ class Setup:
 
     def kernels(self, worker: Worker, module: Trained | None = None) -> Kernels:
         """What a worker's kernels compute, by name; those of stages compute what their operations bring."""
-        given = self.scenario.workload.activations  # with a unit, so as a float; of a pipeline its programs enter them
-        size = 0 if self.schedule.is_pipeline or isinstance(given, list) else round(given)
-        rows = staged(size) if self.plan.stages else data_parallel(module or self.problem, size)
+        trained, plan = module or self.problem, self.plan
+        size = kernel_activations(self.scenario, worker.rank)
+        rows = staged(size, trained, plan.num_shards) if plan.stages else data_parallel(trained, size)
         self.ledger.activations = {name: each.activations for name, each in rows.items() if each.activations}
         return rows
 
     def durations(self, rank: int) -> Durations:
         """What draws how long the kernels of a worker take."""
-        scenario, plan = self.scenario, self.plan
-        num_stages = plan.chunks(rank) if self.schedule.is_pipeline else sum(rank in ranks for ranks in plan.stages)
+        scenario, num_stages = self.scenario, num_sharing(self.scenario, rank)
         seed, num_buckets = scenario.run.seed, scenario.num_buckets
         return Durations(scenario.platform, seed, rank, num_buckets=num_buckets, num_stages=num_stages)
 
@@ -280,11 +282,15 @@ def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> o
         raise ProgramError(f"{raised(error)} (in {name}, rank {worker.rank})") from error
 
 
-def _hand(worker: Worker, scenario: Scenario, *, is_pipeline: bool) -> None:
+def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], *, is_pipeline: bool) -> None:
     """Tell a worker what its programs ask of the platform and of the workload."""
+    worker.stage_sizes = tuple(size * ITEM_SIZE[scenario.workload.dtype] for size in sizes)
+    worker.mean_time = partial(mean_time, scenario, worker.rank)
     worker.kernels = frozenset(scenario.platform.kernels)
+    if scenario.plan.stages:
+        worker.boundaries = boundaries(scenario)
     if is_pipeline:
-        worker.boundaries, worker.activations = boundaries(scenario), activations(scenario, worker.rank)
+        worker.activations = activations(scenario, worker.rank)
 
 
 def _held(sizes: Sequence[int], stage: int) -> slice:

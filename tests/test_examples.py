@@ -17,6 +17,7 @@ OURS = [
     *(
         "a2cid2-sweep",
         "all-reduce-overlap",
+        "cyclic",
         "d-psgd",
         "dadao",
         "gpu-cluster",

@@ -52,10 +52,9 @@ class Idle:
     transport: str
 
     @property
-    def is_latency_mode(self) -> bool:
-        """Whether messages took their latency only, so that nothing contended."""
-        row = transport_of({"transport": self.transport})
-        return row.leaves_at_once or not row.takes_time
+    def takes_latency(self) -> bool:
+        """Whether messages of the transport have one."""
+        return transport_of({"transport": self.transport}).has_latency
 
 
 def idle_of(run: Result) -> Idle | None:

@@ -308,7 +308,7 @@ def build_problem(scenario: Scenario, xp: ModuleType | None = None, device: obje
     workload = scenario.workload
     return problems.build_problem(
         str(workload.problem),
-        num_workers=scenario.topology.workers,
+        num_workers=scenario.plan.num_shards,
         seed=scenario.run.seed,
         xp=xp or np,
         dtype=workload.dtype,

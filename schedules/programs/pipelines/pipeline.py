@@ -62,6 +62,10 @@ class Pipeline:
         cells = order_of(self.program, settings, workers).cells
         return {KERNELS[step.kind] for cell in cells for step in steps_of(cell)}
 
+    def summary(self, run: Any) -> dict[str, Any]:
+        """What follows from the order alone: how many versions of its parameters a stage keeps."""
+        return {"weight_versions": [1] * len(self.place(run.scenario.schedule, run.scenario.topology.workers))}
+
     def length(self, settings: Any, rank: int) -> int:
         """Micro-batches of the run."""
         return int(settings.iterations * settings.micro_batches)

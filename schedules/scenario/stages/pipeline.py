@@ -37,16 +37,14 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
         stage_parameters(scenario)
     except ValueError as error:
         raise ValueError(f"workload.parameters: {error}") from None
-    if not schedule.is_pipeline:
-        if not scenario.workload.is_sized:
-            told = "expected one of the keys problem, parameters, tensors and module, found none of them"
-            raise ValueError(f"workload: {told}")
-        return
     workload, num_stages = scenario.workload, len(scenario.plan.stages)
-    if workload.problem is not None and scenario.run.numerics:
+    if not schedule.is_pipeline and not workload.is_sized:
+        told = "expected one of the keys problem, parameters, tensors and module, found none of them"
+        raise ValueError(f"workload: {told}")
+    if schedule.is_pipeline and workload.problem is not None and scenario.run.numerics:
         told = f"expected none for {scenario.program}, whose stages have kernels of a module's, or durations alone"
         raise ValueError(f"workload.problem: {told}, found {workload.problem!r}")
-    for key, found, number, what in _lists(scenario, num_stages):
+    for key, found, number, what in _lists(scenario, num_stages) if num_stages else ():
         if len(found) != number:
             raise ValueError(f"{key}: expected one value, or one a {what} ({number}), found {len(found)}")
     _check_kernels(scenario, schedule)
