@@ -17,7 +17,7 @@ from schedules.scenario.resolved import (
     physical_network,
 )
 from schedules.scenario.stages.parameters import stage_parameters
-from schedules.scenario.stages.pipeline import activations, boundaries
+from schedules.scenario.stages.pipeline import activations, boundaries, ties
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -63,4 +63,5 @@ __all__ = [
     "set_key",
     "stage_parameters",
     "texts",
+    "ties",
 ]

@@ -55,6 +55,10 @@ class Pipeline:
         cells = order_of(self.program, settings, workers).cells
         return {KERNELS[step.kind] for cell in cells for step in steps_of(cell)}
 
+    def keeps(self, settings: Any) -> str:
+        """What a forward pass keeps for its backward pass."""
+        return "inputs" if getattr(settings, "checkpoint", False) else "graph"
+
     def length(self, settings: Any, rank: int) -> int:
         """Micro-batches of the run."""
         return int(settings.iterations * settings.micro_batches)
