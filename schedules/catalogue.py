@@ -122,7 +122,12 @@ MODULES = {
     "gossip": "schedules.programs.gossip.pairwise",
     "a2cid2": "schedules.programs.gossip.a2cid2",
     "dadao": "schedules.programs.gossip.dadao",
-    **dict.fromkeys(("gpipe", "1f1b"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("gpipe", "1f1b", "interleaved-1f1b", "looped-bfs"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("zb-h1", "zb-h2", "zb-v", "interleaved-zb"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("dualpipe", "dualpipe-v"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(
+        ("pipedream", "pipedream-2bw", "delayed-gradients", "petra"), "schedules.programs.pipelines.streamed"
+    ),
 }
 """By name, the module; or one with a table `PROGRAMS` of what stands for modules, by name."""
 

@@ -10,6 +10,10 @@ class ScenarioError(ValueError):
     """The scenario is wrong: the message names the file and key, what was expected, and what was found."""
 
 
+class WrongValueError(ScenarioError):
+    """A value, or a key, that is wrong by itself, whatever the rest of the scenario says."""
+
+
 class ScheduleError(Exception):
     """A schedule could not be run to its end."""
 

@@ -29,7 +29,21 @@ from functools import partial
 from math import inf
 from typing import Any, Literal, NamedTuple, TypeVar, cast, dataclass_transform
 
-from schedules.misuse.values import BYTES, FUNCTION, NAME, RANK, RANKS, TIME, WHOLE, Sort, an, many, one_of, or_none
+from schedules.misuse.values import (
+    BYTES,
+    FUNCTION,
+    LARGEST,
+    NAME,
+    RANK,
+    RANKS,
+    TIME,
+    WHOLE,
+    Sort,
+    an,
+    many,
+    one_of,
+    or_none,
+)
 from schedules.misuse.values import count as read_count
 from schedules.misuse.values import whole_number as read_whole
 from schedules.payload import Array as Array
@@ -91,7 +105,12 @@ _REDUCTION = Sort("one of mean, sum and max", one_of("mean", "sum", "max"))
 _HANDLES = Sort("a tuple of handles", many(an(Handle)), "{0}.__class__ is tuple")
 _HANDLE = Sort("a handle", an(Handle), "{0}.__class__ is _Handle")
 _PARTS = Sort("a tuple of bytes, whole numbers", many(read_whole))
-_DATA = Sort("a batch, (rank, number)", many(read_count, 2))
+_DATA = Sort(
+    "a batch, (rank, number)",
+    many(read_count, 2),
+    "({0}.__class__ is tuple and len({0}) == 2 and {0}[0].__class__ is {0}[1].__class__ is int"
+    " and 0 <= {0}[0] < _LARGEST and 0 <= {0}[1] < _LARGEST)",
+)
 
 
 def _read_need(value: object) -> object:
@@ -174,6 +193,7 @@ def _operation(cls: type[_C]) -> type[_C]:
     made: Any = dataclass(frozen=True, slots=True, repr=False)(cls)
     made.__repr__ = Operation.__str__
     scope: dict[str, Any] = {"__name__": __name__, "_infinity": inf, "_Payload": Payload, "_Handle": Handle}
+    scope["_LARGEST"] = LARGEST
     parameters, assignments, names, conditions = [], [], [], []
     for each in fields(made):
         scope[f"_set_{each.name}"] = getattr(made, each.name).__set__

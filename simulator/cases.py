@@ -1,7 +1,8 @@
 """The cases of a sweep: what [sweep] says to try, and a key for each that says what its numbers depend on.
 
 Lists under dotted keys multiply. `[[sweep.case]]` are tables of dotted keys whose values go together; each is
-multiplied with the lists. `sweep.impossible` says what becomes of a combination that makes no scenario.
+multiplied with the lists. `sweep.impossible` says what becomes of a combination that makes no scenario: unless it does,
+one that is impossible is listed, and a value that is wrong by itself refuses the sweep.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from schedules import catalogue
-from schedules.errors import ScenarioError, nearest
+from schedules.errors import ScenarioError, WrongValueError, nearest
 from schedules.record.quantities import with_unit
 from schedules.scenario import Scenario, beside, located, read, renamed, resolve, set_key
 from schedules.scenario.sizes import LONGEST_S
@@ -43,6 +44,7 @@ class Case:
         settings: columns of the table that say which case it is.
         key: hash of all that its numbers depend on; "" of one that is impossible.
         reason: why it is impossible; None: it is not.
+        is_mistake: whether the reason is a value that is wrong by itself, or a name that looks misspelt.
     """
 
     swept: dict[str, object]
@@ -50,6 +52,7 @@ class Case:
     settings: dict[str, object]
     key: str
     reason: str | None = None
+    is_mistake: bool = False
 
     def __str__(self) -> str:
         return _named(self.swept)
@@ -69,12 +72,13 @@ class Swept:
     Attributes:
         lists: values by dotted key.
         groups: dotted keys that go together, and their values; one that is empty where there is no [[sweep.case]].
-        is_refused: whether one impossible case refuses them all.
+        then: what becomes of a case that is impossible: "refuse" (all of them), "list", or None where it is not said:
+            a mistake refuses them all, and what cannot be combined is listed.
     """
 
     lists: dict[str, Sequence[object]]
     groups: list[dict[str, object]]
-    is_refused: bool
+    then: str | None
 
     def combinations(self) -> Iterator[dict[str, object]]:
         """Every group with every combination of the lists, the last list fastest."""
@@ -88,8 +92,8 @@ def plan(source: Source, overrides: Mapping[str, object] | None = None, *, is_fo
     Every one is resolved.
 
     Raises:
-        ScenarioError: if there is no [sweep], it says what cannot be, or a case is impossible; where
-            `sweep.impossible` is "list", only if all of them are.
+        ScenarioError: if there is no [sweep], it says what cannot be, a value is wrong by itself, or all cases are
+            impossible; where `sweep.impossible` is "refuse" if one is, where it is "list" only if all are.
     """
     tables, where = read(source)
     swept = _read_sweep(tables.pop("sweep", None), overrides or {}, f"{where}: sweep")
@@ -97,16 +101,44 @@ def plan(source: Source, overrides: Mapping[str, object] | None = None, *, is_fo
         set_key(tables, key, value, where)
     if not is_forced:
         _check_number(swept, where)
-    place, is_refused = beside(source), swept.is_refused
+    place, is_refused = beside(source), swept.then == "refuse"
     cases = [
         _case(tables, each, where, place=place, is_refused=is_refused, is_forced=is_forced)
         for each in swept.combinations()
     ]
+    if swept.then is None:
+        _check_mistakes(cases, where)
     if all(case.reason is not None for case in cases):
         raise ScenarioError(
             f"{where}: sweep: expected a case that is possible, found none; {cases[0]}: {cases[0].reason}"
         )
     return cases
+
+
+def _check_mistakes(cases: Sequence[Case], where: str) -> None:
+    """Refuse a value that is possible in no case, and is wrong by itself: hours later it would still be."""
+    possible = {item for case in cases if case.reason is None for item in _items(case)}
+    wrong = {
+        number: found
+        for number, case in enumerate(cases)
+        if case.is_mistake
+        and (found := set(_items(case)) - possible)
+        and any(_is_of(key, case.reason or "") for key, _ in found)
+    }
+    if wrong:  # of several the one in which the least else is impossible: its reason is the value's own
+        case = cases[min(wrong, key=lambda number: len(wrong[number]))]
+        raise ScenarioError(f"{where}: sweep case {case}: {case.reason}")
+
+
+def _items(case: Case) -> list[tuple[str, str]]:
+    """Its swept keys with their values, as text: a value may be a table."""
+    return [(key, json.dumps(value, default=str)) for key, value in case.swept.items()]
+
+
+def _is_of(key: str, reason: str) -> bool:
+    """Whether a reason begins with a swept key; the builder of a graph names its options behind the table."""
+    table, _, option = key.partition(".")
+    return reason.startswith((f"{key}: ", f"{key}.", f"{table}: {option}: "))
 
 
 def _check_number(swept: Swept, where: str) -> None:
@@ -127,15 +159,15 @@ def _read_sweep(table: object, overrides: Mapping[str, object], where: str) -> S
         found = "none" if table is None else repr(table)
         raise ScenarioError(f'{where}: expected a table of lists such as "schedule.rate" = [1, 2], found {found}')
     lists = {key: values for key, values in table.items() if key not in (CASE, IMPOSSIBLE)}
-    groups, then = table.get(CASE, [{}]), table.get(IMPOSSIBLE, "refuse")
-    if then not in ("refuse", "list"):
+    groups, then = table.get(CASE, [{}]), table.get(IMPOSSIBLE)
+    if IMPOSSIBLE in table and then not in ("refuse", "list"):
         raise ScenarioError(f"{where}.{IMPOSSIBLE}: expected 'refuse' or 'list', found {then!r}")
     _check_lists(lists, overrides, where)
     if CASE in table:
         _check_groups(groups, overrides, where)
     for group in groups:
         _check_overlap([*overrides, *group, *lists], where)
-    return Swept(lists, list(groups), then == "refuse")
+    return Swept(lists, list(groups), then)
 
 
 def _check_lists(lists: Mapping[str, object], overrides: Mapping[str, object], where: str) -> None:
@@ -207,7 +239,8 @@ def _case(
     except ScenarioError as error:
         if is_refused:
             raise
-        return Case(swept, case, _settings(case, swept), "", str(error).removeprefix(f"{where}: "))
+        is_mistake = isinstance(error, WrongValueError) or "(did you mean " in str(error)
+        return Case(swept, case, _settings(case, swept), "", str(error).removeprefix(f"{where}: "), is_mistake)
     # Nobody would read a case's trace. It is left out of what is resolved already, so that a wrong `run.trace` is told.
     set_key(case, "run.trace", False)
     traceless = scenario.model_copy(update={"run": scenario.run.model_copy(update={"trace": False})})

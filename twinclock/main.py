@@ -57,6 +57,10 @@ COMMANDS = {
         "Write the page of one run, simulated or measured.",
         "twinclock.commands.report:report",
     ),
+    "draw": Listed(
+        "Draw what the ranks of a scenario or a run do when.",
+        "twinclock.commands.draw:draw",
+    ),
     "export": Listed(
         "Write a run for Perfetto or TensorBoard, as a graph, or as CSV.",
         "twinclock.commands.export:export",

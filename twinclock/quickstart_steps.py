@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -19,6 +18,8 @@ from analysis.deciding.ranking import SHOWN, Decision, decision
 from analysis.figures.bars import save
 from analysis.figures.decision import decision_figure
 from executor.calibration.calibrate import calibrate as measure
+from executor.calibration.calibrate import num_cores
+from executor.calibration.processors import ProcessorTimes, exchange_alone_s, processor_times
 from executor.launching.launch import Ranks
 from schedules.platform.toml import write_platform
 from schedules.record.quantities import number, with_unit, words
@@ -37,20 +38,26 @@ from twinclock.printing.tables import table_lines
 WORKERS = 4
 """Processes that are calibrated and executed, and workers of the sweep: what is chosen is what is executed."""
 
-GRADIENTS = 60
+GRADIENTS = 40
 """Of every worker."""
 
 ROUNDS = 5
 """How often the chosen case and its rival are executed, in turns, so that what else the machine does meets both."""
 
 EXCHANGES = 20
-"""Of so many exchanges is the time that a virtual device takes for a gradient: rates up to that fit beside it."""
+"""Of so many exchanges is the time that a virtual device takes for a gradient at least, so that the network matters."""
 
-SPARE = 6
-"""At least so many times what the real gradient takes while all ranks compute: messages need cores, too."""
+PROBE = 0.01
+"""Any time, in seconds: what a virtual device takes while exchanges are measured that have no kernels beside."""
 
-PROBE = 0.001
-"""What a virtual device takes while the machine is being measured, in seconds: less than the gradient itself."""
+RATES = (0.5, 3.0)
+"""Rates at which the processors are measured, of which none is swept."""
+
+ROOMY = 4.0
+"""At this rate the cores are half idle at least: the sweep has one above, which a few cores cannot do."""
+
+SHORT = 20
+"""Gradients of every worker of the runs in which the processors are measured."""
 
 CONTENDERS = ("chosen", "rival")
 """Directories of the two cases that are executed."""
@@ -80,7 +87,7 @@ options = {{ hidden = [256, 256], partition = "dirichlet" }}
 batch_size = 16
 
 [optimizer]
-learning_rate = 0.05
+learning_rate = 0.1
 
 [execution]             # Four processes share the cores of this machine, so each gets a virtual device: the gradient is
 compute = "paced"       # really computed, and then waits until the device's time is over. "real" is without.
@@ -90,8 +97,8 @@ compute = "paced"       # really computed, and then waits until the device's tim
 "schedule.pairing" = ["edge-clock", "first-come"]
 "schedule.rate" = [1.0, 4.0, 20.0]
 
-# Measured on this machine; the same table is in platform.toml. A gradient of the virtual device takes about as long as
-# {EXCHANGES} exchanges, so that the network matters.
+# Measured on this machine; the same table is in platform.toml. A gradient of the virtual device takes as long as
+# {EXCHANGES} exchanges, so that the network matters, or longer: so that cores are half idle at a rate of {ROOMY:g}.
 """
 
 
@@ -101,6 +108,7 @@ class Quickstart:
     Attributes:
         out: the directory.
         ranks: the processes that are calibrated and executed.
+        processors: what gradients and averagings take of this machine's cores.
         platform: the calibrated table.
         choice: what was chosen of the sweep.
         measured: the executions of the chosen case and its rival, by their names, in the order of the rounds.
@@ -108,6 +116,7 @@ class Quickstart:
     """
 
     ranks: Ranks
+    processors: ProcessorTimes
     platform: dict[str, Any]
     choice: Choice
     measured: dict[str, list[Result]]
@@ -142,16 +151,38 @@ class Quickstart:
 def calibrate(quickstart: Quickstart) -> Iterable[str]:
     """Measure this machine, and the virtual devices that suit it; write platform.toml and scenario.toml."""
     tables = tomllib.loads(SCENARIO)
-    found = measure({**tables, "platform": _device(PROBE)}, ranks=quickstart.ranks)
-    size = load({**tables, "platform": found}).parameter_bytes or 0
-    exchange_s = size / found["link"]["bandwidth"] + found["link"]["latency"] + found["overhead"]
-    yield f"an exchange of {with_unit(size, 'B', 2)} takes {with_unit(exchange_s, 's', 2)} here"
-    device_s = round(max(EXCHANGES * exchange_s, SPARE * found["gradient"]["mean"]), 3)
-    yield f"so a virtual device takes {with_unit(device_s, 's', 2)} for a gradient"
+    device_s, told = _suited(quickstart, tables)
+    yield from told
     quickstart.platform = measure({**tables, "platform": _device(device_s)}, ranks=quickstart.ranks)
     yield from table_lines(platform_rows(quickstart.platform))
     yield from _written(quickstart)
     yield from _cores()
+
+
+def _suited(quickstart: Quickstart, tables: dict[str, Any]) -> tuple[float, list[str]]:
+    """Seconds of a gradient of a virtual device that suits the network and the cores, and why so many."""
+    exchange_s = exchange_alone_s({**tables, "platform": _device(PROBE)}, quickstart.ranks)
+    size = load({**tables, "platform": _device(PROBE)}).parameter_bytes or 0
+    crowd = max(1.0, WORKERS / num_cores())
+    quickstart.processors = times = _processors(quickstart, tables, crowd * EXCHANGES * exchange_s)
+    by_network, by_cores = EXCHANGES * exchange_s, 2 * crowd * times.of(ROOMY)
+    why = f"{EXCHANGES} exchanges" if by_network > by_cores else f"the cores are half idle at a rate of {ROOMY:g}"
+    device_s = round(max(by_network, by_cores), 3)
+    return device_s, [
+        f"an exchange of {with_unit(size, 'B', 2)} takes {with_unit(exchange_s, 's', 2)} here with nothing beside",
+        f"a gradient takes {with_unit(times.gradient_s, 's', 2)} of a core, an averaging "
+        f"{with_unit(times.averaging_s, 's', 2)} at each of its two ends",
+        f"so a virtual device takes {with_unit(device_s, 's', 2)} for a gradient: {why}",
+    ]
+
+
+def _processors(quickstart: Quickstart, tables: dict[str, Any], device_s: float) -> ProcessorTimes:
+    """By short runs of the scenario that differ in their rate."""
+    devices, runs = {**tables, "platform": _device(device_s)}, []
+    for rate in RATES:
+        fewer = {"schedule.rate": rate, "schedule.gradients": SHORT}
+        runs.append(quickstart.ranks.execute(devices, overrides=fewer))
+    return processor_times(runs)
 
 
 def _device(mean_s: float) -> dict[str, Any]:
@@ -179,7 +210,7 @@ def _set_aside(scenario: Path) -> list[str]:
 
 def _cores() -> Iterable[str]:
     """What figures mean on this machine."""
-    cores = len(os.sched_getaffinity(0))
+    cores = num_cores()
     if cores < WORKERS:
         shared = f"{WORKERS} processes share {cores} {'cores' if cores > 1 else 'core'} here"
         yield f"{shared}: bandwidth and latency are those of processes that copy"
@@ -197,7 +228,8 @@ def sweep(quickstart: Quickstart) -> Iterable[str]:
     table, series = prepared.run(), prepared.series()
     assert series is not None  # the scenario is ours, and computes numbers
     settled = while_training(table, series, KEYS)
-    quickstart.choice = choose(candidates_of(settled, KEYS, WORKERS))
+    busy = settled["gradients_per_s"] * settled["exchange_rate"].map(quickstart.processors.of) / num_cores()
+    quickstart.choice = choose(candidates_of(settled.assign(busy=busy), KEYS, WORKERS))
     figures = [*draw(table, series, target), *save(decision_figure(quickstart.choice), target / "decision")]
     return [
         *sweep_lines(settled, list(KEYS)),

@@ -4,8 +4,10 @@ The rule, of cases that differ in throughput, lag, staleness and consensus:
 
 1. A case keeps up if its exchanges come, on average, at most one gradient after their clocks' ticks. One that does not
    falls further and further behind: what it does is not what was asked for. (Without clocks there is no lag to keep.)
-2. Of these, a case is close if its consensus distance is at most the median of theirs.
-3. Of these, the one with the most gradients a second is chosen; among those within 1 % of it the closest.
+2. A case fits the machine that is to execute it if its ranks take at most two thirds of the time of its cores. Nothing
+   is asked where each rank has cores of its own.
+3. Of those that do both, a case is close if its consensus distance is at most the median of theirs.
+4. Of these, the one with the most gradients a second is chosen; among those within 1 % of it the closest.
 
 Its rival is the one that the same rule would choose next among those that are at least 5 % slower: a smaller
 difference is hardly to be measured.
@@ -30,6 +32,10 @@ TIE: Final = 0.01
 APART: Final = 0.05
 """So much slower a rival is, if there is one."""
 
+MOST_BUSY: Final = 2 / 3
+"""Of the time of a machine's cores: at more, a thread that wants one waits for more than twice what it then takes (a
+queue in which a share u is taken lets wait for u / (1 - u)), and a simulation knows nothing of these waits."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -44,6 +50,8 @@ class Candidate:
         lag_s: mean time from a tick to the end of its exchange; None where nothing answers ticks.
         gradient_s: what a gradient of one worker takes, in seconds.
         settings: by dotted key, as a scenario takes them.
+        busy: share of the cores' time that all ranks would take on the machine that is to execute it, above 1 where it
+            has too few; None where that is not asked.
     """
 
     line: str
@@ -54,6 +62,7 @@ class Candidate:
     lag_s: float | None
     gradient_s: float
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    busy: float | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +79,11 @@ class Candidate:
         """Whether its exchanges are at most one gradient late, on average."""
         return self.lag_gradients <= 1
 
+    @property
+    def fits(self) -> bool:
+        """Whether the cores of the machine that is to execute it are enough."""
+        return self.busy is None or self.busy <= MOST_BUSY
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -77,7 +91,7 @@ class Choice:
 
     Attributes:
         candidates: all, in the order of the table.
-        steady: those that keep up; all where none does.
+        steady: those that keep up and fit the machine; where none does, those that keep up; where none does, all.
         close: those of them whose consensus distance is at most `limit`.
         limit: the median of the consensus distances of `steady`.
         chosen: the choice.
@@ -97,16 +111,19 @@ class Choice:
         speed = f"{number(chosen.gradients_per_s)} gradients/s"
         if len(self.candidates) == 1:
             return f"Choose {chosen.name}: {speed}; there is no other case."
-        which = f"{len(self.steady)} cases" + (" that keep up with their clocks" if self._all_keep_up else "")
+        which = f"{len(self.steady)} cases{self._that()}"
         return (
             f"Choose {chosen.name}: of the {which} {len(self.close)} keep their workers close (consensus distance at "
             f"most {number(self.limit, 3)}, the median), and of these it makes the most gradients{self._tied()}: "
             f"{speed}, at a consensus distance of {number(chosen.consensus, 3)}{self._at_a_lag()}."
         )
 
-    @property
-    def _all_keep_up(self) -> bool:
-        return all(each.keeps_up for each in self.steady)
+    def _that(self) -> str:
+        """What those that are compared do."""
+        fit = any(each.busy is not None for each in self.steady) and all(each.fits for each in self.steady)
+        told = ["that keep up with their clocks"] * all(each.keeps_up for each in self.steady)
+        told += ["fit this machine"] * fit
+        return "".join(f" {each}" for each in (" and ".join(told),) if each)
 
     def _at_a_lag(self) -> str:
         lag = self.chosen.lag_s
@@ -117,8 +134,9 @@ class Choice:
         return f" (as many as {others} {'others' if others > 1 else 'other'}, but closer together)" if others else ""
 
     def reasons(self) -> list[str]:
-        """Why not another: the fastest, the closest, those that do not keep up; and the rival. A sentence each."""
-        return [*self._fastest(), *self._closest(), *self._behind(), *self._rival()]
+        """Why not another: the fastest, the closest, those that do not keep up, those that need more cores; and the
+        rival. A sentence each."""
+        return [*self._fastest(), *self._closest(), *self._behind(), *self._beyond(), *self._rival()]
 
     def _fastest(self) -> Iterable[str]:
         fastest = _first(self.steady)
@@ -145,6 +163,18 @@ class Choice:
                 f"{worst.name}, by {with_unit(worst.lag_s or 0.0, 's', 3)}, {number(worst.lag_gradients, 2)} gradients."
             )
 
+    def _beyond(self) -> Iterable[str]:
+        beyond = [(each.busy, each.name) for each in self.candidates if each.busy is not None and not each.fits]
+        if beyond:
+            busy, name = max(beyond)
+            none = "" if self.chosen.fits else " The chosen one is among them, as no case that keeps up fits."
+            yield (
+                f"Too much for this machine: {len(beyond)} of {len(self.candidates)} cases would take more than "
+                f"{percent(MOST_BUSY, signed=False)} of the time of its cores, the most {name}, "
+                f"{percent(busy, signed=False)}: executed here, threads that wait for a core would hold them up, "
+                f"which no simulation foretells.{none}"
+            )
+
     def _rival(self) -> Iterable[str]:
         if self.rival is not None:
             more = self.rival.gradients_per_s / self.chosen.gradients_per_s - 1
@@ -161,7 +191,8 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     """
     if not candidates:
         raise ValueError("choose: expected a case with throughput and consensus distance, found none")
-    steady = tuple(each for each in candidates if each.keeps_up) or tuple(candidates)
+    timely = tuple(each for each in candidates if each.keeps_up)
+    steady = tuple(each for each in timely if each.fits) or timely or tuple(candidates)
     limit = median(each.consensus for each in steady)
     close = tuple(each for each in steady if each.consensus <= limit)
     chosen = _first(close)
@@ -207,7 +238,7 @@ def candidates_of(table: pd.DataFrame, keys: Sequence[str], num_workers: int) ->
     """The cases of a sweep that went well and have throughput and consensus.
 
     Args:
-        table: as `while_training` returns it.
+        table: as `while_training` returns it; a column `busy` is what candidates have of that name.
         keys: columns of settings that tell cases apart.
         num_workers: of every case.
     """
@@ -216,7 +247,7 @@ def candidates_of(table: pd.DataFrame, keys: Sequence[str], num_workers: int) ->
 
 
 def _candidate(row: Mapping[Any, Any], settings: Mapping[str, object], num_workers: int) -> Candidate:
-    lag = row.get("lag_mean_s")
+    lag, busy = row.get("lag_mean_s"), row.get("busy")
     names = [each for each in settings.values() if isinstance(each, str)]
     numbers = [
         f"{key.rpartition('.')[2]} {number(each)}" for key, each in settings.items() if isinstance(each, int | float)
@@ -230,6 +261,7 @@ def _candidate(row: Mapping[Any, Any], settings: Mapping[str, object], num_worke
         lag_s=None if lag is None or lag != lag else lag,
         gradient_s=num_workers / row["gradients_per_s"],
         settings=dict(settings),
+        busy=busy,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis.figures.style import FAINT, INK, LINES, MARKERS, new_figure, styled
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def decision_figure(choice: Choice) -> Figure:
-    """Gradients a second against consensus distance: a marker a case, hollow where it does not keep up with its clocks.
+    """Gradients a second against consensus distance: a marker a case, hollow where it does not keep up with its clocks
+    or does not fit the machine.
 
     Shaded is what the rule takes for close; the chosen case and its rival are named. Numbers beside markers are those
     that vary along a line, such as the rate.
@@ -34,12 +36,18 @@ def decision_figure(choice: Choice) -> Figure:
         for case, word in ((choice.chosen, "chosen"), (choice.rival, "rival")):
             if case is not None:
                 _ring(axes, case, word)
-        if not all(each.keeps_up for each in choice.candidates):
-            axes.set_title("Hollow: falls behind its clocks", fontsize=9, fontweight="normal")
+        if reasons := _hollow(choice.candidates):
+            axes.set_title(f"Hollow: {' or '.join(reasons)}", fontsize=9, fontweight="normal")
         axes.set_xlabel("consensus distance while training (shaded: close)")
         axes.set_ylabel("throughput (gradients/s)")
         figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def _hollow(cases: Sequence[Candidate]) -> list[str]:
+    """What hollow markers of these cases mean."""
+    behind = ["falls behind its clocks"] * (not all(each.keeps_up for each in cases))
+    return behind + ["takes too much of the cores"] * (not all(each.fits for each in cases))
 
 
 def _line(axes: Axes, cases: list[Candidate], colour: str, marker: str) -> None:
@@ -47,7 +55,7 @@ def _line(axes: Axes, cases: list[Candidate], colour: str, marker: str) -> None:
     axes.plot(x, y, color=colour, linewidth=0.8, alpha=0.5)
     axes.plot([], [], marker, color=colour, label=cases[0].line)
     for case in cases:
-        face = colour if case.keeps_up else "none"
+        face = colour if case.keeps_up and case.fits else "none"
         axes.plot(case.consensus, case.gradients_per_s, marker, color=colour, markerfacecolor=face, markersize=6)
         place = (case.consensus, case.gradients_per_s)
         axes.annotate(

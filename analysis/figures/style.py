@@ -28,12 +28,27 @@ DASHES: Final = ("-", "--", ":", "-.")
 
 IDLE: Final = "#dfe3e6"
 PART_COLOURS: Final = {"compute": "#44aa99", "transfer": "#aa4499", "waiting": "#ddcc77", "free": IDLE}
+STEP_COLOURS: Final = {
+    "F": "#88ccee",
+    "D": "#332288",
+    "B": "#44aa99",
+    "W": "#117733",
+    "R": "#bb7755",
+    "O": "#999933",
+    "other": FAINT,
+}
+"""Of a pipeline's steps: of Tol's muted palette, too; they and their lighter shades are told apart by all common kinds
+of colour blindness."""
+
 _KIND_COLOURS: Final = {
     "Compute gradient": "#44aa99",
-    "Compute F": "#88ccee",
-    "Compute B": "#44aa99",
-    "Compute W": "#117733",
-    "Compute optimizer": "#999933",
+    "Compute forward": STEP_COLOURS["F"],
+    "Compute backward": STEP_COLOURS["D"],
+    "Compute backward-input": STEP_COLOURS["B"],
+    "Compute backward-weight": STEP_COLOURS["W"],
+    "Compute overlapped": "#5f7fbf",
+    "Compute reconstruct": STEP_COLOURS["R"],
+    "Compute optimizer": STEP_COLOURS["O"],
     "Exchange": "#aa4499",
     "Send": "#aa4499",
     "Receive": "#cc6677",

@@ -13,3 +13,5 @@ from schedules.orders.steps import Cell as Cell
 from schedules.orders.steps import Pair as Pair
 from schedules.orders.steps import Step as Step
 from schedules.orders.steps import steps_of as steps_of
+from schedules.orders.texts import read_csv as read_csv
+from schedules.orders.texts import write_csv as write_csv

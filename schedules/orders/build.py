@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any, Final
 
 from schedules.errors import nearest
-from schedules.orders import chunked, straight, v_shaped
+from schedules.orders import chunked, straight, texts, v_shaped
 from schedules.orders.order import Order
 
 BUILDERS: Final[dict[str, Callable[..., Order]]] = {
@@ -25,10 +25,11 @@ BUILDERS: Final[dict[str, Callable[..., Order]]] = {
     "pipedream-2bw": straight.one_f_one_b,
     "delayed-gradients": straight.delayed_gradients,
     "petra": straight.petra,
+    "order": texts.order_of_a_file,
 }
 """(workers, micro_batches, **settings) -> order."""
 
-UNSAID: Final = {"chunks": 1, "overlap_last": False}
+UNSAID: Final[dict[str, object]] = {"chunks": 1, "overlap_last": False, "text": None, "file": None}
 """The settings that decide some orders, as they are where nobody says them."""
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
-from schedules.orders.steps import Cell, Step, steps_of
+from schedules.orders.rows import Rows, rows_of
+from schedules.orders.steps import Cell, Standing, Step, board, steps_of
 
 
 class OrderError(ValueError):
     """An order that cannot be run: the message has its ranks, step by step, around the place."""
-
-
-class Standing(NamedTuple):
-    """Where a cell stands: on which rank, and after how many others."""
-
-    rank: int
-    at: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +56,11 @@ class Order:
         """The stage after each."""
         return {early: late for late, early in self._before.items()}
 
+    @cached_property
+    def rows(self) -> Rows:
+        """The cells as rows of arrays, with what each waits for."""
+        return rows_of(self.ranks, self.chains)
+
     def before(self, stage: int) -> int | None:
         """The stage before it in its chain; None of the first."""
         return self._before.get(stage)
@@ -94,28 +92,10 @@ class Order:
         Raises:
             OrderError: if some wait for each other.
         """
-        done: set[Step] = set()
-        waiting: dict[Step, list[int]] = {}
-        position, ready, found = [0] * len(self.ranks), deque(range(len(self.ranks))), []
-        while ready:
-            rank = ready.popleft()
-            cells = self.ranks[rank]
-            while position[rank] < len(cells):
-                cell = cells[position[rank]]
-                own = steps_of(cell)
-                lacking = next((need for step in own for need in self.needs(step) if need not in done), None)
-                if lacking is not None:
-                    waiting.setdefault(lacking, []).append(rank)
-                    break
-                found.append(cell)
-                position[rank] += 1
-                done.update(own)
-                for step in own:
-                    ready.extend(waiting.pop(step, ()))
-        if len(found) < len(self.cells):
-            stuck = [str(cells[at]) for cells, at in zip(self.ranks, position, strict=True) if at < len(cells)]
-            raise OrderError(f"expected an order in which some step can go first, found {', '.join(stuck)} waiting")
-        return found
+        if len(self.rows.stuck):
+            raise self._blocked()
+        cells = self.cells
+        return [cells[row] for together in self.rows.rounds for row in together.tolist()]
 
     def check(self, micro_batches: int) -> None:
         """Look whether every stage does every micro-batch of its chain once, on its own rank, in a possible order.
@@ -123,31 +103,95 @@ class Order:
         Raises:
             OrderError: if not.
         """
-        counted: dict[Step, int] = {}
         for rank, cells in enumerate(self.ranks):
-            for cell in cells:
-                for step in steps_of(cell):
-                    counted[step] = counted.get(step, 0) + 1
-                    if self.place[step.stage] != rank:
-                        raise OrderError(f"expected {step} on rank {self.place[step.stage]}, found it on rank {rank}")
-        for step in self._expected(micro_batches):
-            number = counted.pop(step, 0)
-            if number != 1:
-                raise OrderError(f"expected {step} once, found it {number} times")
-        if counted:
-            raise OrderError(f"expected no {next(iter(counted))}, found it")
-        self.sequence()
+            stages = {step.stage for cell in cells for step in steps_of(cell)}
+            if any(not 0 <= stage < len(self.place) or self.place[stage] != rank for stage in stages):
+                raise self._elsewhere(rank)
+        counted = Counter(step for cell in self.cells for step in steps_of(cell))
+        expected = self._expected(counted, micro_batches)
+        if counted.keys() != expected or len(expected) < counted.total():
+            raise self._miscounted(counted, expected)
+        if len(self.rows.stuck):
+            raise self._blocked()
 
-    def _expected(self, micro_batches: int) -> list[Step]:
-        """The steps that there must be."""
-        found = []
+    def _expected(self, counted: Counter[Step], micro_batches: int) -> set[Step]:
+        """The steps that there must be beside those that there are: of a backward in two both, else D."""
+        parted = {step.stage for step in counted if step.kind == "B"}
+        found = set()
         for number, chain in enumerate(self.chains):
             for k in micro_batches_of(number, len(self.chains), micro_batches):
                 for stage in chain:
-                    backward = self.backward(stage, k)
-                    found += [Step("F", stage, k), backward]
-                    found += [Step("W", stage, k)] if backward.kind == "B" else []
+                    found.add(Step("F", stage, k))
+                    whole, first = Step("D", stage, k), Step("B", stage, k)
+                    if whole in counted or (first not in counted and stage not in parted):
+                        found.add(whole)
+                    else:
+                        found |= {first, Step("W", stage, k)}
         return found
+
+    def _elsewhere(self, rank: int) -> OrderError:
+        """Of the first step on a rank that does not belong there."""
+        for at, cell in enumerate(self.ranks[rank]):
+            for step in steps_of(cell):
+                if not 0 <= step.stage < len(self.place):
+                    return self._error(f"stages 0 to {len(self.place) - 1}", f"{step}", Standing(rank, at))
+                own = self.place[step.stage]
+                if own != rank:
+                    twins = self._all_of(step)
+                    ranks = " and ".join(map(str, sorted({place.rank for place in twins})))
+                    found = f"it on ranks {ranks}" if len(twins) > 1 else f"it on rank {rank}"
+                    return self._error(f"{step} on rank {own} alone, as stage {step.stage}", found, *twins)
+        raise AssertionError
+
+    def _miscounted(self, counted: Counter[Step], expected: set[Step]) -> OrderError:
+        """Of the first step, by micro-batch and stage, that is missing, too much, or there more than once."""
+        step = min(
+            {step for step in counted.keys() | expected if counted[step] != (step in expected)},
+            key=lambda step: (step.micro_batch, step.stage, "FDBW".index(step.kind)),
+        )
+        twins = self._all_of(step)
+        if len(twins) > 1 and step in expected:
+            return self._error(f"{step} once", f"it {len(twins)} times on rank {twins[0].rank}", *twins)
+        if twins:
+            return self._error(f"no {step} beside {self._beside(step, expected)}", "it", *twins)
+        of_stage = [other for other in self.where if other.stage == step.stage]
+        near = [other for other in of_stage if other.micro_batch == step.micro_batch] or of_stage
+        marked = [self.where[other] for other in near[-1:]]
+        return self._error(f"{step} on rank {self.place[step.stage]}", "it nowhere", *marked)
+
+    def _beside(self, step: Step, expected: set[Step]) -> str:
+        """What makes a step too much."""
+        others = sorted(str(other) for other in expected if other[1:] == step[1:])
+        last = max(other.micro_batch for other in expected if other.stage == step.stage)
+        return ", ".join(others) or f"micro-batches 0 to {last}"
+
+    def _blocked(self) -> OrderError:
+        """Of what waits for ever: for a step that is nowhere, or later on its own rank; or all for each other."""
+        over = {step for rows in self.rows.rounds for row in rows.tolist() for step in steps_of(self.cells[row])}
+        heads = {}
+        for cell in (self.cells[row] for row in self.rows.stuck.tolist()):
+            lacking = next(need for step in steps_of(cell) for need in self.needs(step) if need not in over)
+            own, other = self.where[steps_of(cell)[0]], self.where.get(lacking)
+            if other is None:
+                return self._error(f"{lacking} before {cell}", "it nowhere", own)
+            if other.rank == own.rank:
+                return self._error(f"{lacking} before {cell} on rank {own.rank}", "it behind", own, other)
+            heads[own] = f", waits for {lacking}"
+        shown = board(self.ranks, heads.keys(), {place.rank: note for place, note in heads.items()})
+        return OrderError(f"expected an order in which some step can go next, found all waiting for each other{shown}")
+
+    def _all_of(self, step: Step) -> list[Standing]:
+        """Where a step stands, as often as it is there."""
+        return [
+            Standing(rank, at)
+            for rank, cells in enumerate(self.ranks)
+            for at, cell in enumerate(cells)
+            if step in steps_of(cell)
+        ]
+
+    def _error(self, expected: str, found: str, *marked: Standing) -> OrderError:
+        """With the ranks, step by step, around what is marked."""
+        return OrderError(f"expected {expected}, found {found}{board(self.ranks, marked)}")
 
 
 def micro_batches_of(chain: int, num_chains: int, micro_batches: int) -> range:

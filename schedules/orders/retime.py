@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules.orders.order import Order
-from schedules.orders.steps import steps_of
 
 Nanoseconds = NDArray[np.int64]
+
+LONG_AGO = -(2**62)
+"""When what nothing waits for is over."""
 
 
 def retime(order: Order, durations: Nanoseconds, latency: int | Nanoseconds = 0) -> tuple[Nanoseconds, Nanoseconds]:
@@ -20,19 +22,35 @@ def retime(order: Order, durations: Nanoseconds, latency: int | Nanoseconds = 0)
     Returns:
         [cells, variants] each, in nanoseconds.
     Raises:
+        ValueError: if the durations are not so many, or the latencies.
         OrderError: if some cells wait for each other.
     """
+    rows = order.rows
+    if len(rows.stuck):
+        order.sequence()  # which says who waits
+    given = _given(order, durations, latency)
+    wait = np.asarray(latency, dtype=np.int64)
+    wait = wait.reshape(()) if given.ndim == 1 else wait
+    start, end = np.empty_like(given), np.empty((len(given) + 2, *given.shape[1:]), dtype=np.int64)
+    end[-2], end[-1] = 0, LONG_AGO
+    needs = np.where(rows.needs == len(given), len(given) + 1, rows.needs)  # no latency after nothing
+    for together in rows.rounds:
+        begin = end[rows.before[together]]
+        for column in needs:
+            np.maximum(begin, end[column[together]] + wait, out=begin)
+        start[together] = begin
+        end[together] = begin + given[together]
+    return start.reshape(len(given), -1), end[:-2].reshape(len(given), -1)
+
+
+def _given(order: Order, durations: Nanoseconds, latency: int | Nanoseconds) -> Nanoseconds:
+    """The durations of all variants; of one variant in one axis, which numpy is faster with."""
     given = np.asarray(durations, dtype=np.int64)
-    given = given.reshape(len(given), -1)
-    start, end = np.zeros_like(given), np.zeros_like(given)
-    first = np.cumsum([0, *map(len, order.ranks)])
-    for cell in order.sequence():
-        own = steps_of(cell)
-        rank, position = order.where[own[0]]
-        row = first[rank] + position
-        begin = end[row - 1].copy() if position else np.zeros(given.shape[1], dtype=np.int64)
-        for need in (each for step in own for each in order.needs(step)):
-            other = order.where[need]
-            np.maximum(begin, end[first[other.rank] + other.at] + (0 if other.rank == rank else latency), out=begin)
-        start[row], end[row] = begin, begin + given[row]
-    return start, end
+    if len(given) != len(order.cells):
+        raise ValueError(f"expected a row of durations a cell, {len(order.cells)}, found {len(given)}")
+    numbers = {given[:1].size, np.size(latency)} - {1}
+    if len(numbers) > 1:
+        raise ValueError(f"expected a latency, or {given[:1].size}, one a variant, found {np.size(latency)}")
+    if not numbers:
+        return given.reshape(-1)
+    return np.broadcast_to(given.reshape(len(given), -1), (len(given), *numbers))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _pack_computation = struct.Struct("<4q").pack  # "<": as numpy reads them below, on any machine
 _pack_transfer = struct.Struct("<7q").pack
+_pack_message = struct.Struct("<14q").pack  # two transfers
 _pack_exchange, _pack_due = struct.Struct("<8q").pack, struct.Struct("<3q").pack
 _pack_buffer = struct.Struct("<5q").pack
 
@@ -116,6 +117,12 @@ class Ledger:
         self.transfers += _pack_transfer(rank, issued, ready, end, sent, is_exchange, held)
         if due >= 0:
             self.dues += _pack_due(end, due, is_exchange)
+
+    def passed(self, source: int, sent_ns: int, target: int, asked_ns: int, ready: int, end: int, size: int) -> None:
+        """Enter both ends of a message: of the sender, which issued it at `sent_ns`, and of the receiver."""
+        self.transfers += _pack_message(
+            source, sent_ns, ready, end, size, 0, size, target, asked_ns, ready, end, 0, 0, size
+        )
 
     def exchanged(
         self, rank: int, peer: int, issued: int, ready: int, end: int, peer_end: int, size: int, due: int = -1

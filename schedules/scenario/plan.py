@@ -145,9 +145,14 @@ def _asked(name: str, function: Callable[[Any, int], Any], settings: Any, number
     try:
         return function(settings, number)
     except Exception as error:
-        if function is _gradients:
+        if function is _gradients or is_keyed(error):
             raise
         raise ValueError(f"{name}: expected an answer, found an error ({raised(error)})") from None
+
+
+def is_keyed(error: Exception) -> bool:
+    """Whether an error of a schedule's says itself which key is wrong."""
+    return isinstance(error, ValueError) and str(error).startswith(("schedule.", "topology."))
 
 
 def _units(declared: Any) -> Mapping[str, Mapping[str, int]]:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schedules import catalogue
-from schedules.errors import ScenarioError, nearest
-from schedules.scenario.plan import check_graph, has_rate
+from schedules.errors import ScenarioError, WrongValueError, nearest
+from schedules.scenario.plan import check_graph, has_rate, is_keyed
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.stages.pipeline import check_stages
 from schedules.training.optimizers import undecayed
@@ -63,7 +63,7 @@ def _check_plan(scenario: Scenario, where: str) -> None:
         _ = scenario.plan
     except ValueError as error:
         # It begins with the key, or with the name of a function of the program.
-        place = "schedule." if str(error).startswith("gradients: ") else "schedule.program: "
+        place = "schedule." if str(error).startswith("gradients: ") else "" if is_keyed(error) else "schedule.program: "
         raise ScenarioError(f"{where}: {place}{error}") from None
     schedule = catalogue.find(scenario.program)
     try:
@@ -189,7 +189,7 @@ def validated(model: type[Model], values: Mapping[str, object], where: str, pref
         return model.model_validate(values)
     except ValidationError as error:
         path, told = _first(error.errors(), values, model)
-        raise ScenarioError(f"{where}: {'.'.join((*prefix, *map(str, path)))}: {told}") from None
+        raise WrongValueError(f"{where}: {'.'.join((*prefix, *map(str, path)))}: {told}") from None
 
 
 _EXPECTED = {

@@ -137,10 +137,10 @@ class Exchanges:
         def arrived(ending: Running, at: int) -> None:
             ends.append(at)
             if not transport.ends_together:
-                traffic.end_transfer(ending, now, at + transport.overhead_ns, is_exchange=True)
+                traffic.end_exchange(ending, now, at + transport.overhead_ns)
             elif len(ends) == 2:
                 for each in (other, running):
-                    traffic.end_transfer(each, now, at + transport.overhead_ns, is_exchange=True)
+                    traffic.end_exchange(each, now, at + transport.overhead_ns)
 
         def send(sender: Running, receiver: Running) -> tuple[Message, Running]:
             source, target = sender.worker.rank, receiver.worker.rank

@@ -91,12 +91,15 @@ class Sends:
     def _match(self, running: Running) -> None:
         """Pair a send with its receive, in the order in which they were posted."""
         rank, operation = running.worker.rank, running.operation
-        is_sender = isinstance(operation, Send)
+        is_sender = operation.__class__ is Send
         source, target = (rank, operation.peer) if is_sender else (operation.peer, rank)
         key = source, target, operation.tag, operation.channel
-        waiting = self._waiting.setdefault(key, deque())
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            self._waiting[key] = deque((running,))
+            return
         # All that wait under one key are of one kind, or they would have been paired: the first tells.
-        if not waiting or isinstance(waiting[0].operation, Send) == is_sender:
+        if not waiting or (waiting[0].operation.__class__ is Send) == is_sender:
             waiting.append(running)
             return
         other = waiting.popleft()
@@ -113,21 +116,22 @@ class Sends:
         posted = sender.ready_ns, receiver.ready_ns  # read before they are overwritten
         receiver.result, sender.result = payload.sent(), None
         sender.ready_ns = receiver.ready_ns = now
-        traffic.began(now, source, target)
+        if traffic.slowed is not None:
+            traffic.began(now, source, target)
         if self.is_in_order:
             self._leave_turn(sender, now)
             self._leave_turn(receiver, now)
-
-        def end_both(end: int) -> None:
-            for each in (sender, receiver):
-                traffic.end_transfer(each, now, end + traffic.transport.overhead_ns)
-
+        transport = traffic.transport
         if traffic.fabric is None:
-            end_both(
-                traffic.transport.message(traffic.pair(source, target), int(source > target), *posted, payload.size)
-            )
+            pair, direction = traffic.pair(source, target), int(source > target)
+            end = transport.message(pair, direction, *posted, payload.size) + transport.overhead_ns
+            traffic.end_message(sender, receiver, now, end)
         else:
-            leaves = traffic.transport.leaves(*posted, traffic.fabric.route(target, source).latency)
+
+            def end_both(end: int) -> None:
+                traffic.end_message(sender, receiver, now, end + transport.overhead_ns)
+
+            leaves = transport.leaves(*posted, traffic.fabric.route(target, source).latency)
             traffic.fabric.send(source, target, payload.size, leaves, now, end_both)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 from schedules.driving.checks import check_peer
 from schedules.driving.driver import Running
-from schedules.operations import Receive
 from schedules.record.files import LinkRow
 from schedules.record.ledger import Ledger
 from schedules.record.memory import in_flight
@@ -65,23 +64,25 @@ class Traffic:
             for rank in ranks:
                 self.slowed.transfer_ended(rank, at)
 
-    def end_transfer(self, running: Running, ready: int, end: int, *, is_exchange: bool = False) -> None:
-        """A transfer whose ends were both there at `ready` is over at `end`: enter it, and end the operation."""
-        operation, rank = running.operation, running.worker.rank
-        is_receive = isinstance(operation, Receive)
-        size = (running.result if is_receive else operation).size  # a receive may have asked for more than came
+    def end_exchange(self, running: Running, ready: int, end: int) -> None:
+        """A rank's end of an exchange whose ends were both there at `ready` is over at `end`: enter it, and end it."""
+        rank, size = running.worker.rank, running.operation.size
+        held = in_flight("Exchange", 2, size)
         self.ledger.transferred(
-            rank,
-            running.start_ns,
-            ready,
-            end,
-            sent=0 if is_receive else size,
-            is_exchange=is_exchange,
-            held=in_flight(operation.__class__.__name__, 2, size),
-            due=due_ns(running),
+            rank, running.start_ns, ready, end, sent=size, is_exchange=True, held=held, due=due_ns(running)
         )
         self.ended(end, rank)
         self.end(running, end)
+
+    def end_message(self, sender: Running, receiver: Running, ready: int, end: int) -> None:
+        """The same of a message, of both its ends at once."""
+        size = receiver.result.size  # the receiver may have asked for more than came
+        one, other = sender.worker.rank, receiver.worker.rank
+        self.ledger.passed(one, sender.start_ns, other, receiver.start_ns, ready, end, size)
+        if self.slowed is not None:
+            self.ended(end, one, other)
+        self.end(sender, end)
+        self.end(receiver, end)
 
     def links(self, now: int) -> Iterator[LinkRow]:
         """What every direction of a link has carried up to `now`."""

@@ -113,15 +113,29 @@ RATES = {"schedule.program": ["all-reduce", "gossip"], "schedule.rate": [1, 2]}
 UNKNOWN = "schedule.rate: unknown key; accepted: gradients, overlap, bucket_size, accumulate"
 
 
-@pytest.mark.parametrize("then", [{}, {"impossible": "refuse"}])
-def test_one_that_is_impossible_refuses_the_sweep(then: dict[str, Any], tmp_path) -> None:
+def test_one_that_is_impossible_refuses_the_sweep_where_it_says_so(tmp_path) -> None:
     with pytest.raises(ScenarioError, match=r'sweep case schedule.program = "all-reduce", schedule.rate = 1: schedule'):
-        sweep(swept({**RATES, **then}), tmp_path / "out", jobs=1)
+        sweep(swept({**RATES, "impossible": "refuse"}), tmp_path / "out", jobs=1)
     assert files(tmp_path) == []
 
 
-def test_those_that_are_listed_have_a_row_with_the_reason(tmp_path) -> None:
-    table = sweep(swept({**RATES, "impossible": "list"}), tmp_path, jobs=1)
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({**RATES, "schedule.rate": [1, -1]}, "schedule.rate = -1: schedule.rate: expected a number above 0, found -1"),
+        ({**RATES, "topology.graph": ["ring", "rong"]}, r"topology.graph = \"rong\": topology: graph: expected one of"),
+        ({**RATES, "schedule.program": ["gossip", "gosip"]}, r"found 'gosip' \(did you mean gossip\?\)"),
+    ],
+)
+def test_a_value_that_is_wrong_by_itself_refuses_the_sweep(lists: dict[str, Any], message: str, tmp_path) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        sweep(swept(lists), tmp_path / "out", jobs=1)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("then", [{}, {"impossible": "list"}])
+def test_those_that_are_listed_have_a_row_with_the_reason(then: dict[str, Any], tmp_path) -> None:
+    table = sweep(swept({**RATES, **then}), tmp_path, jobs=1)
     assert table["error"].tolist() == [f"impossible: {UNKNOWN}"] * 2 + [""] * 2
     assert table["schedule.program"].tolist() == ["all-reduce"] * 2 + ["gossip"] * 2
     assert table["schedule.rate"].tolist() == [1, 2, 1, 2]

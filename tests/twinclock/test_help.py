@@ -21,7 +21,7 @@ NEEDED_BY_HELP = ["schedules", "schedules.errors", "twinclock", "twinclock.endin
 DESCRIBING = ["numpy", "networkx", "pydantic", "simpy"]
 """What a command's module imports before it is asked for more than its own help."""
 NAMES = [
-    "quickstart", "simulate", "sweep", "execute", "calibrate", "compare", "report", "export", "schedules",
+    "quickstart", "simulate", "sweep", "execute", "calibrate", "compare", "report", "draw", "export", "schedules",
     "topologies", "paper",
 ]  # fmt: skip
 

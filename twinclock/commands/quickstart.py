@@ -14,7 +14,7 @@ from twinclock.quickstart_steps import CONTENDERS, ROUNDS, STEPS, Quickstart
 from twinclock.targets import check_directory, check_run_directory
 
 EXAMPLES = """\b
-It takes about two minutes on two idle cores and longer on busy ones, needs no GPU and
+It takes about 80 seconds on two idle cores and longer on busy ones, needs no GPU and
 no network, and leaves in DIR:
   platform.toml           what this machine was measured to do
   scenario.toml           what was swept and executed, to be changed and run again
@@ -40,7 +40,7 @@ def quickstart(out: Path, as_json: bool) -> None:
     for name in ("report/null", *(f"simulated/{name}" for name in CONTENDERS), *_executions()):
         check_run_directory(out / name)
     begin = time.monotonic()
-    _say("About two minutes on two idle cores, longer on busy ones.", as_json=as_json)
+    _say("About 80 seconds on two idle cores, longer on busy ones.", as_json=as_json)
     with Quickstart(out) as started:
         for number, (words, step) in enumerate(STEPS, 1):
             _say(f"[{number}/{len(STEPS)}] {words}", as_json=as_json)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from analysis.deciding.pareto import fastest_within, unbeaten
+from schedules.units import quantity
 from simulator.sweep import Sweep
-from twinclock.endings import FAILED, Ending, interrupted
+from twinclock.endings import FAILED, Ending, bad_input, interrupted
 from twinclock.options import (
     PATH,
     Changes,
@@ -21,6 +23,7 @@ from twinclock.options import (
 )
 from twinclock.printing.sweep_figures import draw
 from twinclock.printing.sweep_table import show_table
+from twinclock.printing.sweeps.pareto import limit_line, pareto_lines, write_unbeaten
 from twinclock.printing.tables import print_json, print_written
 from twinclock.targets import check_directory
 
@@ -37,13 +40,30 @@ Keys that go together are tables, each multiplied with the lists:
   "schedule.program" = "gossip"
   "optimizer.learning_rate" = 0.05
 \b
+Below the table stand the cases that no other beats in throughput, memory (of the worker that
+holds most) and staleness: also in DIR/pareto.csv.
+\b
 Interrupted? The same command goes on where it was: finished cases are in DIR/cases.
 \b
 Examples:
   twinclock sweep examples/a2cid2-sweep.toml
   twinclock sweep examples/a2cid2-sweep.toml --jobs 4 --out runs/rates
+  twinclock sweep examples/a2cid2-sweep.toml --memory-limit "40 GB"
   twinclock sweep examples/a2cid2-sweep.toml --dask tcp://10.0.0.1:8786
 """
+
+
+def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """What `--memory-limit` says."""
+    if text is None:
+        return None
+    try:
+        found = quantity(text, "byte")
+    except ValueError as error:
+        raise bad_input(f"--memory-limit: {error}, found {text!r}") from None
+    if found <= 0:
+        raise bad_input(f'--memory-limit: expected more than nothing, such as "40 GB", found {text!r}')
+    return found
 
 
 @click.command(epilog=EXAMPLES)
@@ -51,6 +71,9 @@ Examples:
 @changes_options
 @click.option("--out", type=PATH, metavar="DIR", help="Where to keep it. Default: runs/SCENARIO-sweep")
 @jobs_option
+@click.option(
+    "--memory-limit", "limit", metavar="SIZE", callback=_bytes, help="Name the fastest case that fits, e.g. 40 GB."
+)
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler.")
 @force_option
 @json_option
@@ -59,6 +82,7 @@ def sweep(
     changes: Changes,
     out: Path | None,
     jobs: int,
+    limit: float | None,
     dask: str | None,
     is_forced: bool,
     as_json: bool,
@@ -71,12 +95,20 @@ def sweep(
     if not as_json:
         click.echo(_begin(prepared))
     table = _run(prepared, jobs, dask)
-    files = [*prepared.tables, *draw(table, prepared.series(), target)]
+    pareto = write_unbeaten(table, [*prepared.swept], target)
+    files = [*prepared.tables, *pareto, *draw(table, prepared.series(), target)]
     if as_json:
         counts = {"failed": len(prepared.errors), "impossible": len(prepared.cases) - len(prepared.possible)}
-        print_json({"out": target, "files": files, **counts, "cases": table.to_dict("records")})
+        choice: dict[str, object] = {"pareto": unbeaten(table).index.tolist()}
+        if limit is not None:
+            choice["best"] = next(iter(fastest_within(table, limit).index.tolist()), None)
+        print_json({"out": target, "files": files, **counts, **choice, "cases": table.to_dict("records")})
     else:
         show_table(table, prepared.swept)
+        for line in pareto_lines(table, prepared.swept):
+            click.echo(line)
+        if limit is not None:
+            click.echo(limit_line(table, prepared.swept, limit))
         for line in _impossible(prepared):
             click.echo(line)
         print_written(files)

@@ -54,7 +54,8 @@ def _order(table: pd.DataFrame) -> tuple[str, ...]:
     return (*AVERAGING, *(key for key in NUMBERS if key not in AVERAGING))
 
 
-def _setting(value: object) -> str:
+def setting_text(value: object) -> str:
+    """A setting as a cell of a table has it; "" of a key that the case does not have."""
     if value is None or value != value:  # NaN: a key of other cases
         return ""
     if isinstance(value, bool):
@@ -63,7 +64,7 @@ def _setting(value: object) -> str:
 
 
 def _row(row: dict[Any, Any], settings: list[str], numbers: list[str]) -> list[str]:
-    told = [_setting(row[key]) for key in settings]
+    told = [setting_text(row[key]) for key in settings]
     if row["error"]:
         said = IMPOSSIBLE if row["error"].startswith(f"{IMPOSSIBLE}: ") else "failed"
         return [*told, said, *("" for _ in numbers[1:])]

@@ -26,6 +26,7 @@ class Pipeline:
     SOURCE: str
     Settings: type[Table]
     walked: Streams
+    check: Callable[[Any, int], None] | None = None
     streams: Callable[[Worker], Mapping[str, Program]] = field(init=False)
     STATE: Mapping[str, Vector] = field(default_factory=lambda: STATE)
     PIPELINE: bool = True
@@ -43,7 +44,13 @@ class Pipeline:
         object.__setattr__(self, "__doc__", self.summary_line)
 
     def place(self, settings: Any, workers: int) -> list[tuple[int, ...]]:
-        """The ranks of every stage of the model."""
+        """The ranks of every stage of the model.
+
+        Raises:
+            ValueError: of settings that do not fit so many workers, with the key first.
+        """
+        if self.check is not None:
+            self.check(settings, workers)
         return tracks_of(self.program, settings, workers).holders
 
     def edges(self, settings: Any, workers: int) -> set[tuple[int, int]]:
@@ -65,4 +72,6 @@ class Pipeline:
 
     def updates(self, settings: Any, rank: int) -> int:
         """Steps of a stage's optimizer."""
-        return int(settings.iterations)
+        return int(
+            settings.iterations * settings.micro_batches // getattr(settings, "accumulate", settings.micro_batches)
+        )

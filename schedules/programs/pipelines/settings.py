@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from schedules import Count, Field, Table
-
-_OF_THE_ORDER = ("chunks", "memory_cap")
-"""Keys that decide the order, beside the number of micro-batches."""
+from schedules import Count, Field, Table, ValidationInfo, field_validator
 
 
 class Flushed(Table):
     """Of every pipeline that ends an iteration before its parameters change."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ()
+    """Keys that its builder asks for, beside the number of micro-batches."""
 
     micro_batches: Count
     """Of one iteration."""
@@ -27,6 +27,8 @@ class Flushed(Table):
 class Chunked(Flushed):
     """Of those with several stages a worker, dealt out in turns: the first p, then the next p."""
 
+    of_the_order: ClassVar[tuple[str, ...]] = ("chunks",)
+
     chunks: Count = 1
     """Stages of a worker."""
 
@@ -38,6 +40,80 @@ class Folded(Flushed):
     """Stages of a worker."""
 
 
+class Streamed(Table):
+    """Of every pipeline without a flush: its micro-batches are one stream."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ()
+
+    micro_batches: Count
+    """Of one iteration; the stream has those of all."""
+    iterations: Count = 1
+    accumulate: Count = 1
+    """Micro-batches of one update, on each stage; they divide the stream."""
+    ahead: Annotated[int, Field(ge=0)] = 2
+    """How many receives of a channel are posted before the one that is needed; with platform.transport = "latency",
+    where it makes no difference, none."""
+
+    @field_validator("accumulate")
+    @classmethod
+    def _check_divides(cls, accumulate: int, info: ValidationInfo) -> int:
+        stream = info.data.get("micro_batches", 0) * info.data.get("iterations", 0)
+        if stream % accumulate:
+            raise ValueError(f"expected a divisor of the {stream} micro-batches of the stream, found {accumulate}")
+        return accumulate
+
+
+class PipeDream(Streamed):
+    """Of PipeDream."""
+
+    vertical_sync: bool = False
+    """All stages see the version that the first one saw of a micro-batch; else each the newest."""
+
+    @field_validator("vertical_sync")
+    @classmethod
+    def _check_alone(cls, vertical_sync: bool, info: ValidationInfo) -> bool:
+        if vertical_sync and info.data.get("accumulate", 1) > 1:
+            raise ValueError(f"expected schedule.accumulate = 1 beside it, found {info.data['accumulate']}")
+        return vertical_sync
+
+
+class TwoEngines(Streamed):
+    """Of those in which every stage does a forward and a backward pass a tick."""
+
+    engines: Annotated[int, Field(ge=1, le=2)] = 1
+    """Streams of a rank: 2 does forward and backward passes beside each other."""
+
+
+class Delayed(TwoEngines):
+    """Of delayed gradients."""
+
+    of_the_order = ("overlap_last",)
+
+    overlap_last: bool = False
+    """The last stage has two engines, too, so that all gradients are a tick later."""
+    checkpoint: bool = False
+    """Keep a stage's inputs only, and compute it again, with the newest parameters, before its backward pass."""
+
+    @field_validator("overlap_last")
+    @classmethod
+    def _check_engines(cls, overlap_last: bool, info: ValidationInfo) -> bool:
+        if overlap_last and info.data.get("engines", 2) != 2:
+            raise ValueError(f"expected schedule.engines = 2 beside it, found {info.data['engines']}")
+        return overlap_last
+
+
+class Petra(TwoEngines):
+    """Of PETRA."""
+
+    buffered: list[Annotated[int, Field(ge=0)]] = Field(default=[])
+    """Stages that are not reversible: they keep their inputs."""
+
+
+def in_order(settings: Any) -> int:
+    """How many micro-batches an order has: those of an iteration or, without a flush, of the whole stream."""
+    return int(settings.micro_batches * (settings.iterations if isinstance(settings, Streamed) else 1))
+
+
 def options_of(settings: Any) -> tuple[tuple[str, Any], ...]:
     """What the builder of an order is told beside the numbers of workers and micro-batches."""
-    return tuple((key, getattr(settings, key)) for key in _OF_THE_ORDER if key in type(settings).model_fields)
+    return tuple((key, getattr(settings, key)) for key in settings.of_the_order)

@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 from schedules.orders import Order, Step, build, steps_of
-from schedules.programs.pipelines.settings import options_of
+from schedules.programs.pipelines.settings import in_order, options_of
 
 NOBODY = -1
 """Whom the first stage's activations, and the last one's gradients, come from and go to."""
@@ -162,7 +162,7 @@ def order_of(program: str, settings: Any, workers: int) -> Order:
     Raises:
         ValueError: if it has none, with the key first.
     """
-    return _built(program, workers, settings.micro_batches, options_of(settings))
+    return _built(program, workers, in_order(settings), options_of(settings))
 
 
 # Built once a run, and not once a rank; a few are kept, as a sweep goes through several.
@@ -173,7 +173,7 @@ def _built(program: str, workers: int, micro_batches: int, options: tuple[tuple[
 
 def tracks_of(program: str, settings: Any, workers: int) -> Tracks:
     """Its order as ranks walk it."""
-    return _laid(program, workers, settings.micro_batches, options_of(settings), settings.ahead)
+    return _laid(program, workers, in_order(settings), options_of(settings), settings.ahead)
 
 
 @lru_cache(maxsize=2)

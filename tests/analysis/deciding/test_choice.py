@@ -7,9 +7,9 @@ import pytest
 from analysis.deciding.choice import Candidate, candidates_of, choose, settled_consensus, while_training
 
 
-def case(line, gradients_per_s, consensus, lag_s=None, step=""):
+def case(line, gradients_per_s, consensus, lag_s=None, step="", busy=None):
     """Of four workers."""
-    return Candidate(line, step, gradients_per_s, consensus, 1.0, lag_s, 4 / gradients_per_s)
+    return Candidate(line, step, gradients_per_s, consensus, 1.0, lag_s, 4 / gradients_per_s, busy=busy)
 
 
 def names(cases):
@@ -39,6 +39,29 @@ def test_where_none_keeps_up_all_are_compared():
     choice = choose([case("a", 100, 1.0, 9.0), case("b", 90, 2.0, 9.0)])
     assert choice.chosen.name == "a"
     assert "keep up with their clocks" not in choice.sentence()
+
+
+def test_a_case_that_takes_more_than_two_thirds_of_the_cores_is_not_chosen_however_good():
+    crowded, worse = case("crowded", 100, 0.1, busy=0.67), case("worse", 99, 0.1, busy=1.8)
+    fitting, idle = case("fitting", 90, 1.0, busy=0.66), case("idle", 50, 2.0, busy=0.1)
+    choice = choose([crowded, worse, fitting, idle])
+    assert names(choice.steady) == ["fitting", "idle"]
+    assert choice.chosen is fitting
+    assert choice.rival is idle
+    assert choice.sentence().startswith(
+        "Choose fitting: of the 2 cases that keep up with their clocks and fit this machine 1 keep"
+    )
+    assert choice.reasons()[0] == (
+        "Too much for this machine: 2 of 4 cases would take more than 66.7 % of the time of its cores, the most worse, "
+        "180.0 %: executed here, threads that wait for a core would hold them up, which no simulation foretells."
+    )
+
+
+def test_where_no_case_fits_those_that_keep_up_are_compared_and_it_is_said():
+    choice = choose([case("late", 100, 0.1, 9.0, busy=0.2), case("a", 90, 1.0, busy=0.9), case("b", 80, 2.0, busy=0.8)])
+    assert names(choice.steady) == ["a", "b"]
+    assert "fit this machine" not in choice.sentence()
+    assert choice.reasons()[1].endswith("The chosen one is among them, as no case that keeps up fits.")
 
 
 def test_among_those_that_are_as_fast_the_closest_is_chosen():
@@ -113,6 +136,7 @@ def test_cases_are_read_from_a_sweep():
             "gradients_per_s": [100.0, 80.0, np.nan],
             "staleness_mean": [1.0, 2.0, np.nan],
             "lag_mean_s": [0.5, np.nan, np.nan],
+            "busy": [0.25, 0.75, np.nan],
             "window_s": [2.0, 2.0, np.nan],
             "error": ["", "", "failed"],
         }
@@ -129,4 +153,5 @@ def test_cases_are_read_from_a_sweep():
     assert (ring.name, ring.consensus, ring.lag_s, ring.gradient_s) == ("ring, rate 1", 4.0, 0.5, 0.04)
     assert not ring.keeps_up
     assert (star.name, star.consensus, star.lag_s, star.keeps_up) == ("star, rate 1", 7.0, None, True)
+    assert (ring.busy, ring.fits, star.busy, star.fits) == (0.25, True, 0.75, False)
     assert star.settings == {"topology.graph": "star", "schedule.rate": 1.0}

@@ -238,7 +238,7 @@ def test_figures_belong_to_no_window(traces):
 
 
 def test_kinds_have_colours_of_their_own():
-    kinds = ["Compute F", "Compute encode", "Compute B", "Exchange", "Broadcast", "AllGather"]
+    kinds = ["Compute forward", "Compute encode", "Compute backward-input", "Exchange", "Broadcast", "AllGather"]
     colours = kind_colours(kinds)
     assert list(colours) == kinds
     assert len(set(colours.values())) == len(kinds)

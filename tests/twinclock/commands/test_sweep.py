@@ -57,8 +57,9 @@ def test_prints_a_line_a_case_and_the_paths(here, scenario, run):
         "gradients/s", "computing", "idle", "staleness"
     ]  # fmt: skip
     assert [line.split()[1] for line in lines[:4]] == ["ring", "complete", "ring", "complete"]
-    written = ["sweep.parquet", "sweep.csv", "against-rate.png", "against-rate.svg"]
-    assert lines[4:] == [f"wrote runs/scenario-sweep/{name}" for name in written]
+    assert lines[4] == "no other beats 1 of 4 cases in throughput, memory and staleness:"
+    written = ["sweep.parquet", "sweep.csv", "pareto.csv", "against-rate.png", "against-rate.svg"]
+    assert lines[7:] == [f"wrote runs/scenario-sweep/{name}" for name in written]
     assert names(here / "runs/scenario-sweep") == sorted([*written, "cases"])
 
 
@@ -102,19 +103,63 @@ def test_cases_that_are_impossible_are_listed_with_their_reasons(here, scenario,
         ["all-reduce", "edge-clock", "impossible"],
         ["all-reduce", "first-come", "impossible"],
     ]
-    assert lines[4] == "not run, as impossible: 2 of 4 cases"
+    at = lines.index("not run, as impossible: 2 of 4 cases")
+    assert lines[4].startswith("no other beats ")
     reason = "schedule.pairing: unknown key; accepted: gradients, overlap, bucket_size, accumulate"
-    assert lines[5] == f'  schedule.program = "all-reduce", schedule.pairing = "edge-clock": {reason}'
+    assert lines[at + 1] == f'  schedule.program = "all-reduce", schedule.pairing = "edge-clock": {reason}'
     found = json.loads(run("sweep", file, "--jobs", "1", "--out", "out", "--json").stdout)
     assert (found["failed"], found["impossible"]) == (0, 2)
     assert [case["error"] for case in found["cases"]] == ["", "", f"impossible: {reason}", f"impossible: {reason}"]
     assert found["cases"][2]["schedule.rate"] is None
 
 
+WORKERS = {"sweep.'topology.workers'": "[4, 8]", "schedule.program": '"all-reduce"'}
+"""All-reduce takes 8 bytes a parameter, x and its gradient, whatever the number of workers."""
+
+
+def test_the_cases_that_no_other_beats_are_printed_and_written(here, scenario, run):
+    result = run("sweep", scenario(WORKERS), "--jobs", "1", "--out", "out")
+    at = result.stdout.splitlines().index("no other beats 1 of 2 cases in throughput, memory and staleness:")
+    heading, *cases = result.stdout.splitlines()[at + 1 : at + 3]
+    assert heading.split() == ["topology.workers", "gradients/s", "memory", "staleness"]
+    assert [line.split()[0] for line in cases] == ["8"]
+    written = pd.read_csv(here / "out/pareto.csv")
+    assert list(written) == ["topology.workers", "gradients_per_s", "peak_memory_bytes", "staleness_mean"]
+    whole = pd.read_csv(here / "out/sweep.csv")
+    assert written.to_dict("records") == whole.loc[[1], list(written)].to_dict("records")
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("1 GB", "the fastest within 1 GB: topology.workers = 8: "),
+        ("1 B", "none fits into 1 B: the least is 8 kB, of topology.workers = 4"),
+    ],
+)
+def test_memory_limit(here, scenario, run, limit, told):
+    file = scenario(WORKERS)
+    result = run("sweep", file, "--jobs", "1", "--out", "out", "--memory-limit", limit)
+    assert result.exit_code == 0
+    assert sum(line.startswith(told) for line in result.stdout.splitlines()) == 1
+    found = json.loads(run("sweep", file, "--jobs", "1", "--out", "out", "--memory-limit", limit, "--json").stdout)
+    assert found["pareto"] == [1]
+    assert found["best"] == (1 if limit == "1 GB" else None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [("2 kg", "expected a quantity in byte"), ("-1 GB", "expected more than nothing"), ("", "")]
+)
+def test_wrong_memory_limit(here, scenario, run, limit, told):
+    result = run("sweep", scenario(WORKERS), "--out", "out", "--memory-limit", limit)
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert result.stderr.startswith(f"twinclock: --memory-limit: {told}")
+    assert not (here / "out").exists()
+
+
 def test_second_start_says_what_is_finished(scenario, run):
     file = scenario(SWEEP)
     first = run("sweep", file, "--jobs", "1").stdout
-    assert run("sweep", file, "--jobs", "1").stdout == first.replace("4 cases", "4 cases, 4 of them finished before")
+    assert run("sweep", file, "--jobs", "1").stdout == first.replace("4 cases", "4 cases, 4 of them finished before", 1)
 
 
 def test_failing_case_is_told_at_the_end_with_status_1(here, scenario, run):

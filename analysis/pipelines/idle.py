@@ -1,0 +1,130 @@
+"""Why the ranks of a pipeline were idle: each rank's idle time in parts that sum to it.
+
+The cells of a run (`executed`) are timed again with the run's own durations, by the longest path over its order: (a)
+where every message takes the platform's latency, and none waits for another (latency mode), (b) where messages take
+nothing. A rank's idle time is the time until the last step of all ranks ends, less what it computes. Of each rank:
+
+* contention: its idle time less that of (a): what is gone in latency mode. Bytes on links and their sharing, the
+  software of messages, receives that come late. What no order says is in it, too: barriers, all-reduces and locks.
+* latency: the idle time of (a) less that of (b): what is gone where messages take nothing.
+* before, after, between: in (b), until its first step begins, from the end of its last one on, and the rest: what the
+  order itself costs.
+
+A difference may be below 0: of a measured run whose messages were faster than the platform says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.pipelines.executed import Executed, executed_order
+from analysis.pipelines.steps import steps_of_run
+from schedules.orders import OrderError, retime
+from schedules.platform.transports import transport_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from schedules.result import Result
+
+Nanoseconds = NDArray[np.int64]
+
+IDLE_PARTS: Final = ("contention", "latency", "before", "after", "between")
+"""In the order in which they are told; columns of `idle_parts` with `_ns` behind."""
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Where the idle time of a run's ranks comes from.
+
+    Attributes:
+        parts: index `rank`; int64 nanoseconds `compute_ns`, `idle_ns`, and `IDLE_PARTS`, which add up to it exactly.
+        latency_s: of a message in (a).
+        transport: of the run's scenario.
+    """
+
+    parts: pd.DataFrame
+    latency_s: float
+    transport: str
+
+    @property
+    def is_latency_mode(self) -> bool:
+        """Whether messages took their latency only, so that nothing contended."""
+        row = transport_of({"transport": self.transport})
+        return row.leaves_at_once or not row.takes_time
+
+
+def idle_of(run: Result) -> Idle | None:
+    """The idle time of a run in parts; None where it has no trace, is no pipeline, or follows no order."""
+    steps = None if run.trace is None else steps_of_run(run.trace)
+    executed = None if steps is None else executed_order(steps)
+    latency_s = latency_of(run)
+    if steps is None or executed is None or latency_s is None:
+        return None
+    platform = run.tables.get("platform") or {}
+    try:
+        return Idle(
+            idle_parts(steps, executed, round(1e9 * latency_s)), latency_s, str(platform.get("transport", "ideal"))
+        )
+    except OrderError:  # its steps wait for others that it has lost
+        return None
+
+
+def latency_of(run: Result) -> float | None:
+    """What one message takes, in seconds, by the platform of the run's scenario: of a link of its own, which
+    `twinclock calibrate` measures; 0 under the transport "none"; None where messages cross a network, as latencies
+    differ there."""
+    platform = run.tables.get("platform") or {}
+    if not transport_of(platform).has_latency:
+        return 0.0
+    link = platform.get("link")
+    if platform.get("network") is not None or not isinstance(link, dict):
+        return None
+    return float(link.get("latency", 0.0))
+
+
+def idle_parts(steps: pd.DataFrame, executed: Executed, latency_ns: int) -> pd.DataFrame:
+    """See above.
+
+    Args:
+        steps: of the run, as `analysis.pipelines.steps.steps_of_run` returns them.
+        executed: its order.
+        latency_ns: of a message.
+    Raises:
+        OrderError: if some cells wait for others for ever.
+    """
+    import pandas as pd
+
+    order = executed.order
+    both = np.repeat(executed.durations[:, None], 2, axis=1)
+    start, end = retime(order, both, np.array([latency_ns, 0], dtype=np.int64))
+    computed = _by_rank(executed)
+    has_steps = np.array([len(cells) > 0 for cells in order.ranks])
+    first = np.cumsum([0, *map(len, order.ranks)])
+    span = int(steps["end_ns"].max() - min(0, int(steps["start_ns"].min())))
+    with_latency, without = end.max(axis=0).tolist()
+    begins = np.where(has_steps, start[np.minimum(first[:-1], len(start) - 1), 1], without)
+    ends = np.where(has_steps, end[first[1:] - 1, 1], without)
+    idle = span - computed
+    table = {
+        "compute_ns": computed,
+        "idle_ns": idle,
+        "contention_ns": np.full(len(computed), span - with_latency),
+        "latency_ns": np.full(len(computed), with_latency - without),
+        "before_ns": begins,
+        "after_ns": without - ends,
+        "between_ns": without - computed - begins - (without - ends),
+    }
+    return pd.DataFrame(table, index=pd.RangeIndex(len(computed), name="rank"))
+
+
+def _by_rank(executed: Executed) -> Nanoseconds:
+    """What each rank computes in all: int64 [num_ranks]."""
+    ranks = np.repeat(np.arange(len(executed.order.ranks)), [len(cells) for cells in executed.order.ranks])
+    found = np.zeros(len(executed.order.ranks), dtype=np.int64)
+    np.add.at(found, ranks, executed.durations)
+    return found

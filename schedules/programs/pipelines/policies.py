@@ -1,0 +1,138 @@
+"""What a pipeline without a flush does with its parameters: which version a micro-batch sees, and when they step.
+
+| program | the forward pass of k on stage i sees | its backward pass sees |
+|---|---|---|
+| `pipedream` | the newest: max(0, k - (p - i) + 1) | the same, stashed with the graph |
+| `pipedream`, `vertical_sync` | what stage 0 has seen: max(0, k - p + 1) | the same |
+| `pipedream-2bw` | max(k // a - 1, 0), with a = `accumulate`: one of two | the same |
+| `delayed-gradients` | the newest: max(0, k - 2 (p - 1 - i)) | the same; with `checkpoint` the newest |
+| `petra` | the newest: likewise | the newest |
+
+With `accumulate` = a these are numbers of gradients, and a version has a of them. Where a backward pass sees the
+newest, it makes the graph anew: of the kept input or, in PETRA, of one that it works out of the output.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from schedules import Compute, Payload, Program, Worker
+from schedules.programs.pipelines.rules import step
+from schedules.record.ledger import Account
+from schedules.training.model import Model
+
+Version = Callable[[int, int], int]
+"""(micro-batch, what the stage before has seen, -1 at the first) -> the version to be seen; -1: the newest."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a stage does differently from plain back-propagation.
+
+    Attributes:
+        accumulate: gradients of one update.
+        version: which version a forward pass sees; None: the newest.
+        remakes: whether a backward pass begins with making the graph of the forward pass anew.
+        returns_outputs: whether what goes back is a stage's input beside the gradient for it, so that the stage before
+            has its output and need not keep anything.
+        buffered: stages that keep their inputs nevertheless.
+    """
+
+    accumulate: int = 1
+    version: Version | None = None
+    remakes: bool = False
+    returns_outputs: bool = False
+    buffered: Sequence[int] = ()
+
+
+class Stepping:
+    """The parameters of a rank's stage, as the micro-batches of a stream come and go.
+
+    Args:
+        is_fused: whether every backward pass follows its forward pass: then no graph is made anew.
+    Attributes:
+        remakes, returns_outputs: see `Policy`.
+        is_buffered: whether the stage keeps its inputs.
+    """
+
+    def __init__(self, worker: Worker, stage: int, policy: Policy, *, is_fused: bool) -> None:
+        self._worker, self._stage, self._policy = worker, stage, policy
+        self.remakes, self.returns_outputs = policy.remakes and not is_fused, policy.returns_outputs
+        self.is_buffered = self.remakes and (not policy.returns_outputs or stage in policy.buffered)
+        # What is made anew is made of the newest.
+        self._versions = Versions(worker.stage(stage), worker.account, is_asked=policy.version is not None)
+        self._under_way: deque[Payload] = deque()
+        self._done: list[Payload] = []
+
+    def read(self, k: int, given: Sequence[Payload]) -> Payload | None:
+        """The parameters that the forward pass of a micro-batch sees; None: the newest."""
+        if self._policy.version is None:
+            return None
+        return self._versions.at(self._policy.version(k, given[0].number if given else -1))
+
+    def seen(self, answer: Payload) -> None:
+        """A forward pass is over; its answer tells the next stage which version it has seen."""
+        answer.number = answer.version
+        self._under_way.append(answer.rest())
+        if not self.remakes:
+            self._versions.seen(answer.version)
+
+    def over(self) -> Program:
+        """A backward pass is over: the stage steps, if it has enough gradients."""
+        counted = self._under_way.popleft()
+        self._done.append(counted)
+        if not self.remakes:
+            self._versions.over(counted.version)
+        if len(self._done) == self._policy.accumulate:
+            if "optimizer" in self._worker.kernels:
+                yield Compute("optimizer", self._stage)
+            self._worker.stage(self._stage).apply(step, tuple(self._done), len(self._done))
+            self._done.clear()
+            self._versions.updated()
+
+
+class Versions:
+    """The versions of a stage's parameters that are needed beside the newest.
+
+    Args:
+        is_asked: whether forward passes see older ones, so that these are kept until they do no more.
+    """
+
+    def __init__(self, model: Model, account: Account, *, is_asked: bool) -> None:
+        self._model, self._account, self._is_asked = model, account, is_asked
+        self._kept: dict[int, Payload] = {0: model.outgoing()} if is_asked else {}
+        self._under_way: Counter[int] = Counter()
+        self._since: dict[int, int] = {}
+
+    def at(self, version: int) -> Payload:
+        """The parameters of a version, -1: of the newest; those before it are let go, as nobody goes back."""
+        version = self._model.version if version < 0 else version
+        for old in [each for each in self._kept if each < version]:
+            del self._kept[old]
+            self._let_go(old)
+        return self._kept[version]
+
+    def seen(self, version: int) -> None:
+        """A micro-batch that has seen a version is under way."""
+        self._under_way[version] += 1
+
+    def over(self, version: int) -> None:
+        """Its backward pass is over."""
+        self._under_way[version] -= 1
+        self._let_go(version)
+
+    def updated(self) -> None:
+        """There is a newer version."""
+        newest = self._model.version
+        self._since[newest - 1] = self._account.ledger.now
+        if self._is_asked:
+            self._kept[newest] = self._model.outgoing()
+        self._let_go(newest - 1)
+
+    def _let_go(self, version: int) -> None:
+        """Unless somebody still needs it."""
+        if version in self._since and not self._under_way[version] and version not in self._kept:
+            self._account.held("stashes", self._model.size, self._since.pop(version))
+            del self._under_way[version]

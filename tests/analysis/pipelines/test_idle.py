@@ -1,0 +1,63 @@
+"""Why ranks were idle: parts that sum to it, beside the closed forms of 1F1B and an order timed by hand."""
+
+import numpy as np
+import pytest
+
+from analysis.pipelines.executed import executed_order
+from analysis.pipelines.idle import IDLE_PARTS, idle_parts
+from analysis.pipelines.steps import steps_of_run
+from schedules.orders import build
+from tests.analysis.fake_runs import trace_of
+from tests.analysis.pipelines.test_steps import ORDERS, step
+from tests.analysis.pipelines.traces import trace_of_order
+
+
+def parts_of(trace, latency):
+    steps = steps_of_run(trace)
+    return idle_parts(steps, executed_order(steps), latency)
+
+
+@pytest.mark.parametrize("latency", [0, 300, 2500])
+@pytest.mark.parametrize(("program", "workers", "micro_batches", "keys"), ORDERS)
+def test_parts_sum_to_the_idle_time_and_nothing_contends_in_latency_mode(
+    program, workers, micro_batches, keys, latency
+):
+    trace = trace_of_order(build(program, workers, micro_batches, **keys), latency=latency)
+    found = parts_of(trace, latency)
+    assert (found[[f"{part}_ns" for part in IDLE_PARTS]].sum(axis=1) == found["idle_ns"]).all()
+    assert (found["contention_ns"] == 0).all()
+    assert (found["idle_ns"] + found["compute_ns"] == trace["end_ns"].max()).all()
+    assert (found["latency_ns"] == 0).all() == (latency == 0)
+
+
+def test_closed_forms_of_1f1b():
+    """p = 4, m = 8, F 1, D 2: (m+p-1) 3 + 2 (m+p-3-floor((m-2)/p)) c; without latency rank i begins at i."""
+    found = parts_of(trace_of_order(build("1f1b", 4, 8), latency=500), 500)
+    assert found["compute_ns"].tolist() == [24_000] * 4
+    assert found["latency_ns"].tolist() == [16 * 500] * 4
+    assert found["before_ns"].tolist() == [0, 1000, 2000, 3000]
+    assert found["after_ns"].tolist() == [0, 2000, 4000, 6000]
+    assert found["between_ns"].tolist() == [9000, 6000, 3000, 0]
+
+
+def test_what_is_slower_than_latency_mode_is_contention():
+    """Two ranks, a micro-batch: a message that should take 1 took 4, the other 2; the platform's latency is 1."""
+    trace = trace_of(
+        step(0, "forward", 0, 10), step(1, "forward", 14, 24), step(1, "backward", 24, 44), step(0, "backward", 46, 66)
+    )
+    found = parts_of(trace, 1)
+    assert found["idle_ns"].tolist() == [36, 36]
+    assert found["contention_ns"].tolist() == [4, 4]
+    assert found["latency_ns"].tolist() == [2, 2]
+    assert found[["before_ns", "between_ns", "after_ns"]].to_numpy().tolist() == [[0, 30, 0], [10, 0, 20]]
+    assert parts_of(trace, 10)["contention_ns"].tolist() == [-14, -14]  # the platform's messages are slower
+
+
+def test_a_rank_without_steps_is_idle_from_first_to_last():
+    trace = trace_of(
+        step(0, "forward", 0, 10), step(2, "forward", 10, 20, stage=1), step(2, "backward", 20, 40, stage=1),
+        step(0, "backward", 40, 60),
+    )  # fmt: skip
+    found = parts_of(trace, 0)
+    assert found.loc[1, [f"{part}_ns" for part in IDLE_PARTS]].tolist() == [0, 0, 60, 0, 0]
+    assert np.array_equal(found["idle_ns"], [30, 60, 30])
