@@ -112,3 +112,26 @@ def vector(whole: nn.Sequential) -> NDArray[np.float64]:
     parts = [each.detach().reshape(-1) for stage in whole for each in stage.parameters()]
     found: NDArray[np.float64] = torch.cat(parts).numpy()
     return found
+
+
+class Short(Chain):
+    def __init__(self, rank: int, num_workers: int, seed: int) -> None:
+        super().__init__(rank, num_workers, seed)
+        self.module = self.module[:3]
+
+
+class Apart(Chain):
+    """Stages that do not join."""
+
+    def __init__(self, rank: int, num_workers: int, seed: int) -> None:
+        self.stages = [nn.Linear(WIDTH, width).double() for width in (WIDTH, WIDTH, WIDTH + 1, WIDTH)]
+        self.stages[2] = nn.Linear(WIDTH + 1, WIDTH).double()
+
+
+class OwnBatches(Chain):
+    def __init__(self, rank: int, num_workers: int, seed: int) -> None:
+        super().__init__(rank, num_workers, seed)
+        self.rank = rank
+
+    def batch(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return super().batch(k + self.rank)
