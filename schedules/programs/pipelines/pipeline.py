@@ -66,6 +66,10 @@ class Pipeline:
         """What follows from the order alone: how many versions of its parameters a stage keeps."""
         return {"weight_versions": [1] * len(self.place(run.scenario.schedule, run.scenario.topology.workers))}
 
+    def keeps(self, settings: Any) -> str:
+        """What a forward pass keeps for its backward pass."""
+        return "inputs" if getattr(settings, "checkpoint", False) else "graph"
+
     def length(self, settings: Any, rank: int) -> int:
         """Micro-batches of the run."""
         return int(settings.iterations * settings.micro_batches)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from schedules.catalogue import Schedule
 from schedules.platform.computing import Duration
 from schedules.scenario.stages.parameters import stage_parameters
+from schedules.training.vectors import ITEM_SIZE, Tie
 
 if TYPE_CHECKING:
     from schedules.scenario.resolved import Scenario
@@ -17,6 +18,12 @@ def boundaries(scenario: Scenario) -> tuple[int, ...]:
     """Bytes that go from each stage to the next: one fewer than stages."""
     given, number = scenario.workload.boundary, len(scenario.plan.stages) - 1
     return tuple(map(round, given)) if isinstance(given, list) else (round(given),) * number
+
+
+def ties(scenario: Scenario) -> tuple[Tie, ...]:
+    """The parameters that stages share, as far as it is known without a module."""
+    width = ITEM_SIZE[scenario.workload.dtype]
+    return tuple(Tie(tuple(each.stages), width * each.parameters) for each in scenario.workload.tied)
 
 
 def activations(scenario: Scenario, rank: int) -> tuple[int, int]:
@@ -37,10 +44,9 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
         stage_parameters(scenario)
     except ValueError as error:
         raise ValueError(f"workload.parameters: {error}") from None
+    if not schedule.is_pipeline:
+        _check_no_pipeline(scenario)
     workload, num_stages = scenario.workload, len(scenario.plan.stages)
-    if not schedule.is_pipeline and not workload.is_sized:
-        told = "expected one of the keys problem, parameters, tensors and module, found none of them"
-        raise ValueError(f"workload: {told}")
     if schedule.is_pipeline and workload.problem is not None and scenario.run.numerics:
         told = f"expected none for {scenario.program}, whose stages have kernels of a module's, or durations alone"
         raise ValueError(f"workload.problem: {told}, found {workload.problem!r}")
@@ -49,10 +55,24 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
             f"expected none for {scenario.program}, whose stages are of a problem (run.numerics = false: times alone)"
         )
         raise ValueError(f"workload.module: {told}, found {workload.module!r}")
+    for tie in workload.tied:
+        if tie.stages[-1] >= num_stages:
+            raise ValueError(f"workload.tied: expected stages from 0 to {num_stages - 1}, found {tie.stages}")
     for key, found, number, what in _lists(scenario, num_stages) if num_stages else ():
         if len(found) != number:
             raise ValueError(f"{key}: expected one value, or one a {what} ({number}), found {len(found)}")
     _check_kernels(scenario, schedule)
+
+
+def _check_no_pipeline(scenario: Scenario) -> None:
+    """What belongs to a pipeline alone, and what that alone may lack."""
+    for key in ("split", "tied"):
+        if getattr(scenario.workload, key):
+            told = f"expected none for {scenario.program}, which has no stages, found one"
+            raise ValueError(f"workload.{key}: {told}")
+    if not scenario.workload.is_sized:
+        told = "expected one of the keys problem, parameters, tensors and module, found none of them"
+        raise ValueError(f"workload: {told}")
 
 
 def _lists(scenario: Scenario, num_stages: int) -> Iterator[tuple[str, list[float] | list[Duration], int, str]]:
