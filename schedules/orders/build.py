@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any, Final
 
 from schedules.errors import nearest
-from schedules.orders import chunked, listed, straight, texts, v_shaped
+from schedules.orders import chunked, listed, straight, texts, v_blocks, v_shaped
 from schedules.orders.order import Order
 
 BUILDERS: Final[dict[str, Callable[..., Order]]] = {
@@ -27,6 +27,8 @@ BUILDERS: Final[dict[str, Callable[..., Order]]] = {
     "petra": straight.petra,
     "zb-1p": listed.zb_1p,
     "zb-2p": listed.zb_2p,
+    "v-half": v_blocks.v_half,
+    "v-min": v_blocks.v_min,
     "order": texts.order_of_a_file,
 }
 """(workers, micro_batches, **settings) -> order."""

@@ -6,20 +6,30 @@ end. How long a micro-batch lives on a rank decides the memory. Then steps move 
 the first slot that is free, after what they need and without passing the cap: that shortens the beginning and the end.
 Source: Qi et al. 2024, "Pipeline Parallelism with Controllable Memory" (arXiv:2405.15362), sections 3 and 4.
 
-The blocks are searched here, within the cap of memory: a step of one rank follows that of the rank before after one to
-three slots, and the chain turns after one to six. Slots are of one length; among the orders found, and those of list
+The blocks are searched here, within the cap of memory: a step follows that of the rank before after one to three slots
+(`PACES`), and the chain turns after one to six. Slots are of one length; among the orders found, and those of list
 scheduling (`listed`), the best under the real durations and the latency is taken.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import Final, NamedTuple
 
 from schedules.orders.listed import (
     ROUNDING,
+    Durations,
     Line,
+    Rule,
+    best_of,
+    cost_of,
+    limits_of,
+    line_of,
+    peak_of,
 )
 from schedules.orders.order import Order, in_a_row
 from schedules.orders.steps import Kind, Step
@@ -28,9 +38,17 @@ Block = tuple[tuple[int, int, int, int], ...]
 """Of every rank, the slots of its F and F and of its B and B of one micro-batch, in the order of the chain."""
 
 PERIODS: Final = (6, 7, 8)
-"""Slots between two micro-batches: six are the steps that a rank does for one."""
-TRIED: Final = 24
-"""Blocks that are made to whole orders."""
+"""Slots between two micro-batches: six are the steps that a rank does for one; more need less memory."""
+PACES: Final = ((1, 2, 1, 2), (1, 1, 1, 1), (2, 1, 2, 1), (1, 1, 2, 2), (1, 3, 1, 3), (3, 1, 3, 1))
+"""Slots from rank to rank: of the forwards down and up the V, and of the backwards. The paper's have 2, 1, 2, 1
+(V-Half) and 1 throughout (V-Min)."""
+TRIED: Final = 600_000
+"""Steps of all blocks that are made to orders, at most: some three seconds."""
+BEST: Final = 3
+"""Blocks that are tried with all micro-batches, after all were with twice as many as ranks."""
+PREFERENCES: Final = ("fbBF", "fFBb", "BfFb", "bfBF")
+"""Of list scheduling: F and B on the way down the V (the earlier stage of a rank), f and b on the way up."""
+SLOPES: Final = (math.inf, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 
 class Slot(NamedTuple):
@@ -42,8 +60,8 @@ class Slot(NamedTuple):
 
 
 def blocks(workers: int, period: int) -> Iterator[Block]:
-    """All of a period in which no rank has two steps at a time."""
-    for paces, turns in product(product((1, 2, 3), repeat=4), product(range(1, 7), repeat=3)):
+    """Those of a period in which no rank has two steps at a time."""
+    for paces, turns in product(PACES, product(range(1, 7), repeat=3)):
         block = _block(workers, paces, turns)
         if all(len({slot % period for slot in slots}) == 4 for slots in block):
             yield block
@@ -182,3 +200,96 @@ def order_of(line: Line, slots: list[Slot]) -> Order:
     for slot in slots:
         ranks[slot.rank].append(slot.step)
     return in_a_row(ranks, line.place)
+
+
+def made(line: Line, block: Block, period: int) -> Order | None:
+    """The order of a block; None if it does not meet the cap."""
+    lives = ((slots[3] - slots[0]) + (slots[2] - slots[1]) for slots in block)
+    if max(lives) * line.share > line.memory_cap * period:
+        return None
+    slots = with_weights(line, repeated(line, block, period))
+    if peak_of(line, order_of(line, slots)) > line.memory_cap + ROUNDING:
+        return None
+    order = order_of(line, moved(line, slots))
+    return order if peak_of(line, order) <= line.memory_cap + ROUNDING else None
+
+
+def repeating(line: Line) -> list[Order]:
+    """The best orders of blocks. They are chosen with twice as many micro-batches as ranks: beginning and end are then
+    as with more."""
+    few = replace(line, micro_batches=min(line.micro_batches, 2 * line.workers))
+    found, tried = [], 0
+    for period in PERIODS:
+        for number, block in enumerate(blocks(line.workers, period)):
+            order = made(few, block, period) if tried < TRIED else None
+            if order is not None:
+                found.append((cost_of(few, order), period, number, block))
+                tried += len(order.cells)
+        if found:
+            break
+    orders = (made(line, block, period) for _, period, _, block in sorted(found)[:BEST])
+    return [order for order in orders if order is not None]
+
+
+def _rules(line: Line) -> Iterator[Rule]:
+    """Of list scheduling: the forwards down the V are limited, those up it are not."""
+    workers = line.workers
+    for patience, extra, slope, preference in product((0.0, 0.5), (0, 1, 2), SLOPES, PREFERENCES):
+        limits = limits_of(line, slope, extra)
+        yield Rule(
+            tuple(
+                tuple((int(k in "Bb"), 2 * workers - 1 - rank if k in "fb" else rank) for k in preference)
+                for rank in range(workers)
+            ),
+            (*limits, *(2 * line.micro_batches,) * workers),
+            patience,
+        )
+
+
+# A search is long, and a run builds its order more than once.
+@lru_cache(maxsize=64)
+def _found(line: Line) -> Order:
+    return best_of(line, _rules(line), repeating(line))
+
+
+def v_half(
+    workers: int,
+    micro_batches: int,
+    *,
+    durations: Durations | None = None,
+    latency: int = 0,
+    memory_cap: float | None = None,
+    activations: tuple[float, float] = (1.0, 1.0),
+) -> Order:
+    """The order found under half of 1F1B's memory, to whole micro-batches as the paper has it, floor((p + 2) / 2),
+    unless another cap is said.
+
+    Args:
+        durations: nanoseconds of F, B and W by stage; all one without.
+        latency: nanoseconds of a message.
+        memory_cap: in M_B.
+        activations: M_B and M_W, in any unit.
+    Raises:
+        ValueError: if no order meets the cap.
+    """
+    cap = (workers + 2) // 2 if memory_cap is None else memory_cap
+    return _found(line_of(_folded(workers), micro_batches, durations, latency, cap, activations))
+
+
+def v_min(
+    workers: int,
+    micro_batches: int,
+    *,
+    durations: Durations | None = None,
+    latency: int = 0,
+    memory_cap: float | None = None,
+    activations: tuple[float, float] = (1.0, 1.0),
+) -> Order:
+    """As `v_half`, under a third, floor((p + 4) / 3), unless another cap is said."""
+    cap = (workers + 4) // 3 if memory_cap is None else memory_cap
+    return _found(line_of(_folded(workers), micro_batches, durations, latency, cap, activations))
+
+
+def _folded(workers: int) -> list[int]:
+    """The ranks of the stages, down the V and up it."""
+    return [*range(workers), *reversed(range(workers))]

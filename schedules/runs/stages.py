@@ -16,6 +16,7 @@ import numpy as np
 
 from schedules import catalogue
 from schedules.platform.computing import Duration
+from schedules.programs.pipelines.settings import in_order
 from schedules.programs.pipelines.tracks import NOBODY, tracks_of
 from schedules.record.ledger import Ledger
 from schedules.record.memory import LATEST
@@ -91,8 +92,16 @@ def _stages(run: Result, ledger: Ledger) -> dict[str, Any]:
             for stage, each in sorted(behind.items())
         ],
         "peak_activations": ledger.memory.peak_activations().tolist(),
-        "bytes_per_link": _sent(run.scenario) if run.trace is None else _traced(run.trace),
+        **_links(run),
     }
+
+
+def _links(run: Result) -> dict[str, dict[str, int]]:
+    """Bytes by pair of ranks: without a trace what the order says, where that is all that was sent."""
+    found = _sent(run.scenario) if run.trace is None else _traced(run.trace)
+    if run.trace is None and sum(found.values()) != run.summary["bytes_sent"]:
+        return {}
+    return {"bytes_per_link": found}
 
 
 def _traced(trace: pd.DataFrame) -> dict[str, int]:
@@ -104,8 +113,13 @@ def _traced(trace: pd.DataFrame) -> dict[str, int]:
 def _sent(scenario: Scenario) -> dict[str, int]:
     """The same of a whole run, by its order."""
     settings, sizes, found = scenario.schedule, boundaries(scenario), Counter[tuple[int, int]]()
+    times = settings.iterations * settings.micro_batches // in_order(settings)
     for rank, cells in enumerate(tracks_of(scenario.program, settings, scenario.topology.workers).ranks):
         for part in chain.from_iterable(cells):
             if part.target not in (NOBODY, rank):
-                found[rank, part.target] += sizes[part.leaves] * settings.iterations
+                found[rank, part.target] += sizes[part.leaves] * times
+    return _by_pair(found)
+
+
+def _by_pair(found: Counter[tuple[int, int]]) -> dict[str, int]:
     return {f"{rank}-{peer}": size for (rank, peer), size in sorted(found.items())}

@@ -9,7 +9,7 @@ from typing import Any
 from schedules import Program, Table, Vector, Worker
 from schedules.orders import steps_of
 from schedules.programs.pipelines.rules import STATE
-from schedules.programs.pipelines.tracks import Tracks, edges_of, order_of, tracks_of
+from schedules.programs.pipelines.tracks import Tracks, edges_of, holders_of, order_of, tracks_of
 
 KERNELS: Mapping[str, str] = {"F": "forward", "D": "backward", "B": "backward-input", "W": "backward-weight"}
 
@@ -51,7 +51,7 @@ class Pipeline:
         """
         if self.check is not None:
             self.check(settings, workers)
-        return tracks_of(self.program, settings, workers).holders
+        return holders_of(order_of(self.program, settings, workers))
 
     def edges(self, settings: Any, workers: int) -> set[tuple[int, int]]:
         """Who has something for whom."""

@@ -44,6 +44,11 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
     if schedule.is_pipeline and workload.problem is not None and scenario.run.numerics:
         told = f"expected none for {scenario.program}, whose stages have kernels of a module's, or durations alone"
         raise ValueError(f"workload.problem: {told}, found {workload.problem!r}")
+    if num_stages and not schedule.is_pipeline and workload.module is not None and scenario.run.numerics:
+        told = (
+            f"expected none for {scenario.program}, whose stages are of a problem (run.numerics = false: times alone)"
+        )
+        raise ValueError(f"workload.module: {told}, found {workload.module!r}")
     for key, found, number, what in _lists(scenario, num_stages) if num_stages else ():
         if len(found) != number:
             raise ValueError(f"{key}: expected one value, or one a {what} ({number}), found {len(found)}")
