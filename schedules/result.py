@@ -81,7 +81,8 @@ class Result:
 
     def plot(self, name: str | None = None) -> Any:
         """Its figures, as matplotlib has them: one by its name (`timeline`, `breakdown`, `network`, `memory`,
-        `staleness`, `ages`, `curves`), or all that it has anything for, by name; a notebook shows either.
+        `staleness`, `ages`, `curves`; of a pipeline `stages`, `idle`), or all that it has anything for, by name; a
+        notebook shows either.
 
         Raises:
             ValueError: if it has no such figure; those that it has are named.
