@@ -18,8 +18,9 @@ from schedules import catalogue
 from schedules.platform.computing import Duration
 from schedules.programs.pipelines.settings import in_order
 from schedules.programs.pipelines.tracks import NOBODY, tracks_of
+from schedules.record.contributions import Contributions
 from schedules.record.ledger import Ledger
-from schedules.record.memory import LATEST
+from schedules.record.memory import LATEST, Integers
 from schedules.result import Result
 from schedules.scenario import Scenario, boundaries
 
@@ -85,7 +86,7 @@ def _period(run: Result) -> dict[str, float]:
 
 
 def _stages(run: Result, ledger: Ledger) -> dict[str, Any]:
-    behind = ledger.contributions.staleness_by_stage()
+    behind = _staleness(ledger.contributions)
     return {
         "stage_staleness": [
             {"stage": stage, "min": int(each.min()), "mean": float(each.mean()), "max": int(each.max())}
@@ -94,6 +95,15 @@ def _stages(run: Result, ledger: Ledger) -> dict[str, Any]:
         "peak_activations": ledger.memory.peak_activations().tolist(),
         **_links(run),
     }
+
+
+def _staleness(found: Contributions) -> dict[int, Integers]:
+    """Of gradients: versions of a stage's parameters written between read and apply, by stage."""
+    if not len(found):
+        return {}
+    place, _, version, read = np.frombuffer(bytes(found.packed), dtype="<i8").reshape(len(found), -1).T[:4]
+    stage = np.array([number for _, number, _ in found.places], dtype=np.int64)[place]
+    return {each: (version - read)[stage == each] for each in np.unique(stage[stage >= 0]).tolist()}
 
 
 def _links(run: Result) -> dict[str, dict[str, int]]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
-from schedules.orders import Order, Step, build, steps_of
+from schedules.orders import Order, OrderError, Step, build, steps_of
 from schedules.programs.pipelines.settings import in_order, options_of
 
 NOBODY = -1
@@ -165,7 +165,13 @@ def order_of(program: str, settings: Any, workers: int) -> Order:
 # Built once a run, and not once a rank; a few are kept, as a sweep goes through several.
 @lru_cache(maxsize=4)
 def _built(program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...]) -> Order:
-    return build(program, workers, micro_batches, **dict(options))
+    said = dict(options)
+    if "durations" in said:
+        said["durations"] = dict(said["durations"])
+    try:
+        return build(program, workers, micro_batches, **said)
+    except OrderError as error:  # of one that is written down: the others are possible
+        raise OrderError(f"schedule.file: {error}") from None
 
 
 def tracks_of(program: str, settings: Any, workers: int) -> Tracks:

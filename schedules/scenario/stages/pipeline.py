@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from schedules.catalogue import Schedule
 from schedules.platform.computing import Duration
+from schedules.platform.transports import TRANSPORTS
+from schedules.programs.pipelines.settings import Capped, Costs, FromFile
+from schedules.scenario.files import read_text
 from schedules.scenario.stages.parameters import stage_parameters
 from schedules.training.vectors import ITEM_SIZE, Tie
 
@@ -32,6 +35,54 @@ def activations(scenario: Scenario, rank: int) -> tuple[int, int]:
     given, chunks = scenario.workload.activations, scenario.plan.chunks(rank)
     after_forward, after_input = given if isinstance(given, list) else (given, given)
     return round(after_forward / chunks), round(after_input / chunks)
+
+
+def with_order(scenario: Scenario) -> Scenario:
+    """The scenario with all that the order of its pipeline depends on beside keys of [schedule]: a file, or the times
+    of its steps.
+
+    Raises:
+        ValueError: if the file cannot be read; it begins with the key.
+    """
+    settings = scenario.schedule
+    if isinstance(settings, FromFile):
+        try:
+            settings = settings.with_text(read_text(settings.file))
+        except ValueError as error:
+            raise ValueError(f"schedule.file: {error}") from None
+    elif isinstance(settings, Capped):
+        settings = settings.with_costs(_costs(scenario, settings.chunks_of_a_worker))
+    return scenario if settings is scenario.schedule else scenario.model_copy(update={"schedule": settings})
+
+
+def _costs(scenario: Scenario, chunks: int) -> Costs | None:
+    """Mean times of all steps; None where a kernel lacks one, or a list has another length, which is told later."""
+    workers, speed_of = scenario.topology.workers, scenario.platform.speed_of
+    found = []
+    for kind, name in (("F", "forward"), ("B", "backward-input"), ("W", "backward-weight")):
+        means = _means(scenario.platform.kernels.get(name), workers, chunks)
+        if len(means) != workers * chunks:
+            return None
+        ranks = [stage if stage < workers else 2 * workers - 1 - stage for stage in range(len(means))]
+        times = zip(means, map(speed_of, ranks), strict=True)
+        found.append((kind, tuple(round(mean / speed * 1e9) for mean, speed in times)))
+    kept = scenario.workload.activations
+    held = (kept[0], kept[1]) if isinstance(kept, list) else (kept, kept)
+    return Costs(tuple(found), round(_message_s(scenario) * 1e9), held if held[0] else (1.0, 1.0))
+
+
+def _means(given: Duration | list[Duration] | None, workers: int, chunks: int) -> list[float]:
+    """Seconds of a kernel, one a stage."""
+    if given is None:
+        return []
+    return [each.mean for each in given] if isinstance(given, list) else [given.mean / chunks] * (workers * chunks)
+
+
+def _message_s(scenario: Scenario) -> float:
+    """Seconds of the largest message between two stages, on a link of its own."""
+    given, link = scenario.workload.boundary, scenario.platform.link
+    size, row = max(given, default=0.0) if isinstance(given, list) else given, TRANSPORTS[scenario.platform.transport]
+    return row.has_latency * link.latency + row.takes_bytes * size / link.bandwidth
 
 
 def check_stages(scenario: Scenario, schedule: Schedule) -> None:
