@@ -32,11 +32,11 @@ from typing import Any
 import numpy as np
 import simpy
 
-from schedules.orders import Order, Pair, build, retime, steps_of
+from schedules.orders import Order, Step, build, retime, steps_of
 from schedules.record.origin import host, versions
+from schedules.record.trace import Recorder
 from schedules.scenario import Scenario, load
 from schedules.setup import Setup
-from simulator import simulate
 from simulator.run import build_world
 
 SIZES = ((8, 32), (32, 256), (64, 512))
@@ -76,37 +76,37 @@ def durations_of(order: Order) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 class BareModel:
-    """A pipeline in plain SimPy."""
+    """A pipeline in plain SimPy, whose messages are timeouts that begin when they are sent."""
 
     def __init__(self, order: Order) -> None:
         self.env = simpy.Environment()
         self.order = order
-        self.arrived: dict[Any, simpy.Event] = {}
+        self.sent: dict[Step, simpy.Event] = {}
+        self.wanted: dict[Step, simpy.Event] = {}
         for rank in range(len(order.ranks)):
             self.env.process(self.rank(rank))
 
     def rank(self, rank: int) -> Iterator[simpy.Event]:
-        env, order, arrived = self.env, self.order, self.arrived
+        env, order, sent, wanted = self.env, self.order, self.sent, self.wanted
         for step in order.ranks[rank]:
             kind, stage, k = step
-            if kind != "W":
-                source = order.before(stage) if kind == "F" else order.after(stage)
-                if source is not None and order.place[source] != rank:
-                    key = (stage, k, kind == "F")
-                    event = arrived.pop(key, None)
-                    if event is None:
-                        event = arrived[key] = env.event()
-                    if not event.processed:
-                        yield event
+            source, target = order.before(stage), order.after(stage)
+            if kind != "F":
+                source, target = target, source
+            if kind != "W" and source is not None and order.place[source] != rank:
+                message = sent.pop(step, None)
+                if message is None:  # not sent yet
+                    wanted[step] = env.event()
+                    message = yield wanted[step]
+                if not message.processed:
+                    yield message
             yield env.timeout(NANOSECONDS[KERNELS[kind]])
-            target = None if kind == "W" else order.after(stage) if kind == "F" else order.before(stage)
-            if target is not None and order.place[target] != rank:
-                key = (target, k, kind == "F")
-                event = arrived.pop(key, None)
-                if event is None:
-                    event = arrived[key] = env.event()
-                event._ok, event._value = True, None  # one event a message: `succeed` knows no delay
-                env.schedule(event, delay=LATENCY_NS)
+            if kind != "W" and target is not None and order.place[target] != rank:
+                message, to = env.timeout(LATENCY_NS), Step(kind, target, k)
+                if to in wanted:
+                    wanted.pop(to).succeed(message)
+                else:
+                    sent[to] = message
 
 
 def run_bare(order: Order) -> float:
@@ -132,9 +132,8 @@ def run_torch(order: Order) -> float:
     )
 
     actions = {
-        rank: [_Action(step.stage, _ComputationType(TORCH[step.kind]), step.micro_batch) for step in cells]
+        rank: [_Action(stage, _ComputationType(TORCH[kind]), k) for kind, stage, k in cells]
         for rank, cells in enumerate(order.ranks)
-        if not any(isinstance(step, Pair) for step in cells)
     }
     stages, place = len(order.place), order.place.__getitem__
     return timed(lambda: _simulate_comms_compute(_add_send_recv(actions, place, stages), place, stages))
@@ -191,7 +190,8 @@ def variants(program: str, repeats: int) -> dict[str, Any]:
         case = scenario(program, workers, micro_batches, kernels, int(latencies[each]))
         world = build_world(Setup(case, is_recorded=False), None)
         simulated.append(timed(world.run))
-        trace = simulate(case).trace
+        build_world(Setup(case), recorder := Recorder()).run()
+        trace = recorder.table("", "simulated")
         rows = trace[trace["op"] == "Compute"].sort_values(["rank", "start_ns"], kind="stable")
         equal += bool((rows["start_ns"] == start[:, each]).all() and (rows["end_ns"] == end[:, each]).all())
     whole = statistics.mean(simulated) * VARIANTS
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--out", help="write the figures to this JSON file")
     arguments = parser.parse_args()
     speed = []
+    gc.freeze()  # what is imported is not looked through before each run
     for workers, micro_batches in SIZES[: arguments.sizes]:
         for program in PROGRAMS:
             speed.append(measure(program, workers, micro_batches, arguments.repeats))

@@ -23,7 +23,7 @@ from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers,
 from schedules.runs.stages import add_stages
 from schedules.scenario import Scenario
 from schedules.setup import exchange_ticks
-from schedules.training.readout import Observation, numbers
+from schedules.training.readout import Observation, numbers, whole_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -244,7 +244,11 @@ def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
     scenario, stages = result.scenario, result.scenario.plan.stages
     final = [report.parameters or [] for report in reports]
     if scenario.problem is None:
-        result.parameters = np.stack([np.asarray(each, dtype=np.float64) for (each,) in final])
+        result.parameters = (
+            whole_model(final, stages)
+            if stages
+            else np.stack([np.asarray(each, dtype=np.float64) for (each,) in final])
+        )
         # Prefixed, so that no name of the user's takes the place of one of ours.
         result.summary |= {f"module_{name}": value for name, value in reports[0].evaluation.items()}
         return

@@ -45,6 +45,8 @@ class Schedule:
         is_pipeline: whether its stages hand on micro-batches, see `schedules.programs.pipelines`: activations are
             entered by the program, and a kernel's one value is shared by the chunks of a worker.
         kernels: (settings, number of workers) -> names of the kernels that a pipeline cannot do without.
+        keeps: settings -> what a stage's forward pass keeps for its backward pass: "graph", "inputs" (it is computed
+            again from these) or "nothing" (from its outputs, where it has an inverse); None: its graph.
         length: (settings, rank) -> gradients of a worker; None: the key `gradients`.
         length_key: the key of [schedule] that says how long a run is; None: there is no such key.
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
@@ -72,6 +74,7 @@ class Schedule:
     edges: Callable[[Any, int], Collection[tuple[int, int]]] | None = None
     is_pipeline: bool = False
     kernels: Callable[[Any, int], Collection[str]] | None = None
+    keeps: Callable[[Any], str] | None = None
     length: Callable[[Any, int], int] | None = None
     length_key: str | None = None
     is_in_step: bool = False
@@ -100,7 +103,9 @@ class Schedule:
         return _checked(found, self.name)
 
 
-_FUNCTIONS = ("constants", "read_out", "place", "edges", "kernels", "length", "updates", "role", "shards", "work")
+_FUNCTIONS = (
+    "constants", "read_out", "place", "edges", "kernels", "keeps", "length", "updates", "role", "shards", "work",
+)  # fmt: skip
 """What a module may have beside `streams`: see `Schedule`."""
 
 _DECLARED = {
@@ -123,8 +128,8 @@ MODULES = {
     "dadao": "schedules.programs.gossip.dadao",
     **dict.fromkeys(("gpipe", "1f1b", "interleaved-1f1b", "looped-bfs"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(("zb-h1", "zb-h2", "zb-v", "interleaved-zb"), "schedules.programs.pipelines.flushed"),
-    **dict.fromkeys(("dualpipe", "dualpipe-v"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(("zb-1p", "zb-2p", "v-half", "v-min"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("dualpipe", "dualpipe-v", "order"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(
         ("pipedream", "pipedream-2bw", "delayed-gradients", "petra"), "schedules.programs.pipelines.streamed"
     ),

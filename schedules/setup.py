@@ -18,7 +18,7 @@ from schedules.clocks import Clocks, edge_ticks, in_nanoseconds
 from schedules.errors import ProgramError
 from schedules.listed.clocks import ListedClocks
 from schedules.misuse.values import raised, short
-from schedules.operations import Program, Until
+from schedules.operations import Array, Program, Until
 from schedules.platform.durations import Durations
 from schedules.record.ledger import Account, Ledger
 from schedules.scenario import (
@@ -37,6 +37,7 @@ from schedules.scenario import (
     optimizer_bytes,
     run_settings,
     stage_parameters,
+    ties,
 )
 from schedules.training.kernels import Kernels, data_parallel, staged
 from schedules.training.model import Model
@@ -45,6 +46,7 @@ from schedules.training.parts import part
 from schedules.training.problem import Trained
 from schedules.training.problems import Problem
 from schedules.training.readout import LAST, ReadOuts
+from schedules.training.staged import Staged
 from schedules.training.state import State, is_free
 from schedules.training.vectors import COPY, GRADIENT, ITEM_SIZE, tensors_of
 from schedules.worker import Worker
@@ -100,7 +102,7 @@ class Setup:
         self.problem = self._problem(xp, device) if scenario.is_numeric else None
         self.read_outs: dict[int, list[ReadOuts]] = {}
 
-    def worker(self, rank: int, module: Trained | None = None) -> Worker:
+    def worker(self, rank: int, module: Trained | Staged | None = None) -> Worker:
         """One worker, ready to run. `module` stands for the scenario's problem (the user's own)."""
         trained = module or self.problem
         account = Account(rank, self.ledger, is_recorded=self.is_recorded)
@@ -110,7 +112,7 @@ class Setup:
         held = models if plan.stages else models[0]
         speed = self.scenario.platform.speed_of(rank)
         worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
-        _hand(worker, self.scenario, sizes, is_pipeline=self.schedule.is_pipeline)
+        _hand(worker, self.scenario, sizes, module if isinstance(module, Staged) else None)
         if trained is not None:
             self._fill(worker, trained, sizes)
             # Of a module, which may be large, only the end is looked at; and one stage alone has no loss.
@@ -121,11 +123,15 @@ class Setup:
         self._own(worker)
         return worker
 
-    def kernels(self, worker: Worker, module: Trained | None = None) -> Kernels:
-        """What a worker's kernels compute, by name; those of stages compute what their operations bring."""
-        trained, plan = module or self.problem, self.plan
-        size = kernel_activations(self.scenario, worker.rank)
-        rows = staged(size, trained, plan.num_shards) if plan.stages else data_parallel(trained, size)
+    def kernels(self, worker: Worker, module: Trained | Staged | None = None) -> Kernels:
+        """What a worker's kernels compute, by name; those of stages compute what their operations bring, unless the
+        module is in stages."""
+        plan, size = self.plan, kernel_activations(self.scenario, worker.rank)
+        if isinstance(module, Staged):
+            rows = module.kernels(size)
+        else:
+            trained = module or self.problem
+            rows = staged(size, trained, plan.num_shards) if plan.stages else data_parallel(trained, size)
         self.ledger.activations = {name: each.activations for name, each in rows.items() if each.activations}
         return rows
 
@@ -170,8 +176,10 @@ class Setup:
         """The scenario's own, which was checked; one with other arrays is built here."""
         return self.scenario.problem if xp is None else build_problem(self.scenario, xp, device)
 
-    def _sizes(self, trained: Trained | None) -> list[int]:
+    def _sizes(self, trained: Trained | Staged | None) -> list[int]:
         """How many parameters each stage has, or the only model."""
+        if isinstance(trained, Staged):
+            return list(trained.sizes)
         sizes = stage_parameters(self.scenario, None if trained is None else trained.num_params)
         if sizes is None and self.schedule.is_pipeline and self.scenario.workload.module is None:
             return [0] * len(self.plan.stages)  # whose times and messages are all that is asked for
@@ -188,15 +196,16 @@ class Setup:
         number, accumulates = stage if self.plan.stages else -1, GRADIENT in self.vectors
         return Model(size, account, stage=number, tensors=tensors, accumulates=accumulates)
 
-    def _fill(self, worker: Worker, trained: Trained, sizes: Sequence[int]) -> None:
+    def _fill(self, worker: Worker, trained: Trained | Staged, sizes: Sequence[int]) -> None:
         """Give a worker's models their arrays."""
-        constants = self._constants(worker)
-        x = trained.convert(trained.initial(self.scenario.run.seed, worker.rank))
+        constants, seed, rank = self._constants(worker), self.scenario.run.seed, worker.rank
+        whole: Array = None if isinstance(trained, Staged) else trained.convert(trained.initial(seed, rank))
         for model in _models(worker):
             held = _held(sizes, max(model.stage, 0))
+            x = trained.initial_of(model.stage) if isinstance(trained, Staged) else whole[held]
             model.tensors = tensors_of(trained.tensors, held)
             model.state = State(
-                x[held],
+                x,
                 self.vectors,
                 constants=constants,
                 part=self._place(worker, model),
@@ -229,7 +238,7 @@ class Setup:
                 raise ProgramError(f"{self.scenario.program}: streams: expected {told}")
         return dict(found)
 
-    def _optimizer(self, worker: Worker, model: Model, trained: Trained, held: slice) -> Optimizer:
+    def _optimizer(self, worker: Worker, model: Model, trained: Trained | Staged, held: slice) -> Optimizer:
         """The optimizer of a model, which works on all of it, or on the rank's part."""
         part_of, index, count = self.schedule.optimizer, *self._place(worker, model)
         if part_of is not None and part_of.is_shard:
@@ -282,15 +291,17 @@ def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> o
         raise ProgramError(f"{raised(error)} (in {name}, rank {worker.rank})") from error
 
 
-def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], *, is_pipeline: bool) -> None:
-    """Tell a worker what its programs ask of the platform and of the workload."""
+def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], module: Staged | None) -> None:
+    """Tell a worker what its programs ask of the platform and of the workload; of a module, what it says itself."""
     worker.stage_sizes = tuple(size * ITEM_SIZE[scenario.workload.dtype] for size in sizes)
     worker.mean_time = partial(mean_time, scenario, worker.rank)
     worker.kernels = frozenset(scenario.platform.kernels)
     if scenario.plan.stages:
         worker.boundaries = boundaries(scenario)
-    if is_pipeline:
-        worker.activations = activations(scenario, worker.rank)
+    if catalogue.find(scenario.program).is_pipeline:
+        worker.activations, worker.ties = activations(scenario, worker.rank), ties(scenario)
+    if module is not None:
+        worker.boundaries, worker.ties = tuple(module.boundaries), tuple(module.ties)
 
 
 def _held(sizes: Sequence[int], stage: int) -> slice:

@@ -14,6 +14,7 @@ from schedules.misuse.values import COUNT, LARGEST, NAME, WHOLE, Sort, an, betwe
 from schedules.record.ledger import Account
 from schedules.training.model import Model
 from schedules.training.optimizers import LearningRate
+from schedules.training.vectors import Tie
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -49,6 +50,7 @@ class Worker:
         account: its page of the ledger, for what programs keep (`schedules.record.ledger`).
         speed: how fast its kernels are beside the platform's: they take 1 / speed times as long.
         boundaries: in a schedule with stages, the bytes that go from each stage to the next.
+        ties: in a pipeline, parameters that its stages share.
         activations: in a pipeline, the bytes that a micro-batch's forward pass of a stage leaves, and those of them
             that are kept from its backward pass for the input to that for the weights.
         kernels: names of those that the platform has durations of.
@@ -61,7 +63,7 @@ class Worker:
 
     __slots__ = (
         "_clocks", "_rate", "account", "activations", "boundaries", "capacities", "graph", "horizon", "kernels",
-        "mean_time", "model", "neighbours", "num_workers", "rank", "settings", "speed", "stage_sizes", "stages",
+        "mean_time", "model", "neighbours", "num_workers", "rank", "settings", "speed", "stage_sizes", "stages", "ties",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +90,7 @@ class Worker:
         self.settings = settings
         self.boundaries: tuple[int, ...] = ()
         self.activations: tuple[int, int] = (0, 0)
+        self.ties: tuple[Tie, ...] = ()
         self.kernels: frozenset[str] = frozenset()
         self.mean_time: Callable[[str, int], float] = lambda *_: 0.0
         self.capacities: dict[str, int] = {}

@@ -13,7 +13,7 @@ from analysis.figures.bands import Bands
 from analysis.figures.style import FAINT, IDLE, INK, PAPER, STEP_COLOURS, new_figure, styled
 from analysis.pipelines.executed import is_in_pairs
 from analysis.pipelines.steps import OTHER, chunk_of
-from schedules.record.quantities import number, time_unit
+from schedules.record.quantities import time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,12 +123,6 @@ def unit_of(span_ns: int) -> tuple[int, str]:
         scale, unit = time_unit(span_ns / 1e9)
         return scale * 1_000_000_000, unit
     return next(each for each in _UNITS if span_ns >= each[0])
-
-
-def told_length(span_ns: int) -> str:
-    """A time in words, with three digits."""
-    unit_ns, unit = unit_of(max(1, span_ns))
-    return f"{number(span_ns / unit_ns, 4)} {unit}"
 
 
 # ---- boxes

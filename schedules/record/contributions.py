@@ -144,12 +144,6 @@ class Contributions:
             rank, what, *behind, at_ns=now, gradients=np.where(stage <= 0, gradients, 0), size=is_gradient * size
         )
 
-    def staleness_by_stage(self) -> dict[int, Integers]:
-        """Of gradients of stages: versions of its parameters written between read and apply, by stage."""
-        place, _, version, read = np.frombuffer(bytes(self.packed), dtype="<i8").reshape(-1, _WIDTH).T[:4]
-        stage = _table(self.places, 3)[1][place]
-        return {each: (version - read)[stage == each] for each in np.unique(stage[stage >= 0]).tolist()}
-
     # ------------------------------------------------------------------ from rank to rank
 
     def told(self) -> Told:

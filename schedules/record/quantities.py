@@ -120,6 +120,9 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
 }
 """The numbers of a summary by key, in the order in which people look at them."""
 
+OF_SCHEDULES: Final = frozenset({"period_s"})
+"""Those that a schedule's own `summary(run)` may say."""
+
 WORK: Final = "work."
 WORK_PER_S: Final = "work_per_s."
 """How the keys begin that a summary has for a schedule's own units: `work.tokens`, `work_per_s.tokens`."""

@@ -16,9 +16,11 @@ import numpy as np
 
 from schedules import catalogue
 from schedules.platform.computing import Duration
+from schedules.programs.pipelines.settings import in_order
 from schedules.programs.pipelines.tracks import NOBODY, tracks_of
+from schedules.record.contributions import Contributions
 from schedules.record.ledger import Ledger
-from schedules.record.memory import LATEST
+from schedules.record.memory import LATEST, Integers
 from schedules.result import Result
 from schedules.scenario import Scenario, boundaries
 
@@ -84,15 +86,32 @@ def _period(run: Result) -> dict[str, float]:
 
 
 def _stages(run: Result, ledger: Ledger) -> dict[str, Any]:
-    behind = ledger.contributions.staleness_by_stage()
+    behind = _staleness(ledger.contributions)
     return {
         "stage_staleness": [
             {"stage": stage, "min": int(each.min()), "mean": float(each.mean()), "max": int(each.max())}
             for stage, each in sorted(behind.items())
         ],
         "peak_activations": ledger.memory.peak_activations().tolist(),
-        "bytes_per_link": _sent(run.scenario) if run.trace is None else _traced(run.trace),
+        **_links(run),
     }
+
+
+def _staleness(found: Contributions) -> dict[int, Integers]:
+    """Of gradients: versions of a stage's parameters written between read and apply, by stage."""
+    if not len(found):
+        return {}
+    place, _, version, read = np.frombuffer(bytes(found.packed), dtype="<i8").reshape(len(found), -1).T[:4]
+    stage = np.array([number for _, number, _ in found.places], dtype=np.int64)[place]
+    return {each: (version - read)[stage == each] for each in np.unique(stage[stage >= 0]).tolist()}
+
+
+def _links(run: Result) -> dict[str, dict[str, int]]:
+    """Bytes by pair of ranks: without a trace what the order says, where that is all that was sent."""
+    found = _sent(run.scenario) if run.trace is None else _traced(run.trace)
+    if run.trace is None and sum(found.values()) != run.summary["bytes_sent"]:
+        return {}
+    return {"bytes_per_link": found}
 
 
 def _traced(trace: pd.DataFrame) -> dict[str, int]:
@@ -104,8 +123,13 @@ def _traced(trace: pd.DataFrame) -> dict[str, int]:
 def _sent(scenario: Scenario) -> dict[str, int]:
     """The same of a whole run, by its order."""
     settings, sizes, found = scenario.schedule, boundaries(scenario), Counter[tuple[int, int]]()
+    times = settings.iterations * settings.micro_batches // in_order(settings)
     for rank, cells in enumerate(tracks_of(scenario.program, settings, scenario.topology.workers).ranks):
         for part in chain.from_iterable(cells):
             if part.target not in (NOBODY, rank):
-                found[rank, part.target] += sizes[part.leaves] * settings.iterations
+                found[rank, part.target] += sizes[part.leaves] * times
+    return _by_pair(found)
+
+
+def _by_pair(found: Counter[tuple[int, int]]) -> dict[str, int]:
     return {f"{rank}-{peer}": size for (rank, peer), size in sorted(found.items())}

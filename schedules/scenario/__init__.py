@@ -17,7 +17,7 @@ from schedules.scenario.resolved import (
     physical_network,
 )
 from schedules.scenario.stages.parameters import stage_parameters
-from schedules.scenario.stages.pipeline import activations, boundaries
+from schedules.scenario.stages.pipeline import activations, boundaries, ties
 from schedules.scenario.stages.shares import kernel_activations, mean_time, num_sharing
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
@@ -67,4 +67,5 @@ __all__ = [
     "set_key",
     "stage_parameters",
     "texts",
+    "ties",
 ]

@@ -226,6 +226,8 @@ class Scenario(Table):
             told["workload"]["tensors"] = self.tensors_text
         if self.graph_text is not None:
             told["topology"]["file"] = self.graph_text
+        if (order := getattr(self.schedule, "text", None)) is not None:
+            told["schedule"]["file"] = order
         if self.events is not None:
             told["schedule"]["events"] = self.events.text
         return digest(told)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from schedules import Program, Table, Worker
 from schedules.programs.pipelines.flushing import iterations
 from schedules.programs.pipelines.pipeline import Pipeline
-from schedules.programs.pipelines.settings import Chunked, Flushed, Folded, Searched, SearchedFolded
+from schedules.programs.pipelines.settings import Capped, CappedV, Chunked, Flushed, Folded, FromFile
 from schedules.programs.pipelines.tracks import Tracks
 
 _ZERO_BUBBLE = "Qi et al. 2023, Zero bubble pipeline parallelism (arXiv:2401.10241)"
@@ -55,6 +55,31 @@ _ROWS = (
         Folded,
     ),
     _flushed(
+        "zb-1p",
+        "Zero bubble under the memory of 1F1B, found by list scheduling at the times of the steps.",
+        _ZERO_BUBBLE,
+        Capped,
+    ),
+    _flushed("zb-2p", "Zero bubble under twice the memory of 1F1B, found likewise.", _ZERO_BUBBLE, Capped),
+    _flushed(
+        "v-half",
+        "Two stages a worker, in a V, with about half the memory of 1F1B and half its bubble.",
+        _CONTROLLABLE,
+        CappedV,
+    ),
+    _flushed(
+        "v-min",
+        "Two stages a worker, in a V, with about a third of the memory of 1F1B and two thirds of its bubble.",
+        _CONTROLLABLE,
+        CappedV,
+    ),
+    _flushed(
+        "order",
+        "An order of one's own, from a file: torch's compute-only CSV, or as the zero-bubble repository prints it.",
+        "torch.distributed.pipelining, _PipelineScheduleRuntime._load_csv",
+        FromFile,
+    ),
+    _flushed(
         "interleaved-zb",
         "Interleaved 1F1B with weight gradients apart.",
         "the order of torch's ScheduleInterleavedZeroBubble",
@@ -70,30 +95,6 @@ _ROWS = (
         "DualPipeV: one half of DualPipe, folded: two stages a worker in the shape of a V.",
         f"{_DUALPIPE}; the order of torch's ScheduleDualPipeV",
         Folded,
-    ),
-    _flushed(
-        "zb-1p",
-        "Zero bubble found by list scheduling for the platform's times, within the memory of 1F1B.",
-        _ZERO_BUBBLE,
-        Searched,
-    ),
-    _flushed(
-        "zb-2p",
-        "Zero bubble found by list scheduling for the platform's times, within twice the memory of 1F1B.",
-        _ZERO_BUBBLE,
-        Searched,
-    ),
-    _flushed(
-        "v-half",
-        "Two stages a worker, in a V, with about half the memory of 1F1B: half its bubble.",
-        _CONTROLLABLE,
-        SearchedFolded,
-    ),
-    _flushed(
-        "v-min",
-        "Two stages a worker, in a V, with about a third of the memory of 1F1B: two thirds of its bubble.",
-        _CONTROLLABLE,
-        SearchedFolded,
     ),
 )
 

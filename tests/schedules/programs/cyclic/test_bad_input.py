@@ -28,6 +28,11 @@ from tests.schedules.programs.cyclic.cases import tables
             {"platform.kernels.forward": [1.0, 1.0]},
             r"platform\.kernels\.forward: expected one value, or one a stage \(4\), found 2",
         ),
+        ({"platform.kernels": {}}, r"platform\.kernels: expected a duration of backward for cdp-v2, found none"),
+        (
+            {"workload.module": "examples.user_module:factory"},
+            r"workload\.module: expected none for cdp-v2, whose stages are of a problem \(run\.numerics = false",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
