@@ -128,7 +128,8 @@ MODULES = {
     "dadao": "schedules.programs.gossip.dadao",
     **dict.fromkeys(("gpipe", "1f1b", "interleaved-1f1b", "looped-bfs"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(("zb-h1", "zb-h2", "zb-v", "interleaved-zb"), "schedules.programs.pipelines.flushed"),
-    **dict.fromkeys(("zb-1p", "zb-2p", "dualpipe", "dualpipe-v", "order"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("zb-1p", "zb-2p", "v-half", "v-min"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("dualpipe", "dualpipe-v", "order"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(
         ("pipedream", "pipedream-2bw", "delayed-gradients", "petra"), "schedules.programs.pipelines.streamed"
     ),

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from heapq import heappop, heappush
 from itertools import accumulate, count, product
 from typing import Final, NamedTuple
@@ -29,10 +29,11 @@ from schedules.orders.retime import retime
 from schedules.orders.steps import Kind, Step, steps_of
 from schedules.orders.straight import one_f_one_b, zb_h1, zb_h2
 
-Durations = Mapping[str, Sequence[int]]
-"""Nanoseconds of "F", "B" and "W", one a stage."""
+Durations = Mapping[str, Sequence[int]] | Iterable[tuple[str, Sequence[int]]]
+"""Nanoseconds of "F", "B" and "W", one a stage: by kind, or pairs of a kind and these."""
 
 SLOPES: Final = (1.0, 2.25, 1.5, 2.0, 1.25, 1.75, 2.5, 1.125, 2.125, 1.375, 1.625, 1.875, 2.375)
+LONGER: Final = (1.0, 1.1, 0.8, 1.25, 0.65)
 EXTRAS: Final = (0, -2, 2, -1, 1, 3, 4)
 PATIENCES: Final = (0.25, 0.75, 0.0, 1.0, 0.5)
 """The coarse grid comes first: of a long pipeline, the search ends after `TRIED`."""
@@ -47,7 +48,7 @@ ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True)
-class Line:
+class CappedLine:
     """What a pipeline does, and what it may hold.
 
     Attributes:
@@ -107,7 +108,7 @@ class Rule(NamedTuple):
 class Trial:
     """One laying out of all steps, by a rule. This is the inner loop of the search: F, B and W are numbers here."""
 
-    def __init__(self, line: Line, rule: Rule) -> None:
+    def __init__(self, line: CappedLine, rule: Rule) -> None:
         self.line, self.rule = line, rule
         num_stages, num_ranks = len(line.place), line.workers
         self.length = (line.forward, line.backward, line.weights)
@@ -205,7 +206,7 @@ class Trial:
         return [[Step(KINDS[each[0]], each[1], next(numbers[each])) for each in own] for own in self.ranks]
 
 
-def best_of(line: Line, rules: Iterable[Rule], known: Iterable[Order] = ()) -> Order:
+def best_of(line: CappedLine, rules: Iterable[Rule], known: Iterable[Order] = ()) -> Order:
     """The best of what some rules lay out, and of some known orders that meet the cap."""
     best, least = None, math.inf
     for order in known:
@@ -225,7 +226,7 @@ def best_of(line: Line, rules: Iterable[Rule], known: Iterable[Order] = ()) -> O
     return best
 
 
-def cost_of(line: Line, order: Order) -> float:
+def cost_of(line: CappedLine, order: Order) -> float:
     """The longest time from a rank's first step to its last, in nanoseconds."""
     lengths = {"F": line.forward, "B": line.backward, "W": line.weights}
     steps = [step for own in order.ranks for step in own if isinstance(step, Step)]
@@ -235,39 +236,35 @@ def cost_of(line: Line, order: Order) -> float:
     return float((end[after - 1, 0] - begin[first, 0]).max())
 
 
-def peak_of(line: Line, order: Order) -> float:
+def peak_of(line: CappedLine, order: Order) -> float:
     """The most that a rank holds, in M_B."""
     change = {"F": line.share, "B": (line.held - 1) * line.share, "W": -line.held * line.share}
     steps = ([change[step.kind] for step in own if isinstance(step, Step)] for own in order.ranks)
     return max(max(accumulate(own)) for own in steps)
 
 
-def slopes_of(line: Line) -> list[float]:
+def slopes_of(line: CappedLine) -> list[float]:
     """Those of the grid, and up to what fills the time until the first backward comes: (tF + tB + 2c) / tF."""
     longest = max(
         (forward + backward + 2 * line.latency) / max(1, forward)
         for forward, backward in zip(line.forward, line.backward, strict=True)
     )
-    further = [longest * part for part in (1.0, 1.1, 0.8, 1.25, 0.65)]
-    return [math.inf, *SLOPES, *(slope for slope in further if slope > max(SLOPES))]
+    return [math.inf, *SLOPES, *(longest * part for part in LONGER if longest * part > max(SLOPES))]
 
 
-def limits_of(line: Line, slope: float, extra: int) -> tuple[int, ...]:
+def limits_of(line: CappedLine, slope: float, extra: int) -> tuple[int, ...]:
     """ceil(slope (p - i)) + extra of every rank, from 1 to what could ever be between F and B: many slopes are one."""
     most = min(line.micro_batches, math.floor(line.memory_cap / line.share + ROUNDING))
     wanted = (slope * (line.workers - rank) for rank in range(line.workers))
     return tuple(max(1, math.ceil(min(most - extra, number)) + extra) for number in wanted)
 
 
-def _rules(line: Line) -> Iterator[Rule]:
+def _rules(line: CappedLine) -> Iterator[Rule]:
     """The grid, for one stage a rank: B first."""
     prefers = [tuple(((kind, i), (1 - kind, i)) for i in range(line.workers)) for kind in (1, 0)]
-    seen = set()
-    for patience, extra, slope, prefer in product(PATIENCES, EXTRAS, slopes_of(line), prefers):
-        rule = Rule(prefer, limits_of(line, slope, extra), patience)
-        if rule not in seen:
-            seen.add(rule)
-            yield rule
+    grid = product(PATIENCES, EXTRAS, slopes_of(line), prefers)
+    rules = (Rule(prefer, limits_of(line, slope, extra), patience) for patience, extra, slope, prefer in grid)
+    yield from dict.fromkeys(rules)
 
 
 def line_of(
@@ -277,24 +274,24 @@ def line_of(
     latency: int,
     memory_cap: float,
     activations: tuple[float, float],
-) -> Line:
-    """A pipeline, looked through.
-
-    Raises:
-        ValueError: if no order meets the cap.
-    """
-    held = activations[1] / activations[0] if activations[0] else 0.0
+) -> CappedLine:
+    """A pipeline, looked through: a ValueError if no order meets the cap."""
+    held = activations[1] / activations[0] if activations[0] else 1.0
     chunks = len(place) // (max(place) + 1)
     least = max(1.0, (chunks - 1 + held) / chunks)
     if not memory_cap >= least - ROUNDING:
-        message = f"schedule.memory_cap: expected at least {least:g} (the least that is met), found {memory_cap:g}"
-        raise ValueError(message)
-    lengths = {kind: tuple(durations[kind]) if durations else (1,) * len(place) for kind in ("F", "B", "W")}
-    return Line(tuple(place), micro_batches, lengths["F"], lengths["B"], lengths["W"], latency, float(memory_cap), held)
+        told = f"expected at least {least:g} (the least that is met), found {memory_cap:g}"
+        raise ValueError(f"schedule.memory_cap: {told}")
+    lengths: dict[str, tuple[int, ...]] = dict.fromkeys(KINDS, (1,) * len(place))
+    if durations is not None:
+        lengths.update((kind, tuple(one_a_stage)) for kind, one_a_stage in dict(durations).items())
+    return CappedLine(
+        tuple(place), micro_batches, lengths["F"], lengths["B"], lengths["W"], latency, float(memory_cap), held
+    )
 
 
 @lru_cache(maxsize=64)
-def _found(line: Line) -> Order:
+def _found(line: CappedLine) -> Order:
     """The best order of one stage a rank. A search is long, and a run builds its order more than once."""
     size = line.workers, line.micro_batches
     return best_of(line, _rules(line), (zb_h1(*size), zb_h2(*size), _in_two(one_f_one_b(*size))))
@@ -307,7 +304,8 @@ def _in_two(order: Order) -> Order:
     return in_a_row([[Step(kind, *step[1:]) for step in own for kind in parts[step.kind]] for own in steps])
 
 
-def zb_1p(
+def zero_bubble(
+    times: int,
     workers: int,
     micro_batches: int,
     *,
@@ -316,29 +314,15 @@ def zb_1p(
     memory_cap: float | None = None,
     activations: tuple[float, float] = (1.0, 1.0),
 ) -> Order:
-    """The order found under a cap that is 1F1B's memory, unless another is said.
+    """The order found under a cap, in M_B, that is so many times 1F1B's memory unless another is said.
 
     Args:
-        durations: nanoseconds of F, B and W by stage; all one without.
-        latency: nanoseconds of a message.
-        memory_cap: in M_B; p without.
+        durations, latency: nanoseconds of F, B and W by stage, all one without; of a message.
         activations: M_B and M_W, in any unit.
-    Raises:
-        ValueError: if no order meets the cap.
     """
-    cap = workers if memory_cap is None else memory_cap
+    cap = times * workers if memory_cap is None else memory_cap
     return _found(line_of(range(workers), micro_batches, durations, latency, cap, activations))
 
 
-def zb_2p(
-    workers: int,
-    micro_batches: int,
-    *,
-    durations: Durations | None = None,
-    latency: int = 0,
-    memory_cap: float | None = None,
-    activations: tuple[float, float] = (1.0, 1.0),
-) -> Order:
-    """As `zb_1p`, under twice 1F1B's memory unless another cap is said."""
-    cap = 2 * workers if memory_cap is None else memory_cap
-    return _found(line_of(range(workers), micro_batches, durations, latency, cap, activations))
+zb_1p = partial(zero_bubble, 1)
+zb_2p = partial(zero_bubble, 2)

@@ -22,8 +22,8 @@ from typing import Final, NamedTuple
 
 from schedules.orders.listed import (
     ROUNDING,
+    CappedLine,
     Durations,
-    Line,
     Rule,
     best_of,
     cost_of,
@@ -51,7 +51,7 @@ PREFERENCES: Final = ("fbBF", "fFBb", "BfFb", "bfBF")
 SLOPES: Final = (math.inf, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 
-class Slot(NamedTuple):
+class Slotted(NamedTuple):
     """A step in a slot of a rank."""
 
     at: int
@@ -77,7 +77,7 @@ def _block(workers: int, paces: tuple[int, ...], turns: tuple[int, ...]) -> Bloc
     return tuple(zip(*columns, strict=True))
 
 
-def repeated(line: Line, block: Block, period: int) -> list[Slot]:
+def repeated(line: CappedLine, block: Block, period: int) -> list[Slotted]:
     """The forwards and backwards of all micro-batches, in order of time."""
     workers = line.workers
     found = []
@@ -85,11 +85,11 @@ def repeated(line: Line, block: Block, period: int) -> list[Slot]:
         low, high = rank, 2 * workers - 1 - rank
         own: list[tuple[Kind, int]] = [("F", low), ("F", high), ("B", high), ("B", low)]
         for (kind, stage), at in zip(own, slots, strict=True):
-            found += [Slot(at + period * k, rank, Step(kind, stage, k)) for k in range(line.micro_batches)]
+            found += [Slotted(at + period * k, rank, Step(kind, stage, k)) for k in range(line.micro_batches)]
     return sorted(found)
 
 
-def with_weights(line: Line, slots: list[Slot]) -> list[Slot]:
+def with_weights(line: CappedLine, slots: list[Slotted]) -> list[Slotted]:
     """With each W in the first slot of its rank that is left over, first in, first out."""
     found = list(slots)
     for rank in range(line.workers):
@@ -101,7 +101,7 @@ def with_weights(line: Line, slots: list[Slot]) -> list[Slot]:
             if step is not None and step.kind == "B":
                 waiting.append(Step("W", step.stage, step.micro_batch))
             elif step is None and begun < len(waiting):
-                found.append(Slot(at, rank, waiting[begun]))
+                found.append(Slotted(at, rank, waiting[begun]))
                 begun += 1
             at += 1
     return sorted(found)
@@ -110,7 +110,7 @@ def with_weights(line: Line, slots: list[Slot]) -> list[Slot]:
 class Board:
     """Slots of all ranks, in which steps move to earlier ones."""
 
-    def __init__(self, line: Line, slots: list[Slot]) -> None:
+    def __init__(self, line: CappedLine, slots: list[Slotted]) -> None:
         self.line = line
         self.change = {"F": line.share, "B": (line.held - 1) * line.share, "W": -line.held * line.share}
         length = slots[-1].at + 1
@@ -126,7 +126,7 @@ class Board:
         for at in range(begin, end):
             own[at] += memory
 
-    def move(self, slot: Slot) -> None:
+    def move(self, slot: Slotted) -> None:
         """To the first slot that is free, after what it needs and the step before of its kind, within the cap."""
         at, rank, step = slot
         first = self._after(step)
@@ -154,12 +154,12 @@ class Board:
             needs.append(Step(kind, stage + 1 if kind == "B" else stage - 1, k))
         return 1 + max(self.at.get(need, -1) for need in needs)
 
-    def slots(self) -> list[Slot]:
+    def slots(self) -> list[Slotted]:
         """What is where now, in order of time."""
-        return sorted(Slot(at, self.line.place[step.stage], step) for step, at in self.at.items())
+        return sorted(Slotted(at, self.line.place[step.stage], step) for step, at in self.at.items())
 
 
-def moved(line: Line, slots: list[Slot]) -> list[Slot]:
+def moved(line: CappedLine, slots: list[Slotted]) -> list[Slotted]:
     """All steps as early as they can be, one after the other; then, of those after the last forward of their rank, the
     backwards before all Ws, which fill what is left over."""
     board = Board(line, slots)
@@ -175,7 +175,7 @@ def moved(line: Line, slots: list[Slot]) -> list[Slot]:
     return filled(line, board.slots())
 
 
-def filled(line: Line, slots: list[Slot]) -> list[Slot]:
+def filled(line: CappedLine, slots: list[Slotted]) -> list[Slotted]:
     """With the Ws that there are not yet, after the backwards, in the first slots left over."""
     found = list(slots)
     there = {slot.step for slot in slots}
@@ -190,11 +190,11 @@ def filled(line: Line, slots: list[Slot]) -> list[Slot]:
                 while at in taken:
                     at += 1
                 taken.add(at)
-                found.append(Slot(at, rank, lacking))
+                found.append(Slotted(at, rank, lacking))
     return sorted(found)
 
 
-def order_of(line: Line, slots: list[Slot]) -> Order:
+def order_of(line: CappedLine, slots: list[Slotted]) -> Order:
     """The order of the slots."""
     ranks: list[list[Step]] = [[] for _ in range(line.workers)]
     for slot in slots:
@@ -202,7 +202,7 @@ def order_of(line: Line, slots: list[Slot]) -> Order:
     return in_a_row(ranks, line.place)
 
 
-def made(line: Line, block: Block, period: int) -> Order | None:
+def made(line: CappedLine, block: Block, period: int) -> Order | None:
     """The order of a block; None if it does not meet the cap."""
     lives = ((slots[3] - slots[0]) + (slots[2] - slots[1]) for slots in block)
     if max(lives) * line.share > line.memory_cap * period:
@@ -214,7 +214,7 @@ def made(line: Line, block: Block, period: int) -> Order | None:
     return order if peak_of(line, order) <= line.memory_cap + ROUNDING else None
 
 
-def repeating(line: Line) -> list[Order]:
+def repeating(line: CappedLine) -> list[Order]:
     """The best orders of blocks. They are chosen with twice as many micro-batches as ranks: beginning and end are then
     as with more."""
     few = replace(line, micro_batches=min(line.micro_batches, 2 * line.workers))
@@ -231,7 +231,7 @@ def repeating(line: Line) -> list[Order]:
     return [order for order in orders if order is not None]
 
 
-def _rules(line: Line) -> Iterator[Rule]:
+def _rules(line: CappedLine) -> Iterator[Rule]:
     """Of list scheduling: the forwards down the V are limited, those up it are not."""
     workers = line.workers
     for patience, extra, slope, preference in product((0.0, 0.5), (0, 1, 2), SLOPES, PREFERENCES):
@@ -248,7 +248,7 @@ def _rules(line: Line) -> Iterator[Rule]:
 
 # A search is long, and a run builds its order more than once.
 @lru_cache(maxsize=64)
-def _found(line: Line) -> Order:
+def _found(line: CappedLine) -> Order:
     return best_of(line, _rules(line), repeating(line))
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from schedules import Program, Table, Worker
 from schedules.programs.pipelines.flushing import iterations
 from schedules.programs.pipelines.pipeline import Pipeline
-from schedules.programs.pipelines.settings import Capped, Chunked, Flushed, Folded, FromFile
+from schedules.programs.pipelines.settings import Capped, CappedV, Chunked, Flushed, Folded, FromFile
 from schedules.programs.pipelines.tracks import Tracks
 
 _ZERO_BUBBLE = "Qi et al. 2023, Zero bubble pipeline parallelism (arXiv:2401.10241)"
+_CONTROLLABLE = "Qi et al. 2024, Pipeline parallelism with controllable memory (arXiv:2405.15362)"
 _DUALPIPE = "DeepSeek-AI 2024, DeepSeek-V3 (arXiv:2412.19437), and github.com/deepseek-ai/DualPipe"
 
 
@@ -60,6 +61,18 @@ _ROWS = (
         Capped,
     ),
     _flushed("zb-2p", "Zero bubble under twice the memory of 1F1B, found likewise.", _ZERO_BUBBLE, Capped),
+    _flushed(
+        "v-half",
+        "Two stages a worker, in a V, with about half the memory of 1F1B and half its bubble.",
+        _CONTROLLABLE,
+        CappedV,
+    ),
+    _flushed(
+        "v-min",
+        "Two stages a worker, in a V, with about a third of the memory of 1F1B and two thirds of its bubble.",
+        _CONTROLLABLE,
+        CappedV,
+    ),
     _flushed(
         "order",
         "An order of one's own, from a file: torch's compute-only CSV, or as the zero-bubble repository prints it.",
