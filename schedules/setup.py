@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 
 from schedules import catalogue
 from schedules.clocks import Clocks, edge_ticks, in_nanoseconds
+from schedules.driving.asked import constants_of, streams_of
 from schedules.errors import ProgramError
 from schedules.listed.clocks import ListedClocks
-from schedules.misuse.values import raised, short
+from schedules.misuse.values import raised
 from schedules.operations import Array, Program, Until
 from schedules.platform.durations import Durations
 from schedules.record.ledger import Account, Ledger
@@ -43,11 +43,11 @@ from schedules.training.kernels import Kernels, data_parallel, staged
 from schedules.training.model import Model
 from schedules.training.optimizers import Optimizer
 from schedules.training.parts import part
-from schedules.training.problem import Trained
 from schedules.training.problems import Problem
+from schedules.training.problems.problem import Trained
 from schedules.training.readout import LAST, ReadOuts
 from schedules.training.staged import Staged
-from schedules.training.state import State, is_free
+from schedules.training.state import State
 from schedules.training.vectors import COPY, GRADIENT, ITEM_SIZE, tensors_of
 from schedules.worker import Worker
 
@@ -143,8 +143,8 @@ class Setup:
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""
-        programs, number = self._streams(worker), self.scenario.run.observations
-        programs = programs or {"compute": _nothing()}
+        programs = streams_of(self.schedule.streams, worker, self.scenario.program) or {"compute": _nothing()}
+        number = self.scenario.run.observations
         read_outs = self.read_outs.get(worker.rank, [])
         if number and not self.plan.stages and read_outs and self.plan.is_read_out(worker.rank):
             length = max(self.plan.lengths[worker.rank], 1)
@@ -198,7 +198,8 @@ class Setup:
 
     def _fill(self, worker: Worker, trained: Trained | Staged, sizes: Sequence[int]) -> None:
         """Give a worker's models their arrays."""
-        constants, seed, rank = self._constants(worker), self.scenario.run.seed, worker.rank
+        constants = constants_of(self.schedule.constants, worker, self.scenario.program)
+        seed, rank = self.scenario.run.seed, worker.rank
         whole: Array = None if isinstance(trained, Staged) else trained.convert(trained.initial(seed, rank))
         for model in _models(worker):
             held = _held(sizes, max(model.stage, 0))
@@ -215,28 +216,6 @@ class Setup:
                 tensors=model.tensors,
                 xp=array_namespace(x),
             )
-
-    def _constants(self, worker: Worker) -> Mapping[str, Any]:
-        """Further names that rules see."""
-        found = {} if self.schedule.constants is None else _asked("constants", self.schedule.constants, worker)
-        taken = [] if not isinstance(found, Mapping) else [each for each in found if not is_free(each)]
-        if taken or not isinstance(found, Mapping):
-            told = f"names that are not taken, found {taken[0]!r}" if taken else f"a dict by name, found {short(found)}"
-            raise ProgramError(f"{self.scenario.program}: constants: expected {told}")
-        return found
-
-    def _streams(self, worker: Worker) -> dict[str, Program]:
-        """The programs of the schedule."""
-        found = _asked("streams", self.schedule.streams, worker)
-        if not isinstance(found, Mapping):
-            raise ProgramError(
-                f"{self.scenario.program}: streams: expected a dict of programs by name, found {short(found)}"
-            )
-        for name, each in found.items():
-            if not isinstance(name, str) or not isinstance(each, Generator):
-                told = f"a generator, the call of a function that yields, by name, found {name!r}: {short(each)}"
-                raise ProgramError(f"{self.scenario.program}: streams: expected {told}")
-        return dict(found)
 
     def _optimizer(self, worker: Worker, model: Model, trained: Trained | Staged, held: slice) -> Optimizer:
         """The optimizer of a model, which works on all of it, or on the rank's part."""
@@ -277,18 +256,6 @@ def exchange_ticks(scenario: Scenario) -> Callable[[int], NDArray[np.int64]]:
         return partial(edge_ticks, scenario.graph, scenario.run.seed, gradient_ns)
     ticks = in_nanoseconds(listed_clocks(scenario).exchange_times(), gradient_ns)
     return lambda until_ns: ticks[ticks <= until_ns]
-
-
-def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> object:
-    """What a function of the schedule's module answers.
-
-    Raises:
-        ProgramError: if it raises, with its line.
-    """
-    try:
-        return function(worker)
-    except Exception as error:
-        raise ProgramError(f"{raised(error)} (in {name}, rank {worker.rank})") from error
 
 
 def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], module: Staged | None) -> None:

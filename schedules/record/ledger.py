@@ -79,12 +79,9 @@ class Ledger:
         self.num_ranks = num_ranks
         self.now = 0
         # Packed rather than lists of tuples: a sixth of the memory, and one buffer that numpy reads as it is.
-        self.computations = bytearray()
-        self.transfers = bytearray()
-        self.exchanges = bytearray()
-        self.dues = bytearray()
+        self.computations, self.transfers, self.exchanges = bytearray(), bytearray(), bytearray()
+        self.dues, self.buffers = bytearray(), bytearray()
         self.contributions = Contributions()
-        self.buffers = bytearray()
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
         self.activations: dict[str, int] = {}
         self.ended = Ended(num_ranks)
@@ -131,7 +128,7 @@ class Ledger:
         self.exchanges += _pack_exchange(rank, peer, issued, ready, end, peer_end, size, due)
 
     def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
-        """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""
+        """Enter a buffer when it is let go, not before now; `kind` is one of `KINDS`."""
         self.buffers += _pack_buffer(rank, KIND[kind], since_ns, until_ns, size)
 
     def shorten(self, rank: int, start: int, end: int, now: int) -> None:

@@ -18,7 +18,7 @@ from schedules.misuse.values import BYTES, NAME, Sort, an, function, one_of, or_
 from schedules.operations import Array, Compute, Payload
 from schedules.payload import GRADIENT, KINDS, Kind, What
 from schedules.training.model import Model
-from schedules.training.problem import Trained
+from schedules.training.problems.problem import Trained
 from schedules.training.state import State, sealed
 
 Computed = Array | tuple[Array, Any]

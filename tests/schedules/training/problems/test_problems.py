@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from schedules.training.classifier import Classifier
-from schedules.training.data import digits, partition
 from schedules.training.optimizers import sgd
-from schedules.training.problem import Problem
 from schedules.training.problems import PROBLEMS, build_problem
-from schedules.training.quadratic import Quadratic
+from schedules.training.problems.classifier import Classifier
+from schedules.training.problems.data import digits, partition
+from schedules.training.problems.problem import Problem
+from schedules.training.problems.quadratic import Quadratic
 
 EVERYTHING = 10_000
 """A batch size above the number of samples: the gradient is that of the loss."""
