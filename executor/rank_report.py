@@ -20,6 +20,7 @@ from schedules.record.ledger import Ledger
 from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
 from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
+from schedules.runs.stages import add_stages
 from schedules.scenario import Scenario
 from schedules.setup import exchange_ticks
 from schedules.training.readout import Observation, numbers, whole_model
@@ -154,6 +155,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
         _add_numbers(result, reports)
     add_end(result)
     add_graphs(result)
+    add_stages(result, ledger)
     add_own_summary(result)
     return result
 

@@ -52,6 +52,7 @@ class Schedule:
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
         updates: (settings, rank) -> steps of its optimizer; None: as many.
         role: (settings, rank) -> "worker" or "server"; None: all are workers.
+        shards: (settings, number of workers) -> among how many the data of a problem are spread; None: all workers.
         work: settings -> what its kernels make, by unit and kernel: {"tokens": {"decode": 1}}; None: gradients, or
             where there are none the kernels themselves.
         told: run -> further keys of its summary; the module's function `summary`.
@@ -79,6 +80,7 @@ class Schedule:
     is_in_step: bool = False
     updates: Callable[[Any, int], int] | None = None
     role: Callable[[Any, int], str] | None = None
+    shards: Callable[[Any, int], int] | None = None
     work: Callable[[Any], Mapping[str, Mapping[str, int]]] | None = None
     told: Callable[[Any], Mapping[str, Any]] | None = None
     survives: bool = False
@@ -101,7 +103,9 @@ class Schedule:
         return _checked(found, self.name)
 
 
-_FUNCTIONS = ("constants", "read_out", "place", "edges", "kernels", "keeps", "length", "updates", "role", "work")
+_FUNCTIONS = (
+    "constants", "read_out", "place", "edges", "kernels", "keeps", "length", "updates", "role", "shards", "work",
+)  # fmt: skip
 """What a module may have beside `streams`: see `Schedule`."""
 
 _DECLARED = {
@@ -124,10 +128,12 @@ MODULES = {
     "dadao": "schedules.programs.gossip.dadao",
     **dict.fromkeys(("gpipe", "1f1b", "interleaved-1f1b", "looped-bfs"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(("zb-h1", "zb-h2", "zb-v", "interleaved-zb"), "schedules.programs.pipelines.flushed"),
-    **dict.fromkeys(("dualpipe", "dualpipe-v"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("zb-1p", "zb-2p", "dualpipe", "dualpipe-v", "order"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(
         ("pipedream", "pipedream-2bw", "delayed-gradients", "petra"), "schedules.programs.pipelines.streamed"
     ),
+    "cdp-v1": "schedules.programs.cyclic.v1",
+    "cdp-v2": "schedules.programs.cyclic.v2",
 }
 """By name, the module; or one with a table `PROGRAMS` of what stands for modules, by name."""
 

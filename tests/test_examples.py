@@ -19,10 +19,12 @@ OURS = [
     *(
         "a2cid2-sweep",
         "all-reduce-overlap",
+        "cyclic",
         "d-psgd",
         "dadao",
         "gpu-cluster",
         "pipeline_module",
+        "pipeline",
         "racks",
         "resnet18",
         "ring-gossip",

@@ -18,6 +18,7 @@ from schedules.scenario.resolved import (
 )
 from schedules.scenario.stages.parameters import stage_parameters
 from schedules.scenario.stages.pipeline import activations, boundaries, ties
+from schedules.scenario.stages.shares import kernel_activations, mean_time, num_sharing
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -45,11 +46,14 @@ __all__ = [
     "counting",
     "cut",
     "field_validator",
+    "kernel_activations",
     "learning_rate",
     "listed_events",
     "load",
     "located",
+    "mean_time",
     "nearest",
+    "num_sharing",
     "optimizer_bytes",
     "physical_network",
     "place_of",

@@ -7,9 +7,11 @@ computes the same, wherever and whenever it runs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+from array_api_compat import array_namespace
 
 from schedules.errors import MisuseError
 from schedules.misuse.values import BYTES, NAME, Sort, an, function, one_of, or_none, short
@@ -18,6 +20,7 @@ from schedules.payload import GRADIENT, KINDS, Kind, What
 from schedules.training.model import Model
 from schedules.training.problem import Trained
 from schedules.training.state import State, sealed
+from schedules.training.vectors import Tensor, Tie
 
 Computed = Array | tuple[Array, Any]
 """What a kernel returns: its array, or that and what is kept on the rank."""
@@ -72,6 +75,37 @@ Kernels = Mapping[str, Kernel]
 """The kernels of a workload by name."""
 
 
+@runtime_checkable
+class Staged(Protocol):
+    """A model in stages on one rank: the user's own."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Parameters of each stage."""
+
+    @property
+    def boundaries(self) -> Sequence[int]:
+        """Bytes that go from each stage to the next."""
+
+    @property
+    def ties(self) -> Sequence[Tie]:
+        """Parameters that stages share."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Where each lies in the vector of all stages, by name."""
+
+    @property
+    def num_params(self) -> int:
+        """Of all stages."""
+
+    def initial_of(self, stage: int) -> Array:
+        """The parameters of a stage that the rank holds, at the start: [its size]; a new array."""
+
+    def kernels(self, activations: int = 0) -> Kernels:
+        """What the kernels of the rank's stages compute, by name."""
+
+
 def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:
     """The kernels of a worker: `gradient`, and `forward` and `backward` for one in parts.
 
@@ -106,19 +140,39 @@ def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:
     return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 
 
-def staged(activations: int = 0) -> Kernels:
-    """The kernels of a worker that holds stages: what they compute their operations bring.
+def staged(activations: int = 0, problem: Trained | None = None, num_shards: int = 1) -> Kernels:
+    """The kernels of a worker that holds stages: what they compute their operations bring, or a problem does.
+
+    Of a problem a stage is a part of its vector, so what goes on from stage to stage are the parameters at which the
+    gradient is taken: `forward` hands on those of the stages up to its own. The `backward` of the last stage takes the
+    gradient at all of them; each keeps its own part (`kept`) and hands those below it down. The k-th micro-batch of the
+    run is the (k div n)-th batch of worker k mod n.
 
     Args:
-        activations: bytes that those of one micro-batch take.
+        activations: bytes that those of one micro-batch take in one stage.
+        num_shards: n, among how many workers the data of the problem are spread.
     """
+
+    def forward(at: Array, _: tuple[int, int], inputs: Any) -> Computed:
+        found = array_namespace(at).concat((inputs[0].array, at)) if inputs else at
+        assert problem is not None
+        return (None, found) if len(found) == problem.num_params else found
+
+    def backward(at: Array, data: tuple[int, int], inputs: Any) -> Computed:
+        assert problem is not None
+        step, rank = divmod(data[1], num_shards)
+        is_last = len(inputs) == 1
+        found = problem.gradient(inputs[0].kept, rank, step) if is_last else inputs[1].array
+        begin = len(found) - len(at)
+        return found[:begin], found[begin:]
+
     rows = (
-        Kernel("forward", kind="gradient"),
+        Kernel("forward", forward, kind="gradient"),
         Kernel("overlapped", kind="gradient"),  # a forward with a backward of another micro-batch
-        Kernel("backward", activations=activations),
+        Kernel("backward", backward, activations=activations),
         *map(Kernel, ("backward-input", "backward-weight", "reconstruct", "optimizer")),
     )
-    return {each.name: each for each in rows}
+    return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 
 
 def prepared(kernel: Kernel, operation: Compute, model: Model, state: State, answer: Payload) -> Callable[[], None]:
