@@ -18,7 +18,7 @@ from schedules.driving.asked import constants_of, streams_of
 from schedules.errors import ProgramError
 from schedules.listed.clocks import ListedClocks
 from schedules.misuse.values import raised
-from schedules.operations import Array, Program, Until
+from schedules.operations import Array, Program
 from schedules.platform.durations import Durations
 from schedules.record.ledger import Account, Ledger
 from schedules.scenario import (
@@ -39,14 +39,12 @@ from schedules.scenario import (
     stage_parameters,
     ties,
 )
-from schedules.training.kernels import Kernels, data_parallel, staged
+from schedules.training.kernels import Kernels, Staged, data_parallel, staged
 from schedules.training.model import Model
 from schedules.training.optimizers import Optimizer
 from schedules.training.parts import part
-from schedules.training.problems import Problem
 from schedules.training.problems.problem import Trained
-from schedules.training.readout import LAST, ReadOuts
-from schedules.training.staged import Staged
+from schedules.training.readout import LAST, ReadOuts, observations
 from schedules.training.state import State
 from schedules.training.vectors import COPY, GRADIENT, ITEM_SIZE, tensors_of
 from schedules.worker import Worker
@@ -81,13 +79,13 @@ class Setup:
         self.graph, self.plan = scenario.graph, scenario.plan
         self.settings, self.cut = run_settings(scenario), cut(scenario)
         self.vectors = self.schedule.vectors_of(scenario.schedule)
-        ahead, horizon = None, self._horizon(self.plan.lengths)
+        ahead, horizon = None, _horizon(scenario, self.plan.lengths)
         if self.cut is not None:
             ahead, horizon = _ahead(self.graph), math.inf
         elif scenario.run.until == "precision":
             # The run stops when its throughput is known; this end is only for one that never gets there.
             limits = [scenario.run.limit] * scenario.topology.workers
-            ahead, horizon = _ahead(self.graph), self._horizon(limits)
+            ahead, horizon = _ahead(self.graph), _horizon(scenario, limits)
         lengths = None if ahead else [float(length) for length in self.plan.lengths]
         has_unit = scenario.platform.gradient is not None
         seed = scenario.run.seed
@@ -99,7 +97,10 @@ class Setup:
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
         self.ledger.work.is_declared = bool(self.plan.units)
         self.is_recorded = is_recorded
-        self.problem = self._problem(xp, device) if scenario.is_numeric else None
+        # The scenario's own, which was checked; one with other arrays is built here.
+        self.problem = (
+            (scenario.problem if xp is None else build_problem(scenario, xp, device)) if scenario.is_numeric else None
+        )
         self.read_outs: dict[int, list[ReadOuts]] = {}
 
     def worker(self, rank: int, module: Trained | Staged | None = None) -> Worker:
@@ -124,8 +125,7 @@ class Setup:
         return worker
 
     def kernels(self, worker: Worker, module: Trained | Staged | None = None) -> Kernels:
-        """What a worker's kernels compute, by name; those of stages compute what their operations bring, unless the
-        module is in stages."""
+        """What a worker's kernels compute, by name; those of stages, without a module, what operations bring."""
         plan, size = self.plan, kernel_activations(self.scenario, worker.rank)
         if isinstance(module, Staged):
             rows = module.kernels(size)
@@ -149,7 +149,7 @@ class Setup:
         if number and not self.plan.stages and read_outs and self.plan.is_read_out(worker.rank):
             length = max(self.plan.lengths[worker.rank], 1)
             period = (self.clocks.horizon if isinstance(self.clocks, ListedClocks) else length) / number
-            programs[OBSERVE] = _observations(read_outs[0], number, period)
+            programs[OBSERVE] = observations(read_outs[0], number, period)
         return programs
 
     def observe_end(self, rank: int, time: float) -> None:
@@ -166,15 +166,6 @@ class Setup:
                 each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
             except Exception as error:
                 raise ProgramError(f"{raised(error)} (in read_out, rank {rank})") from error
-
-    def _horizon(self, lengths: Sequence[int]) -> float:
-        """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
-        speed_of = self.scenario.platform.speed_of
-        return max(length / speed_of(rank) for rank, length in enumerate(lengths))
-
-    def _problem(self, xp: ModuleType | None, device: object) -> Problem | None:
-        """The scenario's own, which was checked; one with other arrays is built here."""
-        return self.scenario.problem if xp is None else build_problem(self.scenario, xp, device)
 
     def _sizes(self, trained: Trained | Staged | None) -> list[int]:
         """How many parameters each stage has, or the only model."""
@@ -277,6 +268,11 @@ def _held(sizes: Sequence[int], stage: int) -> slice:
     return slice(begin, begin + sizes[stage])
 
 
+def _horizon(scenario: Scenario, lengths: Sequence[int]) -> float:
+    """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
+    return max(length / scenario.platform.speed_of(rank) for rank, length in enumerate(lengths))
+
+
 def _ahead(graph: nx.Graph[int]) -> float:
     """Gradient times in which an edge ticks that often, on average."""
     rate = sum(rate for _, _, rate in graph.edges(data="rate", default=0.0))
@@ -291,11 +287,3 @@ def _models(worker: Worker) -> list[Model]:
 def _nothing() -> Program:
     """The program of a worker that has none."""
     yield from ()
-
-
-def _observations(read_outs: ReadOuts, number: int, period: float) -> Program:
-    """Read out the parameters at equal times; bounded, so that a run that is stuck comes to its end."""
-    read_outs.observe(0, 0.0)
-    for index in range(1, 10 * number + 1):
-        _, time = yield Until(index * period)
-        read_outs.observe(index, time)

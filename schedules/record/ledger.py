@@ -90,8 +90,7 @@ class Ledger:
         self.computing: Intervals = (nothing, nothing, nothing)
         self._transferring = self.computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
-        self._exchange_ends: list[Integers] = []
-        self._num_folded = self.num_transfers = 0
+        self._exchange_ends, self._num_folded, self.num_transfers = list[Integers](), 0, 0
         self._passes: dict[int, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ entries
@@ -116,7 +115,7 @@ class Ledger:
             self.dues += _pack_due(end, due, is_exchange)
 
     def passed(self, source: int, sent_ns: int, target: int, asked_ns: int, ready: int, end: int, size: int) -> None:
-        """Enter both ends of a message: of the sender, which issued it at `sent_ns`, and of the receiver."""
+        """Enter both ends of a message."""
         self.transfers += _pack_message(
             source, sent_ns, ready, end, size, 0, size, target, asked_ns, ready, end, 0, 0, size
         )
