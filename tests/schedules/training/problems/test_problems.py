@@ -415,10 +415,8 @@ def test_impossible_problems(name: str, settings: dict[str, Any], message: str) 
 def test_importing_is_light() -> None:
     """Neither the frameworks nor the data sets, until somebody asks for them."""
     heavy = "{'torch', 'simpy', 'pandas', 'sklearn'}"
-    modules = ", ".join(
-        f"schedules.training.{name}"
-        for name in ("problems", "problems.data", "optimizers", "state", "model", "readout")
-    )
+    names = ("problems", "problems.data", "optimizers", "state", "model", "readout")
+    modules = ", ".join(f"schedules.training.{name}" for name in names)
     command = f"import sys, {modules}; sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
     found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, "")
