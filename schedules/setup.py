@@ -33,6 +33,7 @@ from schedules.scenario import (
     learning_rate,
     listed_events,
     mean_time,
+    num_moments,
     num_sharing,
     optimizer_bytes,
     run_settings,
@@ -113,6 +114,7 @@ class Setup:
         held = models if plan.stages else models[0]
         speed = self.scenario.platform.speed_of(rank)
         worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
+        worker.moments = num_moments(self.scenario)
         _hand(worker, self.scenario, sizes, module if isinstance(module, Staged) else None)
         if trained is not None:
             self._fill(worker, trained, sizes)
