@@ -72,3 +72,59 @@ class Others(Layers):
 
     def made(self) -> list[nn.Module]:
         return [layers(2), Coupling(), layers(1), nn.Linear(2 * WIDTH, 3)]
+
+
+class Normed(Layers):
+    """Batch norms in a stage with an inverse, in one without, and in the last."""
+
+    norm: type[nn.BatchNorm1d] = nn.BatchNorm1d
+
+    def made(self) -> list[nn.Module]:
+        coupled, width = Coupling(), 2 * WIDTH
+        for half in coupled.halves:
+            half.append(self.norm(WIDTH))
+        middle = nn.Sequential(nn.Linear(width, width), self.norm(width), nn.Tanh())
+        return [Coupling(), coupled, middle, nn.Sequential(self.norm(width), nn.Linear(width, 3))]
+
+    def evaluate(self, module: nn.Module) -> dict[str, float]:
+        return {
+            f"{number}.{name.replace('.', '-')}": each.double().square().sum().item()
+            for number, stage in enumerate(module.children())
+            for name, each in stage.named_buffers()
+            if each.is_floating_point()
+        }
+
+
+class OfGraphs(nn.BatchNorm1d):
+    """A batch norm whose statistics follow only where there is a graph."""
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            return super().forward(value)
+        return nn.functional.batch_norm(value, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
+class NormedInGraphs(Normed):
+    norm = OfGraphs
+
+
+class Dropping(Layers):
+    """The third stage has dropout."""
+
+    def made(self) -> list[nn.Module]:
+        stages = super().made()
+        return [*stages[:2], nn.Sequential(stages[2], nn.Dropout(0.1)), stages[3]]
+
+
+class Crooked(Coupling):
+    """Its inverse takes away what it should not."""
+
+    def inverse(self, outputs: torch.Tensor) -> torch.Tensor:
+        return super().inverse(outputs) - 1e-3
+
+
+class WrongInverse(Layers):
+    """The second stage's inverse does not invert."""
+
+    def made(self) -> list[nn.Module]:
+        return [Coupling(), Crooked(), Coupling(), nn.Linear(2 * WIDTH, 3)]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from executor.launching.launch import Ranks, execute
+from schedules.errors import ScenarioError
 from schedules.result import Result
 from simulator import simulate
 from tests.worlds.pipelines import emulated, streams
@@ -166,3 +167,37 @@ def _updates(run: Result) -> list[list[int]]:
     assert run.trace is not None
     applied = run.trace[run.trace["op"] == "Apply"]
     return sorted(applied[["stage", "rank", "index", "version_read", "version_written"]].to_numpy().tolist())
+
+
+def test_statistics_of_batch_norms_change_in_backward_passes_only(executed: Run) -> None:
+    """Of the inputs that a backward pass works out: those that the forward pass has seen are not counted."""
+    case = Case("petra", {"buffered": [2]}, "Normed", None, [])
+    found = executed(scenario(case))
+    model = streams.NormedInGraphs(0, STAGES, 0)
+    emulated.ticks(model.stages, [model.batch(k) for k in range(NUM)], model.loss, RATE)
+    wanted = model.evaluate(torch.nn.Sequential(*model.stages))
+    assert len(wanted) == 8  # a mean and a variance of each
+    assert {name: found.summary[f"module_{name}"] for name in wanted} == pytest.approx(wanted, rel=1e-9)
+    assert found.parameters is not None
+    np.testing.assert_allclose(found.parameters[0], expected(case), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("Dropping", r"stage 2: expected one that draws nothing \(dropout\), .* found one that draws random numbers$"),
+        ("WrongInverse", r"stage 1: expected an inverse that gives its inputs back, found inputs that are off by "),
+    ],
+)
+def test_what_petra_cannot_run_is_one_clear_line(model: str, told: str, executed: Run) -> None:
+    with pytest.raises(ScenarioError, match=told) as raised:
+        executed(scenario(Case("petra", {}, model, None, [])))
+    assert "\n" not in str(raised.value)
+
+
+def test_what_it_refuses_others_run(executed: Run) -> None:
+    """Dropout draws the same when it is computed again with a kept input, and an inverse that nobody uses is none."""
+    for program, model in (("delayed-gradients", "Dropping"), ("pipedream", "WrongInverse")):
+        found = executed(scenario(Case(program, {}, model, None, [])))
+        assert found.parameters is not None
+        assert np.isfinite(found.parameters).all()
