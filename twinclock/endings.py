@@ -174,4 +174,7 @@ def _is_output_gone() -> bool:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """An error in one line; the ranks of an order stay below it, a line each."""
+    lines = text.splitlines()
+    ranks = [each for each in lines if each.startswith("  rank ")]
+    return "\n".join((" ".join(" ".join(each for each in lines if each not in ranks).split()), *ranks))

@@ -36,7 +36,8 @@ def two_engines(worker: Worker, tracks: Tracks, policy: Policy) -> Mapping[str, 
 
 def _walk(worker: Worker, tracks: Tracks, policy: Policy, cells: Sequence[Cell]) -> Walk:
     (stage,) = tuple(worker.stages or ())
-    return Walk(worker, tracks, Stepping(worker, stage, policy, is_fused=_most_ahead(cells) == 1))
+    is_last = stage == tracks.num_stages - 1  # of a single micro-batch all stages' follow at once
+    return Walk(worker, tracks, Stepping(worker, stage, policy, is_fused=is_last and _most_ahead(cells) == 1))
 
 
 def _forwards(walk: Walk, cells: Sequence[Cell]) -> Program:

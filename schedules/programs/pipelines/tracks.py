@@ -15,7 +15,15 @@ NOBODY = -1
 """Whom the first stage's activations, and the last one's gradients, come from and go to."""
 
 FORWARD, BACKWARD = "forward", "backward"
-"""The channels, one a direction: what goes forward must not wait behind what goes back, where messages are in order."""
+"""The directions, of which each has channels of its own: what goes forward must not wait behind what goes back, where
+messages are in order."""
+
+
+def channel_of(direction: str, sender: int, receiver: int) -> str:
+    """The channel of a message. In a V, in two chains, and round two ranks, what goes forward goes both ways between
+    a pair: there each way has one, as a send waits behind a receive of its channel."""
+    is_usual = (sender < receiver) == (direction == FORWARD)
+    return direction if is_usual else f"{direction}-too"
 
 
 class Mail(NamedTuple):
@@ -23,12 +31,13 @@ class Mail(NamedTuple):
 
     Attributes:
         peer: the rank that sends it.
-        channel: its direction.
+        direction, channel: that of the data, and by which it comes.
         boundary: the number of the boundary that it crosses, counted from the first stage.
         tag: of the message, in the first iteration.
     """
 
     peer: int
+    direction: str
     channel: str
     boundary: int
     tag: int
@@ -45,7 +54,8 @@ class Part(NamedTuple):
         posts: receives that begin before it.
         mail: the message that it waits for; None: what it needs is on the rank.
         has_input: whether it needs an activation or a gradient of another stage.
-        channel: that of its message, and of the one that its answer goes in.
+        direction: of the data.
+        channel: by which its answer goes.
         target: the rank that its answer goes to: itself, another or `NOBODY`.
         needs: by what it finds that where it is on the rank.
         gives: by what its answer is found by the stage that it goes to.
@@ -60,6 +70,7 @@ class Part(NamedTuple):
     posts: tuple[Mail, ...]
     mail: Mail | None
     has_input: bool
+    direction: str
     channel: str
     target: int
     needs: tuple[str, int]
@@ -102,7 +113,7 @@ class Tracks:
         order, depth = self.order, self._depth[stage]
         early, late = order.before(stage), order.after(stage)
         source, to = (early, late) if kind == "F" else (late, early)
-        channel, target, leaves = FORWARD if kind == "F" else BACKWARD, NOBODY, -1
+        direction, target, leaves = FORWARD if kind == "F" else BACKWARD, NOBODY, -1
         if kind != "W" and to is not None:
             target, leaves = order.place[to], depth if kind == "F" else depth - 1
         return Part(
@@ -113,10 +124,11 @@ class Tracks:
             posted.get(step, ()),
             self._mail(rank, step),
             kind != "W" and source is not None,
-            channel,
+            direction,
+            channel_of(direction, rank, target),
             target,
-            (channel, self._key(stage, k)),
-            (channel, self._key(to or 0, k)),
+            (direction, self._key(stage, k)),
+            (direction, self._key(to or 0, k)),
             self._key(to or 0, k),
             leaves,
         )
@@ -132,7 +144,8 @@ class Tracks:
         if source is None or order.place[source] == rank:
             return None
         boundary = self._depth[stage] - 1 if is_forward else self._depth[stage]
-        return Mail(order.place[source], FORWARD if is_forward else BACKWARD, boundary, self._key(stage, k))
+        peer, direction = order.place[source], FORWARD if is_forward else BACKWARD
+        return Mail(peer, direction, channel_of(direction, peer, rank), boundary, self._key(stage, k))
 
     def _posts(self, rank: int) -> dict[Step, tuple[Mail, ...]]:
         """Which receives begin before each step: those of its channel up to its own and so many more."""

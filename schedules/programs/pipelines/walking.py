@@ -51,6 +51,7 @@ class Walk:
         self._backwards: dict[int, tuple[Payload, int]] = {}
         self._handed: dict[tuple[str, int], Payload] = {}  # from a stage to the next on this rank
         self._posted: dict[Mail, Handle] = {}
+        self._begun: dict[int, int] = {}  # forward passes at older parameters, by the key of the step
 
     def through(self, cells: Sequence[Cell], first: int) -> Program:
         """Do what stands in the cells, one after the other.
@@ -106,7 +107,7 @@ class Walk:
         return (received,)
 
     def _receive(self, mail: Mail, offset: int) -> Receive:
-        return Receive(mail.peer, self._sizes[mail.channel][mail.boundary], offset + mail.tag, mail.channel)
+        return Receive(mail.peer, self._sizes[mail.direction][mail.boundary], offset + mail.tag, mail.channel)
 
     # ------------------------------------------------------------------ what a step computes
 
@@ -121,6 +122,8 @@ class Walk:
         size, at = self._sizes[FORWARD][part.leaves], None
         if self._stepping is not None:
             at = self._stepping.read(k, given)
+            if at is not None:  # the answer says when those parameters were made
+                self._begun[part.key] = self.worker.account.ledger.now
         answer: Payload
         answer, _ = yield Compute("forward", part.stage, k, self.engines["F"], given, size, at, (0, k))
         self._keep(part, given, answer)
@@ -163,7 +166,7 @@ class Walk:
         """A backward pass is over: the graph is let go; what the weights need is kept, or their gradient added up."""
         account = self.worker.account
         if self._takes_memory:
-            account.held("activations", self.worker.activations[0], graph.read_ns)
+            account.held("activations", self.worker.activations[0], self._begun.pop(part.key, graph.read_ns))
         if self._is_checkpointed:
             counted, _, kept = self._inputs.pop(part.key)
             if kept and self._takes_memory:
@@ -189,7 +192,7 @@ class Walk:
             forward = yield from self._compute(ahead, given[0], first)
             return [forward, (yield from self._compute(back, given[1], first))]
         graph = self._graphs.pop(back.key)
-        sizes = [self._sizes[part.channel][part.leaves] for part in cell]
+        sizes = [self._sizes[part.direction][part.leaves] for part in cell]
         k = ahead.micro_batch + first
         answer: Payload
         answer, _ = yield Compute("overlapped", ahead.stage, k, inputs=(*given[0], graph, *given[1]), size=sizes[0])

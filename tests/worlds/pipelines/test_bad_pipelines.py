@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from schedules.errors import ScenarioError
 from schedules.scenario import load
 from tests.worlds.pipelines.cases import UNIT, scenario
+from twinclock.main import main
 
 ONE_EACH = "expected one value, or one a"
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -72,3 +75,16 @@ def test_a_pipeline_talks_along_the_edges_of_its_order() -> None:
     assert sorted(load(scenario("interleaved-1f1b", settings={"chunks": 2})).graph.edges) == [
         (0, 1), (0, 3), (1, 2), (2, 3),
     ]  # fmt: skip
+
+
+def test_the_ranks_of_a_wrong_order_stand_below_its_error(tmp_path: Path) -> None:
+    (tmp_path / "order.csv").write_text("0F0,0B0,0F0\n1F0,1B0\n")
+    (tmp_path / "order.toml").write_text(
+        '[schedule]\nprogram = "order"\nfile = "order.csv"\nmicro_batches = 1\n[topology]\nworkers = 2\n'
+        '[platform]\nkernels = { forward = "1 s", backward = "2 s" }\n[workload]\n'
+    )
+    result = CliRunner().invoke(main, ["simulate", str(tmp_path / "order.toml")])
+    first, *ranks = result.stderr.splitlines()
+    assert result.exit_code == 2
+    assert "expected 0F0 once, found it 2 times on rank 0" in first
+    assert [each.split(" from")[0] for each in ranks] == ["  rank 0", "  rank 1"]

@@ -113,3 +113,34 @@ def test_an_optimizer_takes_its_time_and_is_no_work_of_a_micro_batch() -> None:
     found = run("1f1b", 4, 8, kernels=kernels).summary
     assert found["makespan_s"] == pytest.approx(33.0 + 5.0, abs=1e-9)
     assert found["bubble_over_ideal"] == pytest.approx((38.0 - 24.0) / 24.0)
+
+
+TWO_WAYS = {
+    "zb-v": (4, {}), "dualpipe": (4, {}), "dualpipe-v": (4, {}), "interleaved-1f1b": (2, {"chunks": 2}),
+    "looped-bfs": (2, {"chunks": 2}), "interleaved-zb": (2, {"chunks": 2}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("c", [0.0, 0.5])
+@pytest.mark.parametrize("program", TWO_WAYS)
+def test_what_goes_forward_both_ways_between_two_ranks_does_not_wait_for_itself(program: str, c: float) -> None:
+    """In a V, in two chains, and round two ranks each way has a channel."""
+    workers, keys = TWO_WAYS[program]
+    tables: dict[str, Any] = {
+        "schedule": {"program": program, "micro_batches": 8, **keys},
+        "topology": {"workers": workers},
+        "platform": {
+            "kernels": {"forward": 1.0, "backward-input": 1.0, "backward-weight": 1.0},
+            "link": {"latency": c, "bandwidth": "1000 TB/s"},
+        },
+        "workload": {},
+    }
+    latency, *ordered = (
+        simulate(tables, overrides=changes).summary["makespan_s"]
+        for changes in (
+            {"platform.transport": "latency"},
+            {"platform.order": "in-order"},
+            {"platform.transport": "nccl"},
+        )
+    )
+    assert ordered == [latency, latency]

@@ -77,6 +77,14 @@ def test_makespan_of_petra(stages: int, num: int, makespan: float) -> None:
     assert run("petra", stages, num).summary["makespan_s"] == makespan
 
 
+@pytest.mark.parametrize("program", ["petra", "delayed-gradients"])
+@pytest.mark.parametrize("engines", [1, 2])
+def test_a_single_micro_batch_is_reconstructed_too(program: str, engines: int) -> None:
+    """F and D on every stage, and again F on all but the last."""
+    settings = {"engines": engines} | ({"checkpoint": True} if program == "delayed-gradients" else {})
+    assert run(program, 5, 1, **settings).summary["makespan_s"] == 5 * 3 + 4
+
+
 @pytest.mark.parametrize("stages", [3, 4, 7])
 @pytest.mark.parametrize("c", [0.0, 1.0, 2.0, 2.5, 3.0, 4.0])
 def test_period_of_petra_with_latency(stages: int, c: float) -> None:
@@ -175,6 +183,16 @@ def test_vertical_sync() -> None:
 
 
 # ---- memory
+
+
+@pytest.mark.parametrize(
+    ("program", "settings"),
+    [("pipedream", {}), ("pipedream", {"vertical_sync": True}), ("pipedream-2bw", {"accumulate": 12})],
+)
+def test_activations_are_those_of_the_micro_batches_under_way(program: str, settings: dict[str, Any]) -> None:
+    """p - i, whichever version of the parameters they see."""
+    found = run(program, 4, 48, tables={"workload.activations": 1000}, **settings)
+    assert found.summary["peak_activations"] == [4000, 3000, 2000, 1000]
 
 
 def stashed(program: str, stages: int = 4, num: int = 40, **settings: Any) -> list[float]:
