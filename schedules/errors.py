@@ -61,4 +61,7 @@ class DivergenceError(ScheduleError):
 def nearest(word: object, known: Iterable[str]) -> str:
     """` (did you mean ...?)`, or nothing."""
     close = difflib.get_close_matches(str(word), list(known), n=3)
+    ratios = [difflib.SequenceMatcher(None, str(word), each).ratio() for each in close]
+    # Among many names some are always a little like it: only what is about as near as the nearest.
+    close = [each for each, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - 0.2]
     return f" (did you mean {' or '.join(close)}?)" if close else ""
