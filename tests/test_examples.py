@@ -1,5 +1,6 @@
 """Every scenario in examples/ runs, from the top of the repository, as its comments say."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from schedules.catalogue import find
 from simulator.sweep import plan
 from twinclock.main import main
 
@@ -22,6 +24,7 @@ OURS = [
         "dadao",
         "gpu-cluster",
         "pipeline",
+        "pipeline_module",
         "racks",
         "resnet18",
         "ring-gossip",
@@ -45,8 +48,14 @@ def run(*arguments):
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_example_is_simulated(scenario):
-    key = "micro_batches" if scenario.stem == "pipeline" else "gradients"
-    assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{key}=20")
+    length = find(tomllib.loads((ROOT / scenario).read_text())["schedule"]["program"]).length_key
+    assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{length}=20")
+
+
+@pytest.mark.slow
+def test_the_module_in_stages_learns():
+    text = run("execute", "examples/pipeline_module.toml", "--set", "schedule.iterations=40", "--json")
+    assert json.loads(text)["summary"]["module_accuracy"] > 0.85
 
 
 @pytest.mark.parametrize("scenario", SWEPT, ids=str)
