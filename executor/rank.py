@@ -277,8 +277,7 @@ class RankRun:
         """What the user's object says of the final parameters."""
         if isinstance(self.module, StagedModule):
             return {} if self.whole is None else self.module.evaluate(*self.whole)
-        assert self.module is not None
-        return self.module.evaluate(self.setup.read_outs[self.seat.rank][0].parameters())
+        return {} if self.module is None else self.module.evaluate(self.setup.read_outs[self.seat.rank][0].parameters())
 
     def _report(self, before: Offset, after: Offset, cpu_s: float) -> None:
         if self.recorder is not None:
@@ -300,8 +299,7 @@ class RankRun:
         if read_outs is not None:
             told.parameters = [to_numpy(each.parameters()) for each in read_outs]
             told.observations = [observation for each in read_outs for observation in each.observations]
-            if self.module is not None:
-                told.evaluation = self._evaluation()
+            told.evaluation = self._evaluation()
         report.write(told, self.seat.directory)
 
 

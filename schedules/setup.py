@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 
 from schedules import catalogue
 from schedules.clocks import Clocks, edge_ticks, in_nanoseconds
+from schedules.driving.asked import constants_of, streams_of
 from schedules.errors import ProgramError
 from schedules.listed.clocks import ListedClocks
-from schedules.misuse.values import raised, short
-from schedules.operations import Array, Program, Until
+from schedules.misuse.values import raised
+from schedules.operations import Array, Program
 from schedules.platform.durations import Durations
 from schedules.record.ledger import Account, Ledger
 from schedules.scenario import (
@@ -33,21 +33,20 @@ from schedules.scenario import (
     learning_rate,
     listed_events,
     mean_time,
+    num_moments,
     num_sharing,
     optimizer_bytes,
     run_settings,
     stage_parameters,
     ties,
 )
-from schedules.training.kernels import Kernels, data_parallel, staged
+from schedules.training.kernels import Kernels, Staged, data_parallel, staged
 from schedules.training.model import Model
 from schedules.training.optimizers import Optimizer
 from schedules.training.parts import part
-from schedules.training.problem import Trained
-from schedules.training.problems import Problem
-from schedules.training.readout import LAST, ReadOuts
-from schedules.training.staged import Staged
-from schedules.training.state import State, is_free
+from schedules.training.problems.problem import Trained
+from schedules.training.readout import LAST, ReadOuts, observations
+from schedules.training.state import State
 from schedules.training.vectors import COPY, GRADIENT, ITEM_SIZE, tensors_of
 from schedules.worker import Worker
 
@@ -81,13 +80,13 @@ class Setup:
         self.graph, self.plan = scenario.graph, scenario.plan
         self.settings, self.cut = run_settings(scenario), cut(scenario)
         self.vectors = self.schedule.vectors_of(scenario.schedule)
-        ahead, horizon = None, self._horizon(self.plan.lengths)
+        ahead, horizon = None, _horizon(scenario, self.plan.lengths)
         if self.cut is not None:
             ahead, horizon = _ahead(self.graph), math.inf
         elif scenario.run.until == "precision":
             # The run stops when its throughput is known; this end is only for one that never gets there.
             limits = [scenario.run.limit] * scenario.topology.workers
-            ahead, horizon = _ahead(self.graph), self._horizon(limits)
+            ahead, horizon = _ahead(self.graph), _horizon(scenario, limits)
         lengths = None if ahead else [float(length) for length in self.plan.lengths]
         has_unit = scenario.platform.gradient is not None
         seed = scenario.run.seed
@@ -99,7 +98,10 @@ class Setup:
         self.ledger = Ledger(scenario.topology.workers, keeps_curve=is_recorded)
         self.ledger.work.is_declared = bool(self.plan.units)
         self.is_recorded = is_recorded
-        self.problem = self._problem(xp, device) if scenario.is_numeric else None
+        # The scenario's own, which was checked; one with other arrays is built here.
+        self.problem = (
+            (scenario.problem if xp is None else build_problem(scenario, xp, device)) if scenario.is_numeric else None
+        )
         self.read_outs: dict[int, list[ReadOuts]] = {}
 
     def worker(self, rank: int, module: Trained | Staged | None = None) -> Worker:
@@ -112,6 +114,7 @@ class Setup:
         held = models if plan.stages else models[0]
         speed = self.scenario.platform.speed_of(rank)
         worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
+        worker.moments = num_moments(self.scenario)
         _hand(worker, self.scenario, sizes, module if isinstance(module, Staged) else None)
         if trained is not None:
             self._fill(worker, trained, sizes)
@@ -124,8 +127,7 @@ class Setup:
         return worker
 
     def kernels(self, worker: Worker, module: Trained | Staged | None = None) -> Kernels:
-        """What a worker's kernels compute, by name; those of stages compute what their operations bring, unless the
-        module is in stages."""
+        """What a worker's kernels compute, by name; those of stages, without a module, what operations bring."""
         plan, size = self.plan, kernel_activations(self.scenario, worker.rank)
         if isinstance(module, Staged):
             rows = module.kernels(size)
@@ -143,13 +145,13 @@ class Setup:
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""
-        programs, number = self._streams(worker), self.scenario.run.observations
-        programs = programs or {"compute": _nothing()}
+        programs = streams_of(self.schedule.streams, worker, self.scenario.program) or {"compute": _nothing()}
+        number = self.scenario.run.observations
         read_outs = self.read_outs.get(worker.rank, [])
         if number and not self.plan.stages and read_outs and self.plan.is_read_out(worker.rank):
             length = max(self.plan.lengths[worker.rank], 1)
             period = (self.clocks.horizon if isinstance(self.clocks, ListedClocks) else length) / number
-            programs[OBSERVE] = _observations(read_outs[0], number, period)
+            programs[OBSERVE] = observations(read_outs[0], number, period)
         return programs
 
     def observe_end(self, rank: int, time: float) -> None:
@@ -166,15 +168,6 @@ class Setup:
                 each.observe(LAST, time, is_kept=self.plan.is_read_out(rank))
             except Exception as error:
                 raise ProgramError(f"{raised(error)} (in read_out, rank {rank})") from error
-
-    def _horizon(self, lengths: Sequence[int]) -> float:
-        """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
-        speed_of = self.scenario.platform.speed_of
-        return max(length / speed_of(rank) for rank, length in enumerate(lengths))
-
-    def _problem(self, xp: ModuleType | None, device: object) -> Problem | None:
-        """The scenario's own, which was checked; one with other arrays is built here."""
-        return self.scenario.problem if xp is None else build_problem(self.scenario, xp, device)
 
     def _sizes(self, trained: Trained | Staged | None) -> list[int]:
         """How many parameters each stage has, or the only model."""
@@ -198,7 +191,8 @@ class Setup:
 
     def _fill(self, worker: Worker, trained: Trained | Staged, sizes: Sequence[int]) -> None:
         """Give a worker's models their arrays."""
-        constants, seed, rank = self._constants(worker), self.scenario.run.seed, worker.rank
+        constants = constants_of(self.schedule.constants, worker, self.scenario.program)
+        seed, rank = self.scenario.run.seed, worker.rank
         whole: Array = None if isinstance(trained, Staged) else trained.convert(trained.initial(seed, rank))
         for model in _models(worker):
             held = _held(sizes, max(model.stage, 0))
@@ -215,28 +209,6 @@ class Setup:
                 tensors=model.tensors,
                 xp=array_namespace(x),
             )
-
-    def _constants(self, worker: Worker) -> Mapping[str, Any]:
-        """Further names that rules see."""
-        found = {} if self.schedule.constants is None else _asked("constants", self.schedule.constants, worker)
-        taken = [] if not isinstance(found, Mapping) else [each for each in found if not is_free(each)]
-        if taken or not isinstance(found, Mapping):
-            told = f"names that are not taken, found {taken[0]!r}" if taken else f"a dict by name, found {short(found)}"
-            raise ProgramError(f"{self.scenario.program}: constants: expected {told}")
-        return found
-
-    def _streams(self, worker: Worker) -> dict[str, Program]:
-        """The programs of the schedule."""
-        found = _asked("streams", self.schedule.streams, worker)
-        if not isinstance(found, Mapping):
-            raise ProgramError(
-                f"{self.scenario.program}: streams: expected a dict of programs by name, found {short(found)}"
-            )
-        for name, each in found.items():
-            if not isinstance(name, str) or not isinstance(each, Generator):
-                told = f"a generator, the call of a function that yields, by name, found {name!r}: {short(each)}"
-                raise ProgramError(f"{self.scenario.program}: streams: expected {told}")
-        return dict(found)
 
     def _optimizer(self, worker: Worker, model: Model, trained: Trained | Staged, held: slice) -> Optimizer:
         """The optimizer of a model, which works on all of it, or on the rank's part."""
@@ -279,18 +251,6 @@ def exchange_ticks(scenario: Scenario) -> Callable[[int], NDArray[np.int64]]:
     return lambda until_ns: ticks[ticks <= until_ns]
 
 
-def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> object:
-    """What a function of the schedule's module answers.
-
-    Raises:
-        ProgramError: if it raises, with its line.
-    """
-    try:
-        return function(worker)
-    except Exception as error:
-        raise ProgramError(f"{raised(error)} (in {name}, rank {worker.rank})") from error
-
-
 def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], module: Staged | None) -> None:
     """Tell a worker what its programs ask of the platform and of the workload; of a module, what it says itself."""
     worker.stage_sizes = tuple(size * ITEM_SIZE[scenario.workload.dtype] for size in sizes)
@@ -310,6 +270,11 @@ def _held(sizes: Sequence[int], stage: int) -> slice:
     return slice(begin, begin + sizes[stage])
 
 
+def _horizon(scenario: Scenario, lengths: Sequence[int]) -> float:
+    """Until when clocks tick, in gradient times: until the slowest worker has made its gradients."""
+    return max(length / scenario.platform.speed_of(rank) for rank, length in enumerate(lengths))
+
+
 def _ahead(graph: nx.Graph[int]) -> float:
     """Gradient times in which an edge ticks that often, on average."""
     rate = sum(rate for _, _, rate in graph.edges(data="rate", default=0.0))
@@ -324,11 +289,3 @@ def _models(worker: Worker) -> list[Model]:
 def _nothing() -> Program:
     """The program of a worker that has none."""
     yield from ()
-
-
-def _observations(read_outs: ReadOuts, number: int, period: float) -> Program:
-    """Read out the parameters at equal times; bounded, so that a run that is stuck comes to its end."""
-    read_outs.observe(0, 0.0)
-    for index in range(1, 10 * number + 1):
-        _, time = yield Until(index * period)
-        read_outs.observe(index, time)

@@ -57,13 +57,15 @@ class Worker:
         mean_time: (kernel, stage) -> how long it takes on average on a rank at full speed, in gradient times, as the
             platform says; stage -1: of no stage.
         capacities: how many items its queues hold, where that is not one; see `capacity`.
+        moments: how many arrays its optimizer remembers, each as large as the model; there in timing-only runs too.
         warmup_steps: steps of the learning rate's warm-up; see `learning_rate`.
         stage_sizes: bytes of every stage of the model, whoever holds it; of the whole, where there are none.
     """
 
     __slots__ = (
         "_clocks", "_rate", "account", "activations", "boundaries", "capacities", "graph", "horizon", "kernels",
-        "mean_time", "model", "neighbours", "num_workers", "rank", "settings", "speed", "stage_sizes", "stages", "ties",
+        "mean_time", "model", "moments", "neighbours", "num_workers", "rank", "settings", "speed", "stage_sizes",
+        "stages", "ties",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +96,7 @@ class Worker:
         self.kernels: frozenset[str] = frozenset()
         self.mean_time: Callable[[str, int], float] = lambda *_: 0.0
         self.capacities: dict[str, int] = {}
+        self.moments = 0
         self.stage_sizes: tuple[int, ...] = ()
         self._clocks = clocks
         self._rate = rate

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from schedules.training.problem import Trained
+from schedules.training.problems.problem import Trained
 
 SLOW_IMPORT = "torch.fx.experimental.symbolic_shapes"
 """What the first `autograd.grad` with `grad_outputs` imports, in half a second or more."""

@@ -18,7 +18,7 @@ Value = Any
 
 
 @dataclass(frozen=True)
-class Slot:
+class TensorSlot:
     """Where one tensor lies in a message.
 
     Attributes:
@@ -54,11 +54,11 @@ class Boundary:
         self._example = _without_numbers(value)
         dtypes = {each.dtype for each in tensors}
         self._dtype = dtypes.pop() if len(dtypes) == 1 else torch.uint8
-        self._slots: list[Slot] = []
+        self._slots: list[TensorSlot] = []
         begin = 0
         for each in tensors:
             end = begin + each.numel() * each.element_size()
-            self._slots.append(Slot(tuple(each.shape), each.dtype, begin, end))
+            self._slots.append(TensorSlot(tuple(each.shape), each.dtype, begin, end))
             begin = end if self._dtype == each.dtype else -(-end // ALIGNMENT) * ALIGNMENT
         self.num_bytes = begin
 

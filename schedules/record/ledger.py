@@ -79,12 +79,9 @@ class Ledger:
         self.num_ranks = num_ranks
         self.now = 0
         # Packed rather than lists of tuples: a sixth of the memory, and one buffer that numpy reads as it is.
-        self.computations = bytearray()
-        self.transfers = bytearray()
-        self.exchanges = bytearray()
-        self.dues = bytearray()
+        self.computations, self.transfers, self.exchanges = bytearray(), bytearray(), bytearray()
+        self.dues, self.buffers = bytearray(), bytearray()
         self.contributions = Contributions()
-        self.buffers = bytearray()
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
         self.activations: dict[str, int] = {}
         self.ended = Ended(num_ranks)
@@ -93,8 +90,7 @@ class Ledger:
         self.computing: Intervals = (nothing, nothing, nothing)
         self._transferring = self.computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
-        self._exchange_ends: list[Integers] = []
-        self._num_folded = self.num_transfers = 0
+        self._exchange_ends, self._num_folded, self.num_transfers = list[Integers](), 0, 0
         self._passes: dict[int, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ entries
@@ -119,7 +115,7 @@ class Ledger:
             self.dues += _pack_due(end, due, is_exchange)
 
     def passed(self, source: int, sent_ns: int, target: int, asked_ns: int, ready: int, end: int, size: int) -> None:
-        """Enter both ends of a message: of the sender, which issued it at `sent_ns`, and of the receiver."""
+        """Enter both ends of a message."""
         self.transfers += _pack_message(
             source, sent_ns, ready, end, size, 0, size, target, asked_ns, ready, end, 0, 0, size
         )
@@ -131,7 +127,7 @@ class Ledger:
         self.exchanges += _pack_exchange(rank, peer, issued, ready, end, peer_end, size, due)
 
     def held(self, rank: int, kind: str, size: int, since_ns: int, until_ns: int) -> None:
-        """Enter a buffer when it is let go, not before now; `kind` is one of `schedules.record.memory.KINDS`."""
+        """Enter a buffer when it is let go, not before now; `kind` is one of `KINDS`."""
         self.buffers += _pack_buffer(rank, KIND[kind], since_ns, until_ns, size)
 
     def shorten(self, rank: int, start: int, end: int, now: int) -> None:

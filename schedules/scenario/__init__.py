@@ -6,7 +6,7 @@ from schedules.errors import ScenarioError, nearest
 from schedules.platform.computing import Duration
 from schedules.scenario.ends import Cut, as_recorded, counting, cut, listed_events, run_settings
 from schedules.scenario.files import beside, read, read_setting, read_value, set_key
-from schedules.scenario.optimizing import build_optimizer, learning_rate, optimizer_bytes
+from schedules.scenario.optimizing import build_optimizer, learning_rate, num_moments, optimizer_bytes
 from schedules.scenario.places import located, place_of, renamed
 from schedules.scenario.recorded import recorded_fingerprint, texts
 from schedules.scenario.resolve import Source, load, resolve
@@ -53,6 +53,7 @@ __all__ = [
     "located",
     "mean_time",
     "nearest",
+    "num_moments",
     "num_sharing",
     "optimizer_bytes",
     "physical_network",

@@ -50,6 +50,11 @@ def optimizer_bytes(scenario: Scenario, size: int) -> int:
     return size // item_size * _optimizer(scenario, 1, without, is_part=False).bytes_per_parameter(item_size)
 
 
+def num_moments(scenario: Scenario) -> int:
+    """How many arrays the optimizer remembers, each as large as the parameters."""
+    return _optimizer(scenario, 1, (), is_part=False).method.num_arrays
+
+
 def _optimizer(scenario: Scenario, updates: int, without: Sequence[slice], *, is_part: bool) -> Optimizer:
     table, rate = scenario.optimizer, learning_rate(scenario, updates)
     common = Common(

@@ -7,9 +7,9 @@ computes the same, wherever and whenever it runs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from array_api_compat import array_namespace
 
@@ -18,8 +18,9 @@ from schedules.misuse.values import BYTES, NAME, Sort, an, function, one_of, or_
 from schedules.operations import Array, Compute, Payload
 from schedules.payload import GRADIENT, KINDS, Kind, What
 from schedules.training.model import Model
-from schedules.training.problem import Trained
+from schedules.training.problems.problem import Trained
 from schedules.training.state import State, sealed
+from schedules.training.vectors import Tensor, Tie
 
 Computed = Array | tuple[Array, Any]
 """What a kernel returns: its array, or that and what is kept on the rank."""
@@ -72,6 +73,37 @@ class Kernel:
 
 Kernels = Mapping[str, Kernel]
 """The kernels of a workload by name."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A model in stages on one rank: the user's own."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Parameters of each stage."""
+
+    @property
+    def boundaries(self) -> Sequence[int]:
+        """Bytes that go from each stage to the next."""
+
+    @property
+    def ties(self) -> Sequence[Tie]:
+        """Parameters that stages share."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Where each lies in the vector of all stages, by name."""
+
+    @property
+    def num_params(self) -> int:
+        """Of all stages."""
+
+    def initial_of(self, stage: int) -> Array:
+        """The parameters of a stage that the rank holds, at the start: [its size]; a new array."""
+
+    def kernels(self, activations: int = 0) -> Kernels:
+        """What the kernels of the rank's stages compute, by name."""
 
 
 def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:

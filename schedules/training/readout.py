@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schedules.errors import MisuseError
 from schedules.misuse.values import short
-from schedules.operations import Array
+from schedules.operations import Array, Program, Until
 from schedules.training.problems import Problem, to_numpy
 from schedules.training.state import State
 
@@ -63,6 +63,14 @@ class ReadOuts:
     def parameters(self) -> Array:
         """Those read out at the end, or x as it is, where there was no end: [num_params]."""
         return self._state.x if self._final is None else self._final
+
+
+def observations(read_outs: ReadOuts, number: int, period: float) -> Program:
+    """Read out the parameters at equal times; bounded, so that a run that is stuck comes to its end."""
+    read_outs.observe(0, 0.0)
+    for index in range(1, 10 * number + 1):
+        _, time = yield Until(index * period)
+        read_outs.observe(index, time)
 
 
 class Numbers(NamedTuple):

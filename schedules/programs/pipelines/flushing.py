@@ -1,34 +1,141 @@
-"""Pipelines with a flush: an iteration ends on a rank before its stages step."""
+"""Pipelines with a flush: an iteration ends on a rank before its stages step.
+
+How far the steps of all stages wait for each other, `optimizer_sync` says:
+
+* "none": not at all; then no gradient can be clipped by the whole model's norm.
+* "barrier": for the squared norm of the whole gradient, a sum over all ranks. A norm that is no number skips the step.
+* "post-validation": each rank steps at once, by the norm of the ranks up to itself, which the rank before hands on. The
+  whole norm comes back from rank to rank while the next iteration warms up; where by that a step should have been
+  another, it is taken back and made anew (Qi et al. 2023, arXiv:2401.10241, section 4).
+"""
 
 from __future__ import annotations
 
-from schedules import AllReduce, Compute, Program, Worker
-from schedules.programs.pipelines.rules import mean_of, step, step_by
+from collections.abc import Generator
+from itertools import takewhile
+from typing import Any
+
+from schedules import AllReduce, Compute, Operation, Payload, Program, Receive, Send, Start, Worker
+from schedules.programs.pipelines.rules import (
+    adopt,
+    be_mean,
+    mean_of,
+    norm_with,
+    step,
+    step_at_once,
+    step_by,
+    step_within,
+    validate,
+)
 from schedules.programs.pipelines.tracks import Tracks
 from schedules.programs.pipelines.tying import tying
 from schedules.programs.pipelines.walking import Walk
+
+NORM, BACK = "norm", "norm-back"
+"""Channels of the norm: as it is summed, and as all have it."""
+NORM_BYTES = 8
 
 
 def iterations(worker: Worker, tracks: Tracks) -> Program:
     """Iteration after iteration, each with an update of all stages of the rank."""
     settings, walk = worker.settings, Walk(worker, tracks)
+    cells = tracks.ranks[worker.rank]
+    num_warm_up = sum(1 for _ in takewhile(lambda cell: all(part.kind == "F" for part in cell), cells))
+    flush = Flush(walk)
     for number in range(settings.iterations):
-        yield from walk.through(tracks.ranks[worker.rank], number * settings.micro_batches)
+        first = number * settings.micro_batches
+        if flush.is_to_be_validated:
+            yield from walk.through(cells[:num_warm_up], first)
+            yield from flush.validated()
+            yield from walk.through(cells[num_warm_up:], first)
+        else:
+            yield from walk.through(cells, first)
         for tie in worker.ties:
             yield from tying(walk, tie)
-        for stage in walk.forwards:
-            yield from _update(walk, stage)
+        yield from flush.update(number)
+    if flush.is_to_be_validated:
+        yield from flush.validated()
 
 
-def _update(walk: Walk, stage: int) -> Program:
-    """One step of a stage by the mean over an iteration, and over the copies of the stage where there are several."""
-    worker, holders = walk.worker, walk.tracks.holders[stage]
-    model, forwards = worker.stage(stage), tuple(walk.forwards[stage])
-    walk.forwards[stage] = []
-    if "optimizer" in worker.kernels:
-        yield Compute("optimizer", stage)
-    if len(holders) == 1:
-        model.apply(step, forwards, len(forwards))
-    else:
-        mean, _ = yield AllReduce(model.payload(mean_of, len(forwards)), "mean", holders)
-        model.apply(step_by, forwards, mean)
+class Flush:
+    """The updates of a rank's stages.
+
+    Attributes:
+        is_to_be_validated: whether the last one may still have to be another.
+    """
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk, self._worker, self._model = walk, walk.worker, walk.worker.stage
+        self._sync: str = walk.worker.settings.optimizer_sync
+        self._number = self._stepped_ns = 0
+        self.is_to_be_validated = False
+
+    def update(self, number: int) -> Program:
+        """One step of every stage by the mean over an iteration, and over the copies of it where there are several."""
+        walk, self._number = self._walk, number
+        counted = {stage: tuple(forwards) for stage, forwards in walk.forwards.items()}
+        walk.forwards = {stage: [] for stage in counted}
+        if self._sync == "none":
+            for stage, forwards in counted.items():
+                yield from self._alone(stage, forwards)
+            return
+        norm = yield from self._norm(counted)
+        rule = step_within if self._sync == "barrier" else step_at_once
+        for stage, forwards in counted.items():
+            yield from self._timed(stage)
+            self._model(stage).apply(rule, forwards, norm)
+        self._stepped_ns = self._worker.account.ledger.now
+        if self._sync == "post-validation":
+            self.is_to_be_validated = True
+            if self._worker.rank == self._worker.num_workers - 1:
+                yield from self._handed_back(norm)
+
+    def validated(self) -> Program:
+        """The norm of the whole gradient comes, and is handed on; steps that should have been others are made anew."""
+        total, _ = yield Receive(self._worker.rank + 1, NORM_BYTES, self._number, BACK)
+        yield from self._handed_back(total)
+
+    def _handed_back(self, total: Payload) -> Program:
+        if self._worker.rank > 0:
+            yield Start(Send(self._worker.rank - 1, total, self._number, BACK))
+        for stage in self._walk.forwards:
+            self._model(stage).change(validate, total)
+            # Until now there were the parameters before the step, and its gradient.
+            self._worker.account.held("stashes", 2 * self._model(stage).size, self._stepped_ns)
+        self.is_to_be_validated = False
+
+    def _alone(self, stage: int, forwards: tuple[Payload, ...]) -> Program:
+        holders = self._walk.tracks.holders[stage]
+        yield from self._timed(stage)
+        if len(holders) == 1:
+            self._model(stage).apply(step, forwards, len(forwards))
+        else:
+            mean, _ = yield AllReduce(self._model(stage).payload(mean_of, len(forwards)), "mean", holders)
+            self._model(stage).apply(step_by, forwards, mean)
+
+    def _norm(self, counted: dict[int, tuple[Payload, ...]]) -> Generator[Operation, Any, Payload]:
+        """The squared norm of the whole gradient or, where it is not waited for, of the ranks up to this one."""
+        rank, last = self._worker.rank, self._worker.num_workers - 1
+        norm: Payload | None = None
+        for stage, forwards in counted.items():
+            holders, model = self._walk.tracks.holders[stage], self._model(stage)
+            if len(holders) == 1:
+                model.change(be_mean, len(forwards))
+            else:
+                mean, _ = yield AllReduce(model.payload(mean_of, len(forwards)), "mean", holders)
+                model.change(adopt, mean)
+        if self._sync != "barrier" and rank > 0:
+            norm, _ = yield Receive(rank - 1, NORM_BYTES, self._number, NORM)
+        for stage in counted:
+            copies = len(self._walk.tracks.holders[stage])
+            norm = self._model(stage).payload(norm_with, norm, copies, size=NORM_BYTES)
+        assert norm is not None, "a rank has stages"
+        if self._sync == "barrier" and last:
+            norm, _ = yield AllReduce(norm, "sum", channel=NORM)
+        elif self._sync != "barrier" and rank < last:
+            yield Start(Send(rank + 1, norm, self._number, NORM))
+        return norm
+
+    def _timed(self, stage: int) -> Program:
+        if "optimizer" in self._worker.kernels:
+            yield Compute("optimizer", stage)

@@ -72,6 +72,10 @@ class Pipeline:
             return {"weight_versions": [1] * len(tracks.holders)}
         return {"weight_versions": num_versions(tracks, self.policy(settings))}
 
+    def constants(self, worker: Worker) -> dict[str, Any]:
+        """What a step that may be taken back keeps."""
+        return {"undo": None}
+
     def keeps(self, settings: Any) -> str:
         """What a forward pass keeps for its backward pass."""
         if self.policy is not None:

@@ -21,6 +21,9 @@ class Flushed(Table):
     """After each all stages step, with the mean of its micro-batches' gradients."""
     checkpoint: bool = False
     """Keep a stage's inputs only, and compute it again before its backward pass."""
+    optimizer_sync: Literal["none", "barrier", "post-validation"] = "none"
+    """How far the steps of the stages wait for each other: not at all; for the norm of the whole gradient; or each is
+    made at once, and looked at when that norm has come, in the next iteration's warm-up."""
     ahead: Annotated[int, Field(ge=0)] = 2
     """How many receives of a channel are posted before the one that is needed; with platform.transport = "latency",
     where it makes no difference, none."""

@@ -106,6 +106,9 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
             f"expected none for {scenario.program}, whose stages are of a problem (run.numerics = false: times alone)"
         )
         raise ValueError(f"workload.module: {told}, found {workload.module!r}")
+    if workload.tied and "optimizer_sync" not in type(scenario.schedule).model_fields:
+        told = f"expected none for {scenario.program}, which has no flush at which gradients are summed, found one"
+        raise ValueError(f"workload.tied: {told}")
     for tie in workload.tied:
         if tie.stages[-1] >= num_stages:
             raise ValueError(f"workload.tied: expected stages from 0 to {num_stages - 1}, found {tie.stages}")

@@ -104,6 +104,14 @@ def test_period_of_1f1b_that_is_never_flushed(program: str, accumulate: int, sta
     assert found == pytest.approx(3 + 2 * c * (stages - 1) / stages, rel=1e-3)
 
 
+@pytest.mark.parametrize("c", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("program", ["petra", "delayed-gradients", "pipedream"])
+def test_messages_in_order_take_no_longer(program: str, c: float) -> None:
+    """With a channel a direction and two receives ahead."""
+    ordered = {"platform.transport": "ideal", "platform.order": "in-order", "platform.link.bandwidth": "1000 TB/s"}
+    assert run(program, 4, 8, c, ordered).summary["makespan_s"] == run(program, 4, 8, c).summary["makespan_s"]
+
+
 # ---- staleness and versions
 
 
@@ -205,6 +213,12 @@ def test_inputs_that_wait_of_stages_that_are_not_reversible() -> None:
 def test_bad_input(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ScenarioError, match=told):
         run("petra", 4, 8, **settings)
+
+
+def test_weights_are_tied_at_a_flush_alone() -> None:
+    tables = {"workload.tied": [{"stages": [0, 3], "parameters": 5}], "workload.parameters": 100}
+    with pytest.raises(ScenarioError, match=r"workload.tied: expected none for petra, which has no flush"):
+        run("petra", 4, 8, tables=tables)
 
 
 def test_two_buffers_need_as_many_gradients_as_stages() -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from schedules.clocks import StreamKey, stream
 from schedules.operations import Array
-from schedules.training.data import Digits, Indices, digits, partition
-from schedules.training.problem import ArrayKind, LatestBlock, ProblemSetup, to_numpy
+from schedules.training.problems.data import Digits, Indices, digits, partition
+from schedules.training.problems.problem import ArrayKind, LatestBlock, ProblemSetup, to_numpy
 from schedules.training.vectors import Tensor, tensors
 from topologies.checks import one_of, real_number, whole_number
 

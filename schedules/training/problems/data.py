@@ -18,7 +18,7 @@ PARTITIONS = ("iid", "dirichlet")
 _SPLIT_SEED = 1797
 _NUM_TEST = 360  # a fifth
 _PARTITION = 2
-"""Of the streams `(seed, DATA, i, j)`, j = 2 is the partition's (`schedules.training.quadratic` has 0 and 1)."""
+"""Of the streams `(seed, DATA, i, j)`, j = 2 is the partition's; quadratics have 0 and 1."""
 
 
 class Digits(NamedTuple):

@@ -10,11 +10,11 @@ from types import MappingProxyType, ModuleType
 import numpy as np
 from array_api_compat import array_namespace
 
-from schedules.training.classifier import digits_mlp, logistic_regression
-from schedules.training.problem import ArrayKind, ProblemSetup
-from schedules.training.problem import Problem as Problem
-from schedules.training.problem import to_numpy as to_numpy
-from schedules.training.quadratic import quadratic
+from schedules.training.problems.classifier import digits_mlp, logistic_regression
+from schedules.training.problems.problem import ArrayKind, ProblemSetup
+from schedules.training.problems.problem import Problem as Problem
+from schedules.training.problems.problem import to_numpy as to_numpy
+from schedules.training.problems.quadratic import quadratic
 from topologies.checks import nearest, one_of, whole_number
 
 DTYPES = ("float32", "float64")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from schedules.training.classifier import Classifier
-from schedules.training.data import digits, partition
 from schedules.training.optimizers import sgd
-from schedules.training.problem import Problem
 from schedules.training.problems import PROBLEMS, build_problem
-from schedules.training.quadratic import Quadratic
+from schedules.training.problems.classifier import Classifier
+from schedules.training.problems.data import digits, partition
+from schedules.training.problems.problem import Problem
+from schedules.training.problems.quadratic import Quadratic
 
 EVERYTHING = 10_000
 """A batch size above the number of samples: the gradient is that of the loss."""
@@ -415,9 +415,8 @@ def test_impossible_problems(name: str, settings: dict[str, Any], message: str) 
 def test_importing_is_light() -> None:
     """Neither the frameworks nor the data sets, until somebody asks for them."""
     heavy = "{'torch', 'simpy', 'pandas', 'sklearn'}"
-    modules = ", ".join(
-        f"schedules.training.{name}" for name in ("problems", "data", "optimizers", "state", "model", "readout")
-    )
+    names = ("problems", "problems.data", "optimizers", "state", "model", "readout")
+    modules = ", ".join(f"schedules.training.{name}" for name in names)
     command = f"import sys, {modules}; sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
     found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, "")

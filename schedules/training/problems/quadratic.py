@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schedules.clocks import StreamKey, stream
 from schedules.operations import Array
-from schedules.training.problem import ArrayKind, LatestBlock, ProblemSetup
+from schedules.training.problems.problem import ArrayKind, LatestBlock, ProblemSetup
 from schedules.training.vectors import Tensor, tensors
 from topologies.checks import one_of, real_number, whole_number
 
@@ -22,8 +22,7 @@ Point: TypeAlias = float | Sequence[float]
 """A number for all coordinates, or one a coordinate."""
 
 _OWN, _SHARED = 0, 1
-"""Of the streams `(seed, DATA, i, j)`, j = 0 is worker i's own and j = 1 is for all (`schedules.training.data` has
-2)."""
+"""Of the streams `(seed, DATA, i, j)`, j = 0 is worker i's own and j = 1 is for all; the digits' partition has 2."""
 
 _BLOCK_VALUES = 1 << 15
 """How many numbers a block of noise has, about. A block has a stream of its own, so with other sizes the noise would be

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedules.training.data import digits, partition
+from schedules.training.problems.data import digits, partition
 
 LABELS = np.arange(200) % 10
 

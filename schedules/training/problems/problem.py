@@ -17,7 +17,7 @@ from array_api_compat import array_namespace, to_device
 from numpy.typing import NDArray
 
 from schedules.operations import Array
-from schedules.training.data import Indices
+from schedules.training.problems.data import Indices
 from schedules.training.vectors import Tensor
 
 

@@ -1,0 +1,1 @@
+"""Local steps: workers that go on alone, and meet now and then."""

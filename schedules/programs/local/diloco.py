@@ -1,0 +1,28 @@
+"""DiLoCo: Delta = mean (theta - x_i);  m <- mu m + Delta;  theta <- theta - nu (Delta + mu m)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from schedules import AllReduce, Program, Worker
+from schedules.programs.local import outer
+from schedules.programs.local.outer import change, local_steps, outer_step
+
+SOURCE = "Douillard et al. 2023, DiLoCo (arXiv:2311.08105), algorithm 1"
+IN_STEP = True
+
+STATE, Settings, length, read_out = outer.STATE, outer.Outer, outer.length, outer.read_out
+
+
+def streams(worker: Worker) -> Mapping[str, Program]:
+    """The programs of a worker."""
+    return {"compute": rounds(worker)}
+
+
+def rounds(worker: Worker) -> Program:
+    """The algorithm of a worker."""
+    model, settings = worker.model, worker.settings
+    for _ in range(settings.rounds):
+        yield from local_steps(worker)
+        delta, _ = yield AllReduce(model.payload(change, to="theta"))
+        model.apply(outer_step, delta, settings.outer_learning_rate, settings.outer_momentum)

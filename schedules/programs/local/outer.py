@@ -1,0 +1,68 @@
+"""What methods with an outer step share: rounds of local steps, and the outer optimizer (SGD with Nesterov momentum).
+
+Delta = theta - x of a worker's own steps is an outer gradient; m <- mu m + Delta; theta <- theta - nu (Delta + mu m).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from schedules import (
+    COPY,
+    ZERO,
+    Array,
+    Compute,
+    Count,
+    Field,
+    NonNegative,
+    Number,
+    Program,
+    State,
+    Table,
+    Worker,
+    descend,
+)
+
+STATE = {"theta": COPY, "momentum": ZERO}
+
+
+class Outer(Table):
+    """Keys of [schedule] that they share."""
+
+    rounds: Count
+    """How often there is an outer step."""
+    local_steps: Count
+    """Steps that a worker makes alone, between two of them: H."""
+    outer_learning_rate: NonNegative = 0.7
+    """nu."""
+    outer_momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    """mu, of Nesterov's kind."""
+
+
+def length(settings: Any, rank: int) -> int:
+    """Local steps of a worker."""
+    return int(settings.rounds * settings.local_steps)
+
+
+def local_steps(worker: Worker) -> Program:
+    """H steps of the inner optimizer, alone."""
+    for _ in range(worker.settings.local_steps):
+        gradient, _ = yield Compute("gradient")
+        worker.model.apply(descend, gradient)
+
+
+def change(s: State) -> Array:
+    """Delta: what the worker's own steps have changed, as a gradient."""
+    return s.theta - s.x
+
+
+def outer_step(s: State, delta: Array, rate: float, mu: float) -> None:
+    """m <- mu m + Delta;  theta <- theta - nu (Delta + mu m);  x <- theta."""
+    momentum = mu * s.momentum + delta
+    s.x = s.theta = s.theta - rate * (delta + mu * momentum)
+    s.momentum = momentum
+
+
+def read_out(s: State, time: float) -> Array:
+    """What is looked at: theta, which all workers share after an outer step."""
+    return s.theta

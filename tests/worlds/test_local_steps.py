@@ -1,0 +1,216 @@
+"""Schedules of local steps, in both worlds, against their papers' rules written for all workers at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from executor.launching.launch import Ranks, execute
+from schedules.clocks import StreamKey, stream
+from schedules.scenario import load
+from simulator import simulate
+from tests.worlds.conftest import BASE, World
+from tests.worlds.test_replay_parity import difference
+
+N, RATE = 4, 0.01
+Vectors = NDArray[np.float64]
+Gradient = Callable[[Vectors, int], Vectors]
+"""(x of all workers [n, num_params], step) -> their gradients."""
+ROUNDS, H = 5, 3
+OUTER = {"rounds": ROUNDS, "local_steps": H, "outer_learning_rate": 0.6, "outer_momentum": 0.8}
+
+
+def mean(x: Vectors) -> Vectors:
+    return np.broadcast_to(x.mean(axis=0), x.shape)
+
+
+def rounds(theta: Vectors, gradient: Gradient) -> Iterator[Any]:
+    """Yields Delta of every worker at the end of its local steps, and is sent where all go on."""
+    for number in range(ROUNDS):
+        x = theta
+        for h in range(H):
+            x = x - RATE * gradient(x, number * H + h)
+        theta = yield theta - x
+
+
+def outer(x: Vectors, gradient: Gradient, used: Callable[[list[Vectors]], Vectors], after: bool) -> Vectors:
+    """Nesterov's outer steps with what is used of the changes so far; with one more after the last round."""
+    theta, momentum, found = x, np.zeros_like(x), []
+    local = rounds(theta, gradient)
+    delta = next(local)
+    for number in range(ROUNDS + after):
+        found.append(delta if number < ROUNDS else np.zeros_like(x))
+        applied = used(found)
+        momentum = 0.8 * momentum + applied
+        theta = theta - 0.6 * (applied + 0.8 * momentum)
+        if number < ROUNDS - 1:
+            delta = local.send(theta)
+    return theta
+
+
+def diloco(x: Vectors, gradient: Gradient) -> Vectors:
+    return outer(x, gradient, lambda found: mean(found[-1]), after=False)
+
+
+def eager(x: Vectors, gradient: Gradient) -> Vectors:
+    def used(found: list[Vectors]) -> Vectors:
+        """The worker's own n-th part fresh, the others' of the round before."""
+        before = found[-2] if len(found) > 1 else np.zeros_like(found[0])
+        return found[-1] / N + (before.sum(axis=0) - before) / N
+
+    return outer(x, gradient, used, after=True)
+
+
+def delayed(x: Vectors, gradient: Gradient) -> Vectors:
+    return outer(x, gradient, lambda found: mean(found[-2]) if len(found) > 1 else np.zeros_like(found[0]), after=True)
+
+
+def lookahead(x: Vectors, gradient: Gradient) -> Vectors:
+    return diloco(x, lambda at, step: mean(gradient(at, step)))
+
+
+def local_sgd(x: Vectors, gradient: Gradient) -> Vectors:
+    for step in range(1, 12):
+        x = x - RATE * gradient(x, step - 1)
+        x = mean(x) if step in (4, 8, 11) else x
+    return x
+
+
+def slowmo(x: Vectors, gradient: Gradient) -> Vectors:
+    slow, begun = np.zeros_like(x), x
+    local = rounds(x, gradient)
+    change = next(local)
+    for number in range(ROUNDS):
+        slow = 0.4 * slow + mean(change) / RATE
+        begun = begun - 1.5 * RATE * slow
+        change = local.send(begun) if number < ROUNDS - 1 else change
+    return begun
+
+
+def proxskip(x: Vectors, gradient: Gradient) -> Vectors:
+    h, p = np.zeros_like(x), 0.4
+    for step in range(15):
+        hat = x - RATE * (gradient(x, step) - h)
+        met = float(stream(0, StreamKey.COIN, step).random()) < p
+        x = mean(hat - RATE / p * h) if met else hat
+        h = h + p / RATE * (x - hat) if met else h
+    return x
+
+
+RULES: dict[str, tuple[dict[str, Any], Callable[[Vectors, Gradient], Vectors]]] = {
+    "local-sgd": ({"steps": 11, "local_steps": 4}, local_sgd),
+    "diloco": (OUTER, diloco),
+    "lookahead": (OUTER, lookahead),
+    "eager-diloco": (OUTER, eager),
+    "eager-diloco, delayed": ({**OUTER, "delayed": True}, delayed),
+    "co2": (OUTER, delayed),
+    "slowmo": ({"rounds": ROUNDS, "local_steps": H, "momentum": 0.4, "slow_learning_rate": 1.5}, slowmo),
+    "proxskip": ({"steps": 15, "probability": 0.4}, proxskip),
+}
+
+
+def scenario(name: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
+    tables = {**BASE, "schedule": {"program": name.partition(",")[0], **settings}}
+    return {**tables, "workload": {**BASE["workload"], "options": {"dimension": 7, "noise": 0.5}}, **more}
+
+
+@pytest.fixture
+def measured(ranks: Ranks) -> World:
+    return lambda tables, **options: execute(tables, ranks=ranks, **options)
+
+
+@pytest.fixture
+def simulated() -> World:
+    return simulate
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_it_is_the_papers_rule(name: str, world: World) -> None:
+    settings, rule = RULES[name]
+    case = scenario(name, settings)
+    result, problem = world(case), load(case).problem
+    assert problem is not None
+    assert result.parameters is not None
+    x = np.stack([problem.initial(0, rank) for rank in range(N)])
+
+    def gradient(at: Vectors, step: int) -> Vectors:
+        return np.stack([problem.gradient(at[rank], rank, step) for rank in range(N)])
+
+    wanted = rule(x, gradient)
+    assert np.abs(result.parameters - wanted).max() <= 1e-12 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_world_follows_the_other(name: str, simulated: World, measured: World, tmp_path: Path) -> None:
+    case = scenario(name, RULES[name][0], optimizer={"learning_rate": RATE, "momentum": 0.5})
+    original = simulated(case)
+    assert difference(original, measured(case, replay=original.save(tmp_path / "simulated"))) <= 1e-12
+    free = measured(case)
+    assert difference(free, simulated(case, replay=free.save(tmp_path / "measured"))) <= 1e-12
+    assert difference(original, free) <= 1e-12  # nothing depends on who is first
+
+
+def test_one_local_step_and_an_outer_step_of_one_is_all_reduce(world: World) -> None:
+    settings = {"rounds": 8, "local_steps": 1, "outer_learning_rate": 1.0, "outer_momentum": 0.0}
+    alike = world(scenario("all-reduce", {"gradients": 8}))
+    assert difference(alike, world(scenario("diloco", settings))) <= 1e-12
+
+
+@pytest.mark.parametrize(("name", "is_equal"), [("diloco", True), ("eager-diloco", False), ("co2", True)])
+def test_whether_replicas_are_equal_at_the_end(name: str, is_equal: bool, world: World) -> None:
+    """Bit for bit after a blocking outer step; not where a worker's own change is fresher than the others'."""
+    parameters = world(scenario(name, OUTER)).parameters
+    assert parameters is not None
+    assert bool((parameters == parameters[0]).all()) == is_equal
+
+
+def test_the_rounds_of_qsr(simulated: World) -> None:
+    """H = max(H_base, floor((alpha / eta)^2)); H_base during the warm-up; what is left in the last."""
+    settings = {"steps": 40, "local_steps": 2, "alpha": 0.03}
+    optimizer = {"schedule": "cosine", "warmup": 0.1, "learning_rate": 0.02}
+    trace = simulated(scenario("qsr", settings, optimizer=optimizer, run={"numerics": False})).trace
+    assert trace is not None
+    rows = trace[(trace["rank"] == 0) & trace["op"].isin(["Compute", "AllReduce"])].sort_values("index")
+    found, steps = [], 0
+    for op in rows["op"]:
+        found += [steps] if op == "AllReduce" else []
+        steps = 0 if op == "AllReduce" else steps + 1
+    wanted, step = [], 0
+    while step < 40:
+        rate = 0.02 * step / 4 if step < 4 else 0.02 * 0.5 * (1 + math.cos(math.pi * (step - 4) / 36))
+        wanted.append(min(40 - step, 2 if step < 4 else max(2, math.floor((0.03 / rate) ** 2))))
+        step += wanted[-1]
+    assert found == wanted
+    assert len(set(wanted)) > 3
+
+
+@pytest.mark.parametrize("name", ["diloco", "eager-diloco", "co2"])
+def test_how_old_a_change_is(name: str, world: World) -> None:
+    """In outer versions: none where all wait for it, one where it is reduced while the next round is computed."""
+    rows = world(scenario(name, OUTER)).summary["staleness_by_target"]
+    (found,) = (row for row in rows if row["target"] == "theta")
+    assert (found["kind"], found["staleness_max"]) == ("change", 0 if name == "diloco" else 1)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_local_step_counts(name: str, world: World) -> None:
+    settings = RULES[name][0]
+    steps = settings.get("steps") or settings["rounds"] * settings["local_steps"]
+    assert world(scenario(name, settings)).summary["per_rank"]["gradients"] == [steps] * N
+
+
+def test_moments_are_averaged_too(world: World) -> None:
+    """Where all is averaged after every step, workers remember the same; else they do not."""
+    case = {"steps": 6, "local_steps": 2}
+    alone, all_of_it = (
+        world(scenario("local-sgd", {**case, "average": average}, optimizer={"name": "adamw", "learning_rate": RATE}))
+        for average in ("parameters", "all")
+    )
+    assert all_of_it.summary["bytes_sent"] == 3 * alone.summary["bytes_sent"]
+    assert difference(alone, all_of_it) > 1e-6
