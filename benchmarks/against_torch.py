@@ -1,4 +1,4 @@
-"""Beside torch: the same module trained by Twinclock's executor and by torch's own runtimes, on gloo, one thread a rank.
+"""Beside torch: a module trained by Twinclock's executor and by torch's own runtimes, on gloo, one thread a rank.
 
 * `gpipe`, `1f1b`, `interleaved-1f1b` and `zb-v` (two stages a rank) beside `torch.distributed.pipelining`.
 * `all-reduce`, with and without `accumulate`, beside `DistributedDataParallel`, with `no_sync` for all but the last.

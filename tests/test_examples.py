@@ -24,6 +24,7 @@ OURS = [
         "d-psgd",
         "dadao",
         "gpu-cluster",
+        "petra_digits",
         "pipeline",
         "pipeline_module",
         "racks",
@@ -51,6 +52,12 @@ def run(*arguments):
 def test_example_is_simulated(scenario):
     length = find(load(scenario).program).length_key
     assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{length}=20")
+
+
+@pytest.mark.slow
+def test_a_revnet_learns_under_petra():
+    text = run("execute", "examples/petra_digits.toml", "--set", "schedule.iterations=40", "--json")
+    assert json.loads(text)["summary"]["module_accuracy"] > 0.85
 
 
 @pytest.mark.slow
