@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from analysis.measures.intervals import exchange_rate_interval, throughput_inter
 from analysis.measures.metrics import breakdown, span_ns, staleness
 from analysis.measures.progress import progress
 from analysis.measures.under_way import cut_remark, under_way
+from analysis.pipelines.idle import Idle, idle_of
 from analysis.tables import operations_of, summary_of
 from schedules.platform.fits import Calibration, calibration
 from schedules.platform.transports import transport_of
@@ -36,6 +37,7 @@ class Alone:
         operations: columns kind, quantity and the run's world.
         breakdowns, staleness, calibrations: by the run's world, as those of a `Comparison`.
         caveats: what a reader must know of it.
+        idle: by the run's world, the idle time of a pipeline's ranks in parts; none of another run.
         files: what was written; the report comes first. Empty before.
     """
 
@@ -47,6 +49,7 @@ class Alone:
     staleness: dict[str, pd.DataFrame]
     calibrations: dict[str, Calibration]
     caveats: tuple[str, ...] = ()
+    idle: dict[str, Idle] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
     @property
@@ -73,6 +76,7 @@ def alone(run: Result) -> Alone:
         staleness={} if trace is None else {run.world: staleness(trace)},
         calibrations={run.world: calibration(trace, transport)} if fitted and trace is not None else {},
         caveats=tuple(_caveats(run, trace)),
+        idle={} if (idle := idle_of(run)) is None else {run.world: idle},
     )
 
 

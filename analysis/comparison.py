@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +22,7 @@ from analysis.measures.metrics import breakdown, staleness
 from analysis.measures.progress import progress
 from analysis.measures.under_way import under_way
 from analysis.pairing import drew_alike
+from analysis.pipelines.idle import Idle, idle_of
 from analysis.repeats import middle
 from analysis.tables import operation_errors, setting_differences, staleness_distances, summary_errors
 from schedules.platform.fits import Calibration, calibration
@@ -65,6 +66,7 @@ class Comparison:
         spread: of repeated measurements: one sentence on how far they lie apart; "" where there was one.
         caveats: what a reader must know before believing the claim.
         decision: what was chosen of a sweep, and whether its ranking held; None where nothing was.
+        idle: by world, the idle time of a pipeline's ranks in parts; none of another run.
         files: what was written; the report comes first. Empty before.
     """
 
@@ -89,6 +91,7 @@ class Comparison:
     spread: str = ""
     caveats: tuple[str, ...] = ()
     decision: Decision | None = None
+    idle: dict[str, Idle] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
     @property
@@ -138,6 +141,7 @@ def contrast(simulated: Result, measured: Result | Sequence[Result], null: Resul
         settings=setting_differences(simulated.tables, shown.tables),
         repeats=_repeats(values, simulated.summary, without, key),
         spread=claim.repeated([*values.values()], spread([*values.values()]), interval),
+        idle={world: found for world, run in runs.items() if (found := idle_of(run)) is not None},
     )
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from analysis.figures.style import styled
-from analysis.pipelines.drawing import readable_window, stages_figure, told_length, whole_window
+from analysis.pipelines.drawing import readable_window, stages_figure
 from analysis.pipelines.steps import steps_of_run
 from analysis.plotting import run_figures
+from schedules.record.quantities import quantity
 from schedules.record.whole import whole_file
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def _title(run: Result, steps: pd.DataFrame | None) -> str:
     if steps is None:
         return f"{', '.join(named)}, {run.world}"
     number = steps.loc[steps["micro_batch"] >= 0, "micro_batch"].nunique()
-    begin, end = whole_window({run.world: steps})
-    return f"{', '.join(named)}, {number} micro-batches, {run.world}: {told_length(end - begin)}"
+    told = f"{', '.join(named)}, {number} micro-batches, {run.world}"
+    makespan_s = run.summary.get("makespan_s")
+    return told if makespan_s is None else f"{told}: {quantity('makespan_s', makespan_s)}"
 
 
 def _pipeline(run: Result, steps: pd.DataFrame, title: str) -> Figure:

@@ -43,7 +43,7 @@ def run_figures(run: Result, name: str | None = None) -> RunFigures | Figure:
     Args:
         run: of either world, in memory or on disk.
         name: as the report's files are called: `timeline`, `breakdown`, `network`, `memory`, `staleness`, `ages`,
-            `curves`.
+            `curves`; of a pipeline `stages` and `idle`.
     Raises:
         ValueError: if the run has no such figure; those that it has are named.
     """

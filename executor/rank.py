@@ -8,11 +8,12 @@ import sys
 import time
 import traceback
 from contextlib import nullcontext
+from functools import partial
 from types import TracebackType
+from typing import Any
 
 import pandas as pd
 import torch
-from torch.distributed import AllreduceOptions, BroadcastOptions
 
 from executor import rank_report as report
 from executor.agreement.clock import EXACT, Offset, RunClock, measure_offset
@@ -31,6 +32,8 @@ from executor.running.waiting import sharpen
 from executor.running.warmup import warm_up
 from executor.seat import Seat, Task
 from executor.services import Services
+from executor.stages.assembling import Whole, gathered
+from executor.stages.staged import StagedModule, staged_module
 from executor.wire.collectives import Collectives
 from executor.wire.edges import Edges
 from executor.wire.exchanges import Exchanges
@@ -116,7 +119,8 @@ class RankRun:
             device=self.placement.device,
             is_recorded=self.recorder is not None,
         )
-        self.module: FlatModule | None = None
+        self.module: FlatModule | StagedModule | None = None
+        self.whole: Whole | None = None
         self.worker = self._worker()
         programs = self.setup.programs(self.worker)
         self.services = self._services()
@@ -142,7 +146,7 @@ class RankRun:
         cpu = time.process_time() - cpu
         self.cut_ns = self.control.during(self.control.cut_ns) if self.setup.cut is not None else None
         self.setup.observe_end(self.seat.rank, self._ended_at())
-        self.control.during(self._share_buffers)
+        self.control.during(self._share)
         after = self.control.during(self._measure_offset)
         self._report(before, after, cpu)
         self.control.part()
@@ -167,8 +171,16 @@ class RankRun:
         scenario, rank = self.scenario, self.seat.rank
         if scenario.workload.module is None or not scenario.run.numerics:
             return self.setup.worker(rank)
-        self.module = flat_module(scenario, rank, self.placement.device)
+        device = self.placement.device
+        if self.setup.schedule.is_pipeline:
+            self.module = staged_module(scenario, rank, device, self._agreed)
+        else:
+            self.module = flat_module(scenario, rank, device)
         return self.setup.worker(rank, self.module)
+
+    def _agreed(self, own: list[int]) -> list[int]:
+        """Rank 0's answer to what all ranks ask themselves."""
+        return self.control.during(lambda: self.control.gather("split", own))[0]
 
     def _services(self) -> Services:
         """What runs the operations. All hand in at the agenda what is over."""
@@ -213,8 +225,11 @@ class RankRun:
         """Connect everything that will be used, so that nothing of it is measured. Returns the clock's offset."""
         # While others are waited for the main thread is not: it hears of bad news.
         self.control.during(self._connect)
-        trained = self.module or self.setup.problem
-        with buffers.kept(self.module.module) if self.module is not None else nullcontext():
+        module = self.module
+        if isinstance(module, StagedModule):
+            module.warm_up()
+        trained = module if isinstance(module, FlatModule) else self.setup.problem
+        with buffers.kept(module.module) if isinstance(module, FlatModule) else nullcontext():
             warm_up(trained, seed=self.scenario.run.seed, rank=self.seat.rank, device=self.placement.device)
         return self.control.during(self._measure_offset)
 
@@ -243,32 +258,27 @@ class RankRun:
 
     # ------------------------------------------------------------------ afterwards
 
-    def _share_buffers(self) -> None:
-        """What becomes of the module's buffers where its parameters are read out: `workload.buffers`.
+    def _share(self) -> None:
+        """What becomes of a module's buffers, and what a module in stages says of itself: all ranks take part.
 
-        Not an operation of the run: a simulation does not know the module, and its trace would lack it.
+        No operations of the run: a simulation does not know the module, and its trace would lack them.
         """
-        choice, flat, rank = self.scenario.workload.buffers, self.module, self.seat.rank
-        if flat is None or choice == "own":
-            return
-        roles, num_workers = self.setup.plan.roles, self.seat.num_workers
-        group = self.groups.gloo("buffers", rank, num_workers, self.control.store) if num_workers > 1 else None
-        weight = 1  # of this rank's in the average
-        if choice == "recompute":
-            (read_outs,) = self.setup.read_outs[rank]
-            x = read_outs.parameters().detach().cpu().clone()
-            if group is not None and "server" in roles:  # the final parameters are the server's
-                options = BroadcastOptions()
-                options.rootRank, options.rootTensor = roles.index("server"), 0
-                group.broadcast([x], options).wait()
-            weight = buffers.recompute(flat, x.to(self.placement.device))
-        # A server computes no gradient, so its buffers are still what they were at the start.
-        weight *= roles[rank] == "worker"
-        values = buffers.vector(flat.module)
-        if len(values) and group is not None:
-            total = torch.cat((values * weight, torch.tensor([weight], dtype=values.dtype)))
-            group.allreduce([total], AllreduceOptions()).wait()
-            buffers.load(flat.module, total[:-1] / total[-1])
+        store, num_workers, read_outs = self.control.store, self.seat.num_workers, self.setup.read_outs
+        connect: Any = partial(self.groups.gloo, "buffers", self.seat.rank, num_workers, store)
+        if isinstance(self.module, StagedModule):
+            x = dict(zip(self.module.stages, [each.parameters() for each in read_outs[self.seat.rank]], strict=True))
+            self.whole = gathered(self.scenario, self.seat.rank, self.module, x, connect)
+        elif self.module is not None:
+            (own,) = read_outs[self.seat.rank]
+            roles = self.setup.plan.roles
+            buffers.share(self.scenario, self.seat.rank, self.module, own.parameters(), roles, connect)
+
+    def _evaluation(self) -> dict[str, float]:
+        """What the user's object says of the final parameters."""
+        if isinstance(self.module, StagedModule):
+            return {} if self.whole is None else self.module.evaluate(*self.whole)
+        assert self.module is not None
+        return self.module.evaluate(self.setup.read_outs[self.seat.rank][0].parameters())
 
     def _report(self, before: Offset, after: Offset, cpu_s: float) -> None:
         if self.recorder is not None:
@@ -291,7 +301,7 @@ class RankRun:
             told.parameters = [to_numpy(each.parameters()) for each in read_outs]
             told.observations = [observation for each in read_outs for observation in each.observations]
             if self.module is not None:
-                told.evaluation = self.module.evaluate(read_outs[0].parameters())
+                told.evaluation = self._evaluation()
         report.write(told, self.seat.directory)
 
 

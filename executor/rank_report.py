@@ -20,9 +20,10 @@ from schedules.record.ledger import Ledger
 from schedules.record.summary import collectives_of, summarise
 from schedules.record.trace import read_rank_files
 from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
+from schedules.runs.stages import add_stages
 from schedules.scenario import Scenario
 from schedules.setup import exchange_ticks
-from schedules.training.readout import Observation, numbers
+from schedules.training.readout import Observation, numbers, whole_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +155,7 @@ def merge(scenario: Scenario, directory: Path, info: Mapping[str, object]) -> Re
         _add_numbers(result, reports)
     add_end(result)
     add_graphs(result)
+    add_stages(result, ledger)
     add_own_summary(result)
     return result
 
@@ -242,7 +244,11 @@ def _add_numbers(result: Result, reports: Sequence[Report]) -> None:
     scenario, stages = result.scenario, result.scenario.plan.stages
     final = [report.parameters or [] for report in reports]
     if scenario.problem is None:
-        result.parameters = np.stack([np.asarray(each, dtype=np.float64) for (each,) in final])
+        result.parameters = (
+            whole_model(final, stages)
+            if stages
+            else np.stack([np.asarray(each, dtype=np.float64) for (each,) in final])
+        )
         # Prefixed, so that no name of the user's takes the place of one of ours.
         result.summary |= {f"module_{name}": value for name, value in reports[0].evaluation.items()}
         return

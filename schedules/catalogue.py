@@ -45,11 +45,14 @@ class Schedule:
         is_pipeline: whether its stages hand on micro-batches, see `schedules.programs.pipelines`: activations are
             entered by the program, and a kernel's one value is shared by the chunks of a worker.
         kernels: (settings, number of workers) -> names of the kernels that a pipeline cannot do without.
+        keeps: settings -> what a stage's forward pass keeps for its backward pass: "graph", "inputs" (it is computed
+            again from these) or "nothing" (from its outputs, where it has an inverse); None: its graph.
         length: (settings, rank) -> gradients of a worker; None: the key `gradients`.
         length_key: the key of [schedule] that says how long a run is; None: there is no such key.
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
         updates: (settings, rank) -> steps of its optimizer; None: as many.
         role: (settings, rank) -> "worker" or "server"; None: all are workers.
+        shards: (settings, number of workers) -> among how many the data of a problem are spread; None: all workers.
         work: settings -> what its kernels make, by unit and kernel: {"tokens": {"decode": 1}}; None: gradients, or
             where there are none the kernels themselves.
         told: run -> further keys of its summary; the module's function `summary`.
@@ -71,11 +74,13 @@ class Schedule:
     edges: Callable[[Any, int], Collection[tuple[int, int]]] | None = None
     is_pipeline: bool = False
     kernels: Callable[[Any, int], Collection[str]] | None = None
+    keeps: Callable[[Any], str] | None = None
     length: Callable[[Any, int], int] | None = None
     length_key: str | None = None
     is_in_step: bool = False
     updates: Callable[[Any, int], int] | None = None
     role: Callable[[Any, int], str] | None = None
+    shards: Callable[[Any, int], int] | None = None
     work: Callable[[Any], Mapping[str, Mapping[str, int]]] | None = None
     told: Callable[[Any], Mapping[str, Any]] | None = None
     survives: bool = False
@@ -98,7 +103,9 @@ class Schedule:
         return _checked(found, self.name)
 
 
-_FUNCTIONS = ("constants", "read_out", "place", "edges", "kernels", "length", "updates", "role", "work")
+_FUNCTIONS = (
+    "constants", "read_out", "place", "edges", "kernels", "keeps", "length", "updates", "role", "shards", "work",
+)  # fmt: skip
 """What a module may have beside `streams`: see `Schedule`."""
 
 _DECLARED = {
@@ -121,10 +128,12 @@ MODULES = {
     "dadao": "schedules.programs.gossip.dadao",
     **dict.fromkeys(("gpipe", "1f1b", "interleaved-1f1b", "looped-bfs"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(("zb-h1", "zb-h2", "zb-v", "interleaved-zb"), "schedules.programs.pipelines.flushed"),
-    **dict.fromkeys(("dualpipe", "dualpipe-v"), "schedules.programs.pipelines.flushed"),
+    **dict.fromkeys(("zb-1p", "zb-2p", "dualpipe", "dualpipe-v", "order"), "schedules.programs.pipelines.flushed"),
     **dict.fromkeys(
         ("pipedream", "pipedream-2bw", "delayed-gradients", "petra"), "schedules.programs.pipelines.streamed"
     ),
+    "cdp-v1": "schedules.programs.cyclic.v1",
+    "cdp-v2": "schedules.programs.cyclic.v2",
 }
 """By name, the module; or one with a table `PROGRAMS` of what stands for modules, by name."""
 

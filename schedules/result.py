@@ -18,7 +18,7 @@ from schedules.misuse.values import short
 from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, write_run
 from schedules.record.knowledge.ages import ages
 from schedules.record.origin import host, occasion, versions
-from schedules.record.quantities import QUANTITIES
+from schedules.record.quantities import OF_SCHEDULES, QUANTITIES
 from schedules.record.summary import Summary, told_ages
 from schedules.scenario import Scenario, counting, load, recorded_fingerprint, texts
 from schedules.showing import views
@@ -81,7 +81,8 @@ class Result:
 
     def plot(self, name: str | None = None) -> Any:
         """Its figures, as matplotlib has them: one by its name (`timeline`, `breakdown`, `network`, `memory`,
-        `staleness`, `ages`, `curves`), or all that it has anything for, by name; a notebook shows either.
+        `staleness`, `ages`, `curves`; of a pipeline `stages`, `idle`), or all that it has anything for, by name; a
+        notebook shows either.
 
         Raises:
             ValueError: if it has no such figure; those that it has are named.
@@ -282,7 +283,7 @@ def add_own_summary(run: Result) -> None:
         if not isinstance(told, Mapping):
             raise ValueError(f"expected a dict by name, found {short(told)}")
         for key, value in told.items():
-            if not isinstance(key, str) or key in run.summary or key in QUANTITIES:
+            if not isinstance(key, str) or key in run.summary or (key in QUANTITIES and key not in OF_SCHEDULES):
                 raise ValueError(f"expected keys that are not taken, found {key!r}")
             json.dumps(value, allow_nan=False)
     except Exception as error:

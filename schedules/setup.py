@@ -18,7 +18,7 @@ from schedules.clocks import Clocks, edge_ticks, in_nanoseconds
 from schedules.errors import ProgramError
 from schedules.listed.clocks import ListedClocks
 from schedules.misuse.values import raised, short
-from schedules.operations import Program, Until
+from schedules.operations import Array, Program, Until
 from schedules.platform.durations import Durations
 from schedules.record.ledger import Account, Ledger
 from schedules.scenario import (
@@ -29,11 +29,15 @@ from schedules.scenario import (
     build_optimizer,
     build_problem,
     cut,
+    kernel_activations,
     learning_rate,
     listed_events,
+    mean_time,
+    num_sharing,
     optimizer_bytes,
     run_settings,
     stage_parameters,
+    ties,
 )
 from schedules.training.kernels import Kernels, data_parallel, staged
 from schedules.training.model import Model
@@ -42,6 +46,7 @@ from schedules.training.parts import part
 from schedules.training.problem import Trained
 from schedules.training.problems import Problem
 from schedules.training.readout import LAST, ReadOuts
+from schedules.training.staged import Staged
 from schedules.training.state import State, is_free
 from schedules.training.vectors import COPY, GRADIENT, ITEM_SIZE, tensors_of
 from schedules.worker import Worker
@@ -97,7 +102,7 @@ class Setup:
         self.problem = self._problem(xp, device) if scenario.is_numeric else None
         self.read_outs: dict[int, list[ReadOuts]] = {}
 
-    def worker(self, rank: int, module: Trained | None = None) -> Worker:
+    def worker(self, rank: int, module: Trained | Staged | None = None) -> Worker:
         """One worker, ready to run. `module` stands for the scenario's problem (the user's own)."""
         trained = module or self.problem
         account = Account(rank, self.ledger, is_recorded=self.is_recorded)
@@ -107,7 +112,7 @@ class Setup:
         held = models if plan.stages else models[0]
         speed = self.scenario.platform.speed_of(rank)
         worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
-        _hand(worker, self.scenario, is_pipeline=self.schedule.is_pipeline)
+        _hand(worker, self.scenario, sizes, module if isinstance(module, Staged) else None)
         if trained is not None:
             self._fill(worker, trained, sizes)
             # Of a module, which may be large, only the end is looked at; and one stage alone has no loss.
@@ -118,18 +123,21 @@ class Setup:
         self._own(worker)
         return worker
 
-    def kernels(self, worker: Worker, module: Trained | None = None) -> Kernels:
-        """What a worker's kernels compute, by name; those of stages compute what their operations bring."""
-        given = self.scenario.workload.activations  # with a unit, so as a float; of a pipeline its programs enter them
-        size = 0 if self.schedule.is_pipeline or isinstance(given, list) else round(given)
-        rows = staged(size) if self.plan.stages else data_parallel(module or self.problem, size)
+    def kernels(self, worker: Worker, module: Trained | Staged | None = None) -> Kernels:
+        """What a worker's kernels compute, by name; those of stages compute what their operations bring, unless the
+        module is in stages."""
+        plan, size = self.plan, kernel_activations(self.scenario, worker.rank)
+        if isinstance(module, Staged):
+            rows = module.kernels(size)
+        else:
+            trained = module or self.problem
+            rows = staged(size, trained, plan.num_shards) if plan.stages else data_parallel(trained, size)
         self.ledger.activations = {name: each.activations for name, each in rows.items() if each.activations}
         return rows
 
     def durations(self, rank: int) -> Durations:
         """What draws how long the kernels of a worker take."""
-        scenario, plan = self.scenario, self.plan
-        num_stages = plan.chunks(rank) if self.schedule.is_pipeline else sum(rank in ranks for ranks in plan.stages)
+        scenario, num_stages = self.scenario, num_sharing(self.scenario, rank)
         seed, num_buckets = scenario.run.seed, scenario.num_buckets
         return Durations(scenario.platform, seed, rank, num_buckets=num_buckets, num_stages=num_stages)
 
@@ -168,8 +176,10 @@ class Setup:
         """The scenario's own, which was checked; one with other arrays is built here."""
         return self.scenario.problem if xp is None else build_problem(self.scenario, xp, device)
 
-    def _sizes(self, trained: Trained | None) -> list[int]:
+    def _sizes(self, trained: Trained | Staged | None) -> list[int]:
         """How many parameters each stage has, or the only model."""
+        if isinstance(trained, Staged):
+            return list(trained.sizes)
         sizes = stage_parameters(self.scenario, None if trained is None else trained.num_params)
         if sizes is None and self.schedule.is_pipeline and self.scenario.workload.module is None:
             return [0] * len(self.plan.stages)  # whose times and messages are all that is asked for
@@ -186,15 +196,16 @@ class Setup:
         number, accumulates = stage if self.plan.stages else -1, GRADIENT in self.vectors
         return Model(size, account, stage=number, tensors=tensors, accumulates=accumulates)
 
-    def _fill(self, worker: Worker, trained: Trained, sizes: Sequence[int]) -> None:
+    def _fill(self, worker: Worker, trained: Trained | Staged, sizes: Sequence[int]) -> None:
         """Give a worker's models their arrays."""
-        constants = self._constants(worker)
-        x = trained.convert(trained.initial(self.scenario.run.seed, worker.rank))
+        constants, seed, rank = self._constants(worker), self.scenario.run.seed, worker.rank
+        whole: Array = None if isinstance(trained, Staged) else trained.convert(trained.initial(seed, rank))
         for model in _models(worker):
             held = _held(sizes, max(model.stage, 0))
+            x = trained.initial_of(model.stage) if isinstance(trained, Staged) else whole[held]
             model.tensors = tensors_of(trained.tensors, held)
             model.state = State(
-                x[held],
+                x,
                 self.vectors,
                 constants=constants,
                 part=self._place(worker, model),
@@ -227,7 +238,7 @@ class Setup:
                 raise ProgramError(f"{self.scenario.program}: streams: expected {told}")
         return dict(found)
 
-    def _optimizer(self, worker: Worker, model: Model, trained: Trained, held: slice) -> Optimizer:
+    def _optimizer(self, worker: Worker, model: Model, trained: Trained | Staged, held: slice) -> Optimizer:
         """The optimizer of a model, which works on all of it, or on the rank's part."""
         part_of, index, count = self.schedule.optimizer, *self._place(worker, model)
         if part_of is not None and part_of.is_shard:
@@ -280,11 +291,17 @@ def _asked(name: str, function: Callable[[Worker], object], worker: Worker) -> o
         raise ProgramError(f"{raised(error)} (in {name}, rank {worker.rank})") from error
 
 
-def _hand(worker: Worker, scenario: Scenario, *, is_pipeline: bool) -> None:
-    """Tell a worker what its programs ask of the platform and of the workload."""
+def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], module: Staged | None) -> None:
+    """Tell a worker what its programs ask of the platform and of the workload; of a module, what it says itself."""
+    worker.stage_sizes = tuple(size * ITEM_SIZE[scenario.workload.dtype] for size in sizes)
+    worker.mean_time = partial(mean_time, scenario, worker.rank)
     worker.kernels = frozenset(scenario.platform.kernels)
-    if is_pipeline:
-        worker.boundaries, worker.activations = boundaries(scenario), activations(scenario, worker.rank)
+    if scenario.plan.stages:
+        worker.boundaries = boundaries(scenario)
+    if catalogue.find(scenario.program).is_pipeline:
+        worker.activations, worker.ties = activations(scenario, worker.rank), ties(scenario)
+    if module is not None:
+        worker.boundaries, worker.ties = tuple(module.boundaries), tuple(module.ties)
 
 
 def _held(sizes: Sequence[int], stage: int) -> slice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
@@ -14,6 +14,7 @@ from schedules.misuse.values import COUNT, LARGEST, NAME, WHOLE, Sort, an, betwe
 from schedules.record.ledger import Account
 from schedules.training.model import Model
 from schedules.training.optimizers import LearningRate
+from schedules.training.vectors import Tie
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -48,17 +49,21 @@ class Worker:
         stages: the stages that it holds, by number; None in a schedule without stages.
         account: its page of the ledger, for what programs keep (`schedules.record.ledger`).
         speed: how fast its kernels are beside the platform's: they take 1 / speed times as long.
-        boundaries: in a pipeline, the bytes that go from each stage to the next.
+        boundaries: in a schedule with stages, the bytes that go from each stage to the next.
+        ties: in a pipeline, parameters that its stages share.
         activations: in a pipeline, the bytes that a micro-batch's forward pass of a stage leaves, and those of them
             that are kept from its backward pass for the input to that for the weights.
         kernels: names of those that the platform has durations of.
+        mean_time: (kernel, stage) -> how long it takes on average on a rank at full speed, in gradient times, as the
+            platform says; stage -1: of no stage.
         capacities: how many items its queues hold, where that is not one; see `capacity`.
         warmup_steps: steps of the learning rate's warm-up; see `learning_rate`.
+        stage_sizes: bytes of every stage of the model, whoever holds it; of the whole, where there are none.
     """
 
     __slots__ = (
         "_clocks", "_rate", "account", "activations", "boundaries", "capacities", "graph", "horizon", "kernels",
-        "model", "neighbours", "num_workers", "rank", "settings", "speed", "stages",
+        "mean_time", "model", "neighbours", "num_workers", "rank", "settings", "speed", "stage_sizes", "stages", "ties",
     )  # fmt: skip
 
     def __init__(
@@ -85,8 +90,11 @@ class Worker:
         self.settings = settings
         self.boundaries: tuple[int, ...] = ()
         self.activations: tuple[int, int] = (0, 0)
+        self.ties: tuple[Tie, ...] = ()
         self.kernels: frozenset[str] = frozenset()
+        self.mean_time: Callable[[str, int], float] = lambda *_: 0.0
         self.capacities: dict[str, int] = {}
+        self.stage_sizes: tuple[int, ...] = ()
         self._clocks = clocks
         self._rate = rate
 

@@ -23,6 +23,7 @@ from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
 from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
 from schedules.runs.followed import read_replay
+from schedules.runs.stages import add_stages
 from schedules.scenario import Cut, ScenarioError, Source, counting, load
 from schedules.setup import OBSERVE, Setup, exchange_ticks
 from schedules.training.readout import numbers
@@ -268,6 +269,7 @@ def result_of(setup: Setup, world: World, told: Info | None = None, *, links_unt
         _add_numbers(result, setup, gone)
     add_end(result)
     add_graphs(result)
+    add_stages(result, world.ledger)
     add_own_summary(result)
     return result
 

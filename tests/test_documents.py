@@ -34,6 +34,7 @@ NAMES = [
     "docs/paper-tables.md",
     "docs/papers/a2cid2-doubling.md",
     "docs/wide-area.md",
+    "docs/pipelines.md",
 ]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(TEXTS.values())

@@ -17,9 +17,11 @@ OURS = [
     *(
         "a2cid2-sweep",
         "all-reduce-overlap",
+        "cyclic",
         "d-psgd",
         "dadao",
         "gpu-cluster",
+        "pipeline",
         "racks",
         "resnet18",
         "ring-gossip",
@@ -43,7 +45,8 @@ def run(*arguments):
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_example_is_simulated(scenario):
-    assert "gradients/s" in run("simulate", scenario, "--set", "schedule.gradients=20")
+    key = "micro_batches" if scenario.stem == "pipeline" else "gradients"
+    assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{key}=20")
 
 
 @pytest.mark.parametrize("scenario", SWEPT, ids=str)

@@ -34,7 +34,7 @@ LARGE_CLASSES: Final = {
     "schedules/result.py Result": "More methods than our classes have, because",
     "schedules/scenario/resolved.py Scenario": "More methods than our classes have, because",
 }
-FULL_FOLDERS: Final = {"topologies"}
+FULL_FOLDERS: Final = {"topologies", "twinclock/commands"}
 """It stays flat: its files are families of graphs and what is worked out of a graph, all of one kind."""
 
 SHARED_NAMES: Final = {

@@ -41,7 +41,7 @@ WORKERS = 4
 GRADIENTS = 40
 """Of every worker."""
 
-ROUNDS = 5
+ROUNDS = 4
 """How often the chosen case and its rival are executed, in turns, so that what else the machine does meets both."""
 
 EXCHANGES = 20
@@ -50,13 +50,13 @@ EXCHANGES = 20
 PROBE = 0.01
 """Any time, in seconds: what a virtual device takes while exchanges are measured that have no kernels beside."""
 
-RATES = (0.5, 3.0)
+RATES = (0.5, 4.0)
 """Rates at which the processors are measured, of which none is swept."""
 
-ROOMY = 4.0
+ROOMY = 3.0
 """At this rate the cores are half idle at least: the sweep has one above, which a few cores cannot do."""
 
-SHORT = 20
+SHORT = 30
 """Gradients of every worker of the runs in which the processors are measured."""
 
 CONTENDERS = ("chosen", "rival")
@@ -74,7 +74,7 @@ SCENARIO = f"""\
 [schedule]
 program = "a2cid2"
 gradients = {GRADIENTS}          # of every worker
-rate = 4.0              # averagings of a worker per gradient
+rate = 3.0              # averagings of a worker per gradient
 pairing = "edge-clock"  # by clocks, which never hold a gradient up; "first-come": a gradient waits for its averagings
 
 [topology]
@@ -95,7 +95,7 @@ compute = "paced"       # really computed, and then waits until the device's tim
 [sweep]                 # lists multiply
 "topology.graph" = ["ring", "star", "complete"]
 "schedule.pairing" = ["edge-clock", "first-come"]
-"schedule.rate" = [1.0, 4.0, 20.0]
+"schedule.rate" = [1.0, 3.0, 20.0]
 
 # Measured on this machine; the same table is in platform.toml. A gradient of the virtual device takes as long as
 # {EXCHANGES} exchanges, so that the network matters, or longer: so that cores are half idle at a rate of {ROOMY:g}.

@@ -1,4 +1,4 @@
-"""A run in the formats of other tools: Perfetto, GraphML, CSV, TensorBoard; and its events, for another run."""
+"""A run in the formats of other tools: Perfetto, GraphML, CSV, TensorBoard, torch's pipelines; its events for a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.exports import perfetto, tensorboard
 from analysis.exports.event_list import event_list
+from analysis.exports.torch_orders import torch_csv
 from analysis.measures.metrics import num_ranks, partner_matrix, span_ns
 from schedules.record.whole import whole_file
 from schedules.result import Result, load_run
@@ -28,11 +29,12 @@ def export(run_dir: str | PathLike[str], format: str, path: str | PathLike[str])
     * `graphml`: who exchanged with whom, see `communication_graph`;
     * `csv`: the trace, one row an operation, times in nanoseconds;
     * `events`: gradients and exchanges, for `schedule.events` of another run, see `analysis.exports.event_list`;
+    * `torch-csv`: the order of a pipeline with a flush, see `analysis.exports.torch_orders`;
     * `tensorboard`: event files in a directory, see `analysis.exports.tensorboard`.
 
     Args:
-        run_dir: a run directory of either world.
-        format: one of `FORMATS`, or of `DIRECTORIES`.
+        run_dir: a run directory of either world; for `torch-csv` a scenario's file, too.
+        format: one of `FORMATS`, of `ORDERS`, or of `DIRECTORIES`.
         path: the file or directory to write; what it lies in is made if it is not there.
     Returns:
         the path.
@@ -40,9 +42,15 @@ def export(run_dir: str | PathLike[str], format: str, path: str | PathLike[str])
         ValueError: for another format, a run that cannot be read, or operations of a lane that overlap (perfetto).
         OSError: if the file cannot be written.
     """
-    if format not in FORMATS and format not in DIRECTORIES:
-        raise ValueError(f"format: expected one of {', '.join([*FORMATS, *DIRECTORIES])}, found {format!r}")
-    run, target = load_run(run_dir), Path(path)
+    known, target = [*FORMATS, *ORDERS, *DIRECTORIES], Path(path)
+    if format not in known:
+        raise ValueError(f"format: expected one of {', '.join(known)}, found {format!r}")
+    if format in ORDERS:
+        text = ORDERS[format](Path(run_dir))
+        with whole_file(target) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+        return target
+    run = load_run(run_dir)
     if format in DIRECTORIES:
         DIRECTORIES[format](run, target)
         return target
@@ -108,6 +116,9 @@ FORMATS: Final[dict[str, Callable[[Result, Path], None]]] = {
     "events": _write_events,
 }
 """The formats that are one file, by name."""
+
+ORDERS: Final[dict[str, Callable[[Path], str]]] = {"torch-csv": torch_csv}
+"""Those that need no run: (scenario's file or run directory) -> text."""
 
 DIRECTORIES: Final[dict[str, Callable[[Result, Path], None]]] = {"tensorboard": tensorboard.write}
 """Those that are a directory of files."""

@@ -13,7 +13,7 @@ from analysis.figures.bands import Bands
 from analysis.figures.style import FAINT, IDLE, INK, PAPER, STEP_COLOURS, new_figure, styled
 from analysis.pipelines.executed import is_in_pairs
 from analysis.pipelines.steps import OTHER, chunk_of
-from schedules.record.quantities import number, time_unit
+from schedules.record.quantities import time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +68,8 @@ def stages_figure(
 ) -> Figure:
     """The steps of every rank on one time axis.
 
-    Stages of one rank have shades of one colour, the first the darkest. The two of a pair are the halves of a box; so
-    is what a rank computes at a time on two engines.
+    Stages of one rank have shades of one colour, the first the darkest. The two of a pair are the halves of a box, and
+    the engines of a rank that computes two steps at a time the halves of its band.
 
     Args:
         steps: by world, as `analysis.pipelines.steps.steps_of_run` returns them; in the order of the lanes.
@@ -80,7 +80,7 @@ def stages_figure(
     """
     begin, end = window_ns or whole_window(steps)
     bands = Bands(1 + max(int(each["rank"].max()) for each in steps.values()), tuple(steps))
-    unit_ns, unit = _unit(end - begin)
+    unit_ns, unit = unit_of(end - begin)
     with styled():
         figure, (axes,) = new_figure(width, 1.05 + lane * bands.height)
         for world, each in steps.items():
@@ -117,18 +117,12 @@ def readable_window(steps: Mapping[str, pd.DataFrame], num_steps: int) -> tuple[
     return begin, min(end, begin + round(num_steps * mean))
 
 
-def _unit(span_ns: int) -> tuple[int, str]:
-    """In what so long a time is told: the nanoseconds of a unit, and its name."""
+def unit_of(span_ns: int) -> tuple[int, str]:
+    """In what so long a time is told on an axis: the nanoseconds of a unit, and its name."""
     if span_ns >= 1_000_000_000:
         scale, unit = time_unit(span_ns / 1e9)
         return scale * 1_000_000_000, unit
     return next(each for each in _UNITS if span_ns >= each[0])
-
-
-def told_length(span_ns: int) -> str:
-    """A time in words, with three digits."""
-    unit_ns, unit = _unit(max(1, span_ns))
-    return f"{number(span_ns / unit_ns, 4)} {unit}"
 
 
 # ---- boxes

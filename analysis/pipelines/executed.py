@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pipelines.steps import WHOLE
-from schedules.orders import Cell, Order, Pair, Step
+from schedules.orders import Cell, Order, Pair, Step, build
 from schedules.orders.steps import Kind
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Nanoseconds = NDArray[np.int64]
 Held = tuple[int, int]
 """A stage of the model and the rank that holds it: copies on several ranks are stages of their own to an order."""
+
+
+IN_PAIRS: Final = ("dualpipe", "dualpipe-v")
+"""The schedules whose orders have pairs."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,40 @@ class _Row(NamedTuple):
     half: int
 
 
-def executed_order(steps: pd.DataFrame) -> Executed | None:
+class Joint(NamedTuple):
+    """A forward and the backward behind it on a rank that wait for each other's messages and send when both are done:
+    a pair whose steps are computed one after the other. Stages are of the model, micro-batches those of the order."""
+
+    rank: int
+    forward: tuple[int, int]
+    backward: tuple[int, int]
+
+
+def joints_of(program: str, workers: int, micro_batches: int) -> frozenset[Joint]:
+    """The pairs of a schedule's order, by stage and micro-batch; none of a schedule without any."""
+    if program not in IN_PAIRS:
+        return frozenset()
+    order = build(program, workers, micro_batches)
+    depth = {stage: at for chain in order.chains for at, stage in enumerate(chain)}
+    return frozenset(
+        Joint(rank, *((depth[each.stage], each.micro_batch) for each in cell))
+        for rank, cells in enumerate(order.ranks)
+        for cell in cells
+        if isinstance(cell, Pair)
+    )
+
+
+def executed_order(
+    steps: pd.DataFrame, joints: Collection[Joint] = (), micro_batches: int | None = None
+) -> Executed | None:
     """The order of a run.
 
     A stage that is computed again before its backward is one cell with it: it waits for the gradient, too.
 
     Args:
         steps: as `analysis.pipelines.steps.steps_of_run` returns them.
+        joints: pairs of the schedule's order, whose steps may have been computed one after the other.
+        micro_batches: of one iteration, by which those numbers go on.
     Returns:
         None of a run that no order says: whose ranks do two things at a time, in which nothing goes from rank to rank,
         or in which a stage hands its micro-batches to several.
@@ -65,17 +96,28 @@ def executed_order(steps: pd.DataFrame) -> Executed | None:
     num_ranks = int(steps["rank"].max()) + 1
     cells: list[list[Cell]] = [[] for _ in range(num_ranks)]
     lengths: list[list[int]] = [[] for _ in range(num_ranks)]
+    before: _Row | None = None
     for row in _joined(steps):
         step = _step(row, number, len(held) + row.rank, len(cells[row.rank]))
-        if row.half == 1:
+        if row.half == 1 or (before is not None and _is_joint(before, row, joints, micro_batches)):
             cells[row.rank][-1] = Pair(cast(Step, cells[row.rank][-1]), step)
+            lengths[row.rank][-1] += 0 if row.half == 1 else row.length
         else:
             cells[row.rank].append(step)
             lengths[row.rank].append(row.length)
+        before = row
     own = tuple((len(held) + rank,) for rank in range(num_ranks))
     place = (*(rank for _, rank in held), *range(num_ranks))
     order = Order(tuple(map(tuple, cells)), place, (*_chains(after, number), *own))
     return Executed(order, np.array([each for rank in lengths for each in rank], dtype=np.int64))
+
+
+def _is_joint(one: _Row, other: _Row, joints: Collection[Joint], micro_batches: int | None) -> bool:
+    """Whether two rows, one after the other, are a pair of the schedule's order."""
+    if not joints or micro_batches is None or (one.rank, one.kind, other.kind) != (other.rank, "F", "D"):
+        return False
+    forward, backward = ((each.stage, each.micro_batch % micro_batches) for each in (one, other))
+    return one.half == WHOLE and Joint(one.rank, forward, backward) in joints
 
 
 def _step(row: _Row, number: Mapping[Held, int], own_stage: int, position: int) -> Step:

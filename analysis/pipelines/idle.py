@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pipelines.executed import Executed, executed_order
+from analysis.pipelines.executed import Executed, executed_order, joints_of
 from analysis.pipelines.steps import steps_of_run
 from schedules.orders import OrderError, retime
 from schedules.platform.transports import transport_of
@@ -52,16 +52,15 @@ class Idle:
     transport: str
 
     @property
-    def is_latency_mode(self) -> bool:
-        """Whether messages took their latency only, so that nothing contended."""
-        row = transport_of({"transport": self.transport})
-        return row.leaves_at_once or not row.takes_time
+    def takes_latency(self) -> bool:
+        """Whether messages of the transport have one."""
+        return transport_of({"transport": self.transport}).has_latency
 
 
 def idle_of(run: Result) -> Idle | None:
     """The idle time of a run in parts; None where it has no trace, is no pipeline, or follows no order."""
     steps = None if run.trace is None else steps_of_run(run.trace)
-    executed = None if steps is None else executed_order(steps)
+    executed = None if steps is None else _executed(steps, run)
     latency_s = latency_of(run)
     if steps is None or executed is None or latency_s is None:
         return None
@@ -72,6 +71,14 @@ def idle_of(run: Result) -> Idle | None:
         )
     except OrderError:  # its steps wait for others that it has lost
         return None
+
+
+def _executed(steps: pd.DataFrame, run: Result) -> Executed | None:
+    schedule, workers = run.tables.get("schedule") or {}, (run.tables.get("topology") or {}).get("workers")
+    micro_batches = schedule.get("micro_batches")
+    if not isinstance(workers, int) or not isinstance(micro_batches, int):  # a run of a program of the user's
+        return executed_order(steps)
+    return executed_order(steps, joints_of(str(schedule.get("program")), workers, micro_batches), micro_batches)
 
 
 def latency_of(run: Result) -> float | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.figures.bands import Bands
-from analysis.figures.style import PART_COLOURS, new_figure, styled
+from analysis.figures.style import FAINT, PART_COLOURS, new_figure, styled
+from analysis.pipelines.drawing import unit_of
 from analysis.pipelines.idle import IDLE_PARTS, Idle
-from schedules.record.quantities import time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,14 +43,15 @@ def idle_bars(found: Mapping[str, Idle], *, max_ranks: int = 16) -> Figure:
     """
     ranks = max(len(each.parts) for each in found.values())
     bands = Bands(min(ranks, max_ranks), tuple(found))
-    tables = {world: each.parts.iloc[: bands.num_ranks] / 1e9 for world, each in found.items()}
-    scale, unit = time_unit(max(float(each["idle_ns"].max()) for each in tables.values()))
+    tables = {world: each.parts.iloc[: bands.num_ranks] for world, each in found.items()}
+    unit_ns, unit = unit_of(max(1, *(int(each["idle_ns"].max()) for each in tables.values())))
     with styled():
         figure, (axes,) = new_figure(8.0, 1.1 + 0.2 * bands.height)
         for number, (world, table) in enumerate(tables.items()):
-            _stack(axes, bands, world, table / scale, is_first=number == 0)
+            _stack(axes, bands, world, table / unit_ns, is_first=number == 0)
         bands.label(axes)
-        axes.axvline(0, color="#8a939c", linewidth=0.8)
+        axes.margins(x=0.01)
+        axes.axvline(0, color=FAINT, linewidth=0.8)
         axes.set_xlabel(f"idle time ({unit})")
         whom = f"ranks 0 to {bands.num_ranks - 1} of {ranks}" if bands.num_ranks < ranks else "every rank"
         axes.set_title(f"Why {whom} was idle" if bands.num_ranks == ranks else f"Why {whom} were idle")
@@ -58,11 +59,11 @@ def idle_bars(found: Mapping[str, Idle], *, max_ranks: int = 16) -> Figure:
     return figure
 
 
-def _stack(axes: Axes, bands: Bands, world: str, seconds: pd.DataFrame, *, is_first: bool) -> None:
-    middles = [bands.top(rank, world) + 0.5 for rank in range(len(seconds))]
-    right, left = np.zeros(len(seconds)), np.zeros(len(seconds))
+def _stack(axes: Axes, bands: Bands, world: str, idle: pd.DataFrame, *, is_first: bool) -> None:
+    middles = [bands.top(rank, world) + 0.5 for rank in range(len(idle))]
+    right, left = np.zeros(len(idle)), np.zeros(len(idle))
     for part in IDLE_PARTS:
-        width = seconds[f"{part}_ns"].to_numpy()
+        width = idle[f"{part}_ns"].to_numpy()
         begin = np.where(width < 0, left, right)
         label = WORDS[part] if is_first else None
         axes.barh(middles, width, height=0.86, left=begin, color=COLOURS[part], label=label)

@@ -10,6 +10,7 @@ from analysis.alone import Alone
 from analysis.comparison import Comparison
 from analysis.figures.style import WORLD_COLOURS, inline_svg, save
 from analysis.measures.explanation import Explanation, explain_run
+from analysis.pipelines.sections import idle_columns, idle_rows, idle_table, latency_words
 from analysis.report.calibration import calibration_rows, calibration_toml
 from analysis.report.rows import (
     distance_row,
@@ -40,7 +41,7 @@ _MARK: Final = '<meta name="generator" content="twinclock">'
 """What a page says of itself."""
 _TABLES: Final = (
     "summary", "operations", "breakdown", "critical_path", "waits", "staleness", "settings", "links", "repeats",
-    "decision",
+    "decision", "idle",
 )  # fmt: skip
 """All that a report may have."""
 _CLASSES: Final = {"simulated": "sim", "measured": "real"}
@@ -106,6 +107,7 @@ def _tables(shown: Comparison | Alone, explanations: dict[str, Explanation]) -> 
         found["breakdown"] = pd.concat(shown.breakdowns, names=["world"]).reset_index()
         found["critical_path"] = path_table(explanations)
         found["waits"] = pd.concat(waits, names=["world"]).reset_index("world")
+    found["idle"] = idle_table(shown.idle)
     found["links"] = next(iter(shown.runs.values())).links
     if isinstance(shown, Comparison):
         found |= {"staleness": shown.distances, "settings": shown.settings}
@@ -174,6 +176,9 @@ def _content(shown: Comparison | Alone) -> dict[str, object]:
         "toml": calibration_toml(shown) if MEASURED in shown.calibrations else "",
         "scenario": [{"name": key, "value": text(value)} for key, value in leaves(last.tables)],
         "environment": environment(shown.runs),
+        "idle": idle_rows(shown.idle),
+        "idle_columns": idle_columns(),
+        "idle_latency": latency_words(shown.idle),
         **rows,
     }
 

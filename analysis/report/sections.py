@@ -17,6 +17,7 @@ from analysis.figures.decision import decision_figure
 from analysis.figures.graph import graph_figure
 from analysis.figures.memory import memory_curve
 from analysis.measures.under_way import under_way
+from analysis.pipelines.sections import IDLE_CAPTION, STAGES_CAPTION, idle_figure, stages_of
 from analysis.report.subject import Subject
 from schedules.record.files import MEASURED
 from schedules.record.rows import COMPUTE
@@ -173,6 +174,14 @@ SECTIONS: Final = (
                 "below; sand is waiting for a participant, the other colours are data moving.",
             ),
         ),
+    ),
+    Section("stages", "Stages by time", (Drawing("stages", lambda shown: stages_of(shown.runs), STAGES_CAPTION),)),
+    Section(
+        "idle",
+        "Why ranks were idle",
+        (Drawing("idle", lambda shown: idle_figure(shown.idle), IDLE_CAPTION),),
+        below="idle",
+        suits=lambda shown: bool(shown.idle),
     ),
     Section("operations", "Operations", above="operations", suits=_has_trace),
     Section(

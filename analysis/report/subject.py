@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.pipelines.idle import Idle
     from schedules.platform.fits import Calibration
     from schedules.result import Result
 
@@ -20,6 +21,7 @@ class Subject(Protocol):
         breakdowns: by world, as `metrics.breakdown`; none of a run without a trace.
         staleness: by world, samples as `metrics.staleness`; none likewise.
         calibrations: by world, fitted to the traces; none likewise.
+        idle: by world, the idle time of a pipeline's ranks in parts; none of another run.
     """
 
     @property
@@ -30,3 +32,5 @@ class Subject(Protocol):
     def staleness(self) -> Mapping[str, pd.DataFrame]: ...  # noqa: D102
     @property
     def calibrations(self) -> Mapping[str, Calibration]: ...  # noqa: D102
+    @property
+    def idle(self) -> Mapping[str, Idle]: ...  # noqa: D102

@@ -6,15 +6,17 @@ parameters are read out is `workload.buffers`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from torch.distributed import AllreduceOptions, BroadcastOptions, ProcessGroup
 from torch.optim.swa_utils import update_bn
 
 if TYPE_CHECKING:
     from executor.running.modules import FlatModule
+    from schedules.scenario import Scenario
 
 
 def vector(module: torch.nn.Module) -> torch.Tensor:
@@ -46,6 +48,42 @@ def recompute(flat: FlatModule, x: torch.Tensor) -> int:
     with torch.no_grad():
         update_bn((flat.batch(step)[0] for step in range(num_batches)), flat.module)
     return num_batches
+
+
+def share(
+    scenario: Scenario,
+    rank: int,
+    flat: FlatModule,
+    x: torch.Tensor,
+    roles: Sequence[str],
+    connect: Callable[[], ProcessGroup],
+) -> None:
+    """What becomes of the module's buffers where its parameters are read out: `workload.buffers`.
+
+    Args:
+        x: this rank's final parameters.
+        roles: of all ranks.
+        connect: makes a group of them.
+    """
+    choice = scenario.workload.buffers
+    if choice == "own":
+        return
+    group = connect() if len(roles) > 1 else None
+    weight = 1  # of this rank's in the average
+    if choice == "recompute":
+        at = x.detach().cpu().clone()
+        if group is not None and "server" in roles:  # the final parameters are the server's
+            options = BroadcastOptions()
+            options.rootRank, options.rootTensor = roles.index("server"), 0
+            group.broadcast([at], options).wait()
+        weight = recompute(flat, at.to(flat.device))
+    # A server computes no gradient, so its buffers are still what they were at the start.
+    weight *= roles[rank] == "worker"
+    values = vector(flat.module)
+    if len(values) and group is not None:
+        total = torch.cat((values * weight, torch.tensor([weight], dtype=values.dtype)))
+        group.allreduce([total], AllreduceOptions()).wait()
+        load(flat.module, total[:-1] / total[-1])
 
 
 @contextmanager

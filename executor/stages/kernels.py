@@ -13,6 +13,7 @@ The gradient is that of the stage's parameters: [num_params]. What a forward pas
 * "graph": the graph.
 * "inputs": nothing itself; what had arrived the program keeps, and `reconstruct` makes the graph of it anew, at the
   parameters of that moment.
+* "queue": likewise, but at the last stage, whose backward pass follows at once: there the graph.
 * "nothing": nothing of a stage that has an inverse; of any other what had arrived; of the last, whose backward pass
   follows at once, the graph. The messages backward have a stage's outputs and the gradients for these, one behind the
   other. Buffers, such as the statistics of batch norms, follow `reconstruct` (at the last stage `forward`).
@@ -32,10 +33,10 @@ from schedules.misuse.values import short
 from schedules.operations import Payload
 from schedules.training.kernels import Computed, Kernel, Kernels
 
-Keeps = Literal["graph", "inputs", "nothing"]
+Keeps = Literal["graph", "inputs", "queue", "nothing"]
 """What the forward pass of a micro-batch keeps for its backward pass."""
 
-KEEPS: tuple[Keeps, ...] = ("graph", "inputs", "nothing")
+KEEPS: tuple[Keeps, ...] = ("graph", "inputs", "queue", "nothing")
 
 Inputs = tuple[Payload, ...]
 
@@ -77,10 +78,10 @@ class StageKernels:
     def _forward(self, x: torch.Tensor, data: tuple[int, int], inputs: Inputs, number: int) -> Computed:
         stage, k = self._stages[number], data[1]
         arrived = _array(inputs, 0)
-        if self._keeps == "graph" or (self._keeps == "nothing" and stage.after is None):
+        if self._keeps == "graph" or (self._keeps in ("queue", "nothing") and stage.after is None):
             graph = stage.graph(x, k, arrived)
             return stage.message(graph), graph
-        found = stage.forward(x, k, arrived, updates=self._keeps == "inputs")
+        found = stage.forward(x, k, arrived, updates=self._keeps != "nothing")
         is_queued = self._keeps == "nothing" and not stage.is_reversible
         return stage.message(found), Queued(number, arrived) if is_queued else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -11,9 +12,11 @@ from executor.stages import ties, training
 from executor.stages.examination import Examined, examine
 from executor.stages.kernels import Keeps, StageKernels
 from executor.stages.stage import Stage
-from schedules.scenario import Scenario, ScenarioError
+from schedules import catalogue
+from schedules.scenario import Scenario, ScenarioError, boundaries
+from schedules.scenario import ties as ties_said
 from schedules.training.kernels import Kernels
-from schedules.training.vectors import tensors
+from schedules.training.vectors import ITEM_SIZE, tensors
 
 Agree = Callable[[list[int]], list[int]]
 """(this rank's answer) -> rank 0's."""
@@ -34,6 +37,7 @@ class StagedModule:
         tensors: where each tensor lies in the vector of all stages, by its name in the module.
         boundaries: bytes of the message from each stage to the next.
         ties: parameters that stages share.
+        num_buffers: of each stage, numbers (`executor.running.buffers.vector`).
         split: where the module was cut, if it was.
         fingerprint: see `training.fingerprint`.
     Raises:
@@ -52,12 +56,13 @@ class StagedModule:
         self.boundaries = [each.after.num_bytes for each in found if each.after is not None]
         self.tensors = tensors(_shapes(modules, is_cut=self.split is not None))
         self.sizes = [sum(each.numel() for each in module.parameters()) for module in modules]
-        self._num_buffers = [len(buffers.vector(each)) for each in modules]
+        self.num_buffers = [len(buffers.vector(each)) for each in modules]
         self.stages = {
             number: self._stage(number, modules[number], found[number])
             for number, ranks in enumerate(placed)
             if rank in ranks
         }
+        _check_said(scenario, self)
         for name in ("module", "stages"):  # the user's object holds the other stages, too
             if hasattr(self.training, name):
                 setattr(self.training, name, None)
@@ -116,6 +121,35 @@ class StagedModule:
             seed=self._scenario.run.seed if found.is_random else None,
             is_in_place=found.is_in_place,
         )
+
+
+def staged_module(scenario: Scenario, rank: int, device: torch.device, agree: Agree) -> StagedModule:
+    """The user's module in stages, for the scenario's schedule."""
+    asked = catalogue.find(scenario.program).keeps
+    keeps: Any = "graph" if asked is None else asked(scenario.schedule)
+    return StagedModule(scenario, rank, device, keeps=keeps, agree=agree)
+
+
+def _check_said(scenario: Scenario, module: StagedModule) -> None:
+    """What the scenario says of a module, for a simulation, must be so: else its messages and memory are others.
+
+    Raises:
+        ScenarioError: if it is not.
+    """
+    workload, sizes, boundaries_found = scenario.workload, module.sizes, tuple(module.boundaries)
+    parameters = workload.parameters
+    if parameters is not None and parameters not in (sizes, sum(sizes)):
+        raise ScenarioError(f"scenario: workload.parameters: expected {sizes}, as the stages have, found {parameters}")
+    if workload.boundary and boundaries(scenario) != boundaries_found:
+        told = f"expected {list(boundaries_found)} bytes, as the stages hand on, found {workload.boundary}"
+        raise ScenarioError(f"scenario: workload.boundary: {told}")
+    if tuple(module.ties) != ties_said(scenario):
+        width = ITEM_SIZE[workload.dtype]
+        told = ", ".join(
+            f"{{ stages = {list(each.stages)}, parameters = {each.size // width} }}" for each in module.ties
+        )
+        found = [each.model_dump() for each in workload.tied]
+        raise ScenarioError(f"scenario: workload.tied: expected [{told}], as the module has, found {found}")
 
 
 def _shapes(modules: Sequence[torch.nn.Module], *, is_cut: bool) -> dict[str, tuple[int, ...]]:

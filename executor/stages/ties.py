@@ -29,7 +29,7 @@ def find(modules: Sequence[torch.nn.Module], declared: Any = ()) -> list[Tie]:
     return [
         Tie(
             stages=stages,
-            num_params=sum(_size(offsets[stages[0]][group[stages[0]]]) for group in found),
+            size=sum(_parameter(modules, group).nbytes for group in found),
             where={stage: tuple(offsets[stage][group[stage]] for group in found) for stage in stages},
         )
         for stages, found in sorted(by_stages.items())
@@ -66,5 +66,7 @@ def _offsets(module: torch.nn.Module) -> dict[str, slice]:
     return found
 
 
-def _size(piece: slice) -> int:
-    return int(piece.stop - piece.start)
+def _parameter(modules: Sequence[torch.nn.Module], group: dict[int, str]) -> torch.nn.Parameter:
+    """One of the copies."""
+    stage = min(group)
+    return modules[stage].get_parameter(group[stage])

@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any, Final
 
 from schedules.errors import nearest
-from schedules.orders import chunked, straight, texts, v_shaped
+from schedules.orders import chunked, listed, straight, texts, v_blocks, v_shaped
 from schedules.orders.order import Order
 
 BUILDERS: Final[dict[str, Callable[..., Order]]] = {
@@ -25,6 +25,10 @@ BUILDERS: Final[dict[str, Callable[..., Order]]] = {
     "pipedream-2bw": straight.one_f_one_b,
     "delayed-gradients": straight.delayed_gradients,
     "petra": straight.petra,
+    "zb-1p": listed.zb_1p,
+    "zb-2p": listed.zb_2p,
+    "v-half": v_blocks.v_half,
+    "v-min": v_blocks.v_min,
     "order": texts.order_of_a_file,
 }
 """(workers, micro_batches, **settings) -> order."""

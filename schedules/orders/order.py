@@ -93,7 +93,7 @@ class Order:
             OrderError: if some wait for each other.
         """
         if len(self.rows.stuck):
-            raise self._blocked()
+            raise _blocked(self)
         cells = self.cells
         return [cells[row] for together in self.rows.rounds for row in together.tolist()]
 
@@ -106,92 +106,13 @@ class Order:
         for rank, cells in enumerate(self.ranks):
             stages = {step.stage for cell in cells for step in steps_of(cell)}
             if any(not 0 <= stage < len(self.place) or self.place[stage] != rank for stage in stages):
-                raise self._elsewhere(rank)
+                raise _elsewhere(self, rank)
         counted = Counter(step for cell in self.cells for step in steps_of(cell))
-        expected = self._expected(counted, micro_batches)
+        expected = _expected(self, counted, micro_batches)
         if counted.keys() != expected or len(expected) < counted.total():
-            raise self._miscounted(counted, expected)
+            raise _miscounted(self, counted, expected)
         if len(self.rows.stuck):
-            raise self._blocked()
-
-    def _expected(self, counted: Counter[Step], micro_batches: int) -> set[Step]:
-        """The steps that there must be beside those that there are: of a backward in two both, else D."""
-        parted = {step.stage for step in counted if step.kind == "B"}
-        found = set()
-        for number, chain in enumerate(self.chains):
-            for k in micro_batches_of(number, len(self.chains), micro_batches):
-                for stage in chain:
-                    found.add(Step("F", stage, k))
-                    whole, first = Step("D", stage, k), Step("B", stage, k)
-                    if whole in counted or (first not in counted and stage not in parted):
-                        found.add(whole)
-                    else:
-                        found |= {first, Step("W", stage, k)}
-        return found
-
-    def _elsewhere(self, rank: int) -> OrderError:
-        """Of the first step on a rank that does not belong there."""
-        for at, cell in enumerate(self.ranks[rank]):
-            for step in steps_of(cell):
-                if not 0 <= step.stage < len(self.place):
-                    return self._error(f"stages 0 to {len(self.place) - 1}", f"{step}", Standing(rank, at))
-                own = self.place[step.stage]
-                if own != rank:
-                    twins = self._all_of(step)
-                    ranks = " and ".join(map(str, sorted({place.rank for place in twins})))
-                    found = f"it on ranks {ranks}" if len(twins) > 1 else f"it on rank {rank}"
-                    return self._error(f"{step} on rank {own} alone, as stage {step.stage}", found, *twins)
-        raise AssertionError
-
-    def _miscounted(self, counted: Counter[Step], expected: set[Step]) -> OrderError:
-        """Of the first step, by micro-batch and stage, that is missing, too much, or there more than once."""
-        step = min(
-            {step for step in counted.keys() | expected if counted[step] != (step in expected)},
-            key=lambda step: (step.micro_batch, step.stage, "FDBW".index(step.kind)),
-        )
-        twins = self._all_of(step)
-        if len(twins) > 1 and step in expected:
-            return self._error(f"{step} once", f"it {len(twins)} times on rank {twins[0].rank}", *twins)
-        if twins:
-            return self._error(f"no {step} beside {self._beside(step, expected)}", "it", *twins)
-        of_stage = [other for other in self.where if other.stage == step.stage]
-        near = [other for other in of_stage if other.micro_batch == step.micro_batch] or of_stage
-        marked = [self.where[other] for other in near[-1:]]
-        return self._error(f"{step} on rank {self.place[step.stage]}", "it nowhere", *marked)
-
-    def _beside(self, step: Step, expected: set[Step]) -> str:
-        """What makes a step too much."""
-        others = sorted(str(other) for other in expected if other[1:] == step[1:])
-        last = max(other.micro_batch for other in expected if other.stage == step.stage)
-        return ", ".join(others) or f"micro-batches 0 to {last}"
-
-    def _blocked(self) -> OrderError:
-        """Of what waits for ever: for a step that is nowhere, or later on its own rank; or all for each other."""
-        over = {step for rows in self.rows.rounds for row in rows.tolist() for step in steps_of(self.cells[row])}
-        heads = {}
-        for cell in (self.cells[row] for row in self.rows.stuck.tolist()):
-            lacking = next(need for step in steps_of(cell) for need in self.needs(step) if need not in over)
-            own, other = self.where[steps_of(cell)[0]], self.where.get(lacking)
-            if other is None:
-                return self._error(f"{lacking} before {cell}", "it nowhere", own)
-            if other.rank == own.rank:
-                return self._error(f"{lacking} before {cell} on rank {own.rank}", "it behind", own, other)
-            heads[own] = f", waits for {lacking}"
-        shown = board(self.ranks, heads.keys(), {place.rank: note for place, note in heads.items()})
-        return OrderError(f"expected an order in which some step can go next, found all waiting for each other{shown}")
-
-    def _all_of(self, step: Step) -> list[Standing]:
-        """Where a step stands, as often as it is there."""
-        return [
-            Standing(rank, at)
-            for rank, cells in enumerate(self.ranks)
-            for at, cell in enumerate(cells)
-            if step in steps_of(cell)
-        ]
-
-    def _error(self, expected: str, found: str, *marked: Standing) -> OrderError:
-        """With the ranks, step by step, around what is marked."""
-        return OrderError(f"expected {expected}, found {found}{board(self.ranks, marked)}")
+            raise _blocked(self)
 
 
 def micro_batches_of(chain: int, num_chains: int, micro_batches: int) -> range:
@@ -203,3 +124,91 @@ def in_a_row(ranks: Sequence[Sequence[Cell]], place: Sequence[int] | None = None
     """An order of one chain: stage by stage, each on a rank of its own unless `place` says the ranks."""
     place = tuple(range(len(ranks)) if place is None else place)
     return Order(tuple(map(tuple, ranks)), place, (tuple(range(len(place))),))
+
+
+# ---- what is wrong with an order
+
+
+def _expected(order: Order, counted: Counter[Step], micro_batches: int) -> set[Step]:
+    """The steps that there must be beside those that there are: of a backward in two both, else D."""
+    parted = {step.stage for step in counted if step.kind == "B"}
+    found = set()
+    for number, chain in enumerate(order.chains):
+        for k in micro_batches_of(number, len(order.chains), micro_batches):
+            for stage in chain:
+                found.add(Step("F", stage, k))
+                whole, first = Step("D", stage, k), Step("B", stage, k)
+                if whole in counted or (first not in counted and stage not in parted):
+                    found.add(whole)
+                else:
+                    found |= {first, Step("W", stage, k)}
+    return found
+
+
+def _elsewhere(order: Order, rank: int) -> OrderError:
+    """Of the first step on a rank that does not belong there."""
+    for at, cell in enumerate(order.ranks[rank]):
+        for step in steps_of(cell):
+            if not 0 <= step.stage < len(order.place):
+                return _error(order, f"stages 0 to {len(order.place) - 1}", f"{step}", Standing(rank, at))
+            own = order.place[step.stage]
+            if own != rank:
+                twins = _all_of(order, step)
+                found = " and ".join(f"rank {each}" for each in sorted({place.rank for place in twins}))
+                return _error(order, f"{step} on rank {own} alone, as stage {step.stage}", f"it on {found}", *twins)
+    raise AssertionError
+
+
+def _miscounted(order: Order, counted: Counter[Step], expected: set[Step]) -> OrderError:
+    """Of the first step, by micro-batch and stage, that is missing, too much, or there more than once."""
+    step = min(
+        {step for step in counted.keys() | expected if counted[step] != (step in expected)},
+        key=lambda step: (step.micro_batch, step.stage, "FDBW".index(step.kind)),
+    )
+    twins = _all_of(order, step)
+    if len(twins) > 1 and step in expected:
+        return _error(order, f"{step} once", f"it {len(twins)} times on rank {twins[0].rank}", *twins)
+    if twins:
+        return _error(order, f"no {step} beside {_beside(step, expected)}", "it", *twins)
+    of_stage = [other for other in order.where if other.stage == step.stage]
+    near = [other for other in of_stage if other.micro_batch == step.micro_batch] or of_stage
+    marked = [order.where[other] for other in near[-1:]]
+    return _error(order, f"{step} on rank {order.place[step.stage]}", "it nowhere", *marked)
+
+
+def _beside(step: Step, expected: set[Step]) -> str:
+    """What makes a step too much."""
+    others = sorted(str(other) for other in expected if other[1:] == step[1:])
+    last = max((other.micro_batch for other in expected if other.stage == step.stage), default=-1)
+    return ", ".join(others) or f"micro-batches 0 to {last}"
+
+
+def _blocked(order: Order) -> OrderError:
+    """Of what waits for ever: for a step that is nowhere, or later on its own rank; or all for each other."""
+    over = {step for rows in order.rows.rounds for row in rows.tolist() for step in steps_of(order.cells[row])}
+    heads = {}
+    for cell in (order.cells[row] for row in order.rows.stuck.tolist()):
+        lacking = next(need for step in steps_of(cell) for need in order.needs(step) if need not in over)
+        own, other = order.where[steps_of(cell)[0]], order.where.get(lacking)
+        if other is None:
+            return _error(order, f"{lacking} before {cell}", "it nowhere", own)
+        if other.rank == own.rank:
+            return _error(order, f"{lacking} before {cell} on rank {own.rank}", "it behind", own, other)
+        heads[own] = f", waits for {lacking}"
+    shown = board(order.ranks, heads.keys(), {place.rank: note for place, note in heads.items()})
+    return OrderError(f"expected an order in which some step can go next, found all waiting for each other{shown}")
+
+
+def _all_of(order: Order, step: Step) -> list[Standing]:
+    """Where a step stands, as often as it is there."""
+    return [
+        Standing(rank, at)
+        for rank, cells in enumerate(order.ranks)
+        for at, cell in enumerate(cells)
+        if step in steps_of(cell)
+    ]
+
+
+def _error(order: Order, expected: str, found: str, *marked: Standing) -> OrderError:
+    """With the ranks, step by step, around what is marked."""
+    return OrderError(f"expected {expected}, found {found}{board(order.ranks, marked)}")

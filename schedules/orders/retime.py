@@ -29,18 +29,20 @@ def retime(order: Order, durations: Nanoseconds, latency: int | Nanoseconds = 0)
     if len(rows.stuck):
         order.sequence()  # which says who waits
     given = _given(order, durations, latency)
-    wait = np.asarray(latency, dtype=np.int64)
-    wait = wait.reshape(()) if given.ndim == 1 else wait
-    start, end = np.empty_like(given), np.empty((len(given) + 2, *given.shape[1:]), dtype=np.int64)
+    end = np.empty((len(given) + 2, *given.shape[1:]), dtype=np.int64)
     end[-2], end[-1] = 0, LONG_AGO
     needs = np.where(rows.needs == len(given), len(given) + 1, rows.needs)  # no latency after nothing
+    wait = np.asarray(latency, dtype=np.int64).reshape(() if given.ndim == 1 else (-1,))
+    room = np.empty((2, max(map(len, rows.rounds), default=0), *given.shape[1:]), dtype=np.int64)
     for together in rows.rounds:
-        begin = end[rows.before[together]]
+        last, other = room[:, : len(together)]
+        end.take(rows.before[together], 0, last, "clip")  # "raise" would copy
         for column in needs:
-            np.maximum(begin, end[column[together]] + wait, out=begin)
-        start[together] = begin
-        end[together] = begin + given[together]
-    return start.reshape(len(given), -1), end[:-2].reshape(len(given), -1)
+            end.take(column[together], 0, other, "clip")
+            np.maximum(last, np.add(other, wait, out=other), out=last)
+        end[together] = np.add(last, given.take(together, 0, other, "clip"), out=last)
+    end = end[:-2].reshape(len(given), -1)
+    return end - given.reshape(end.shape), end
 
 
 def _given(order: Order, durations: Nanoseconds, latency: int | Nanoseconds) -> Nanoseconds:

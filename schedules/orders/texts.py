@@ -53,13 +53,13 @@ def read_csv(text: str, file: str = "the order") -> Order:
         OrderError: if a cell is none, with the file, row and column; or a stage is missing.
     """
     table = [
-        [Place(file, row, column, cell) for column, cell in enumerate(_cells(line), 1)]
+        [Written(file, row, column, cell) for column, cell in enumerate(_cells(line), 1)]
         for row, line in enumerate(text.splitlines(), 1)
         if line.strip(", \t")
     ]
     if not table:
         raise OrderError(f"{file}: expected a row of cells a rank, found none")
-    is_printed = next(place.text for place in table[0] if place.text)[0].isalpha()
+    is_printed = next(written.text for written in table[0] if written.text)[0].isalpha()
     return _placed(_printed(table) if is_printed else _from_torch(table), file)
 
 
@@ -82,7 +82,7 @@ def order_of_a_file(workers: int, micro_batches: int, *, text: str | None = None
     return order
 
 
-class Place(NamedTuple):
+class Written(NamedTuple):
     """A cell of a file, where it stands, from 1."""
 
     file: str
@@ -102,36 +102,36 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split(",")] if "," in line else line.split()
 
 
-def _from_torch(table: Sequence[Sequence[Place]]) -> list[list[Cell]]:
+def _from_torch(table: Sequence[Sequence[Written]]) -> list[list[Cell]]:
     """The ranks' cells."""
-    return [[cell for place in row if (cell := _one_of_torch(place)) is not None] for row in table]
+    return [[cell for written in row if (cell := _one_of_torch(written)) is not None] for row in table]
 
 
-def _one_of_torch(place: Place) -> Cell | None:
+def _one_of_torch(written: Written) -> Cell | None:
     """A cell; None of what is no computation, or idle."""
-    if match := STEP.fullmatch(place.text):
+    if match := STEP.fullmatch(written.text):
         stage, letter, micro_batch = match.groups()
         return Step(FROM_TORCH[letter], int(stage), int(micro_batch))
-    if match := PAIR.fullmatch(place.text):
+    if match := PAIR.fullmatch(written.text):
         stage, micro_batch, other, its = map(int, match.groups())
         return Pair(Step("F", stage, micro_batch), Step("D", other, its))
-    if place.text and not NO_COMPUTATION.fullmatch(place.text):
-        raise place.error("a step as torch writes it, such as 2F0, 2I0, 2W0, 2B0 or (0F7;7B3)OVERLAP_F_B")
+    if written.text and not NO_COMPUTATION.fullmatch(written.text):
+        raise written.error("a step as torch writes it, such as 2F0, 2I0, 2W0, 2B0 or (0F7;7B3)OVERLAP_F_B")
     return None
 
 
-def _one_printed(place: Place) -> tuple[str, int] | None:
+def _one_printed(written: Written) -> tuple[str, int] | None:
     """The letter and number of a cell; None of what is no computation."""
-    if match := PRINTED.fullmatch(place.text):
+    if match := PRINTED.fullmatch(written.text):
         return match[1], int(match[2])
-    if place.text and not PRINTED_NO_COMPUTATION.fullmatch(place.text):
-        raise place.error("a step as the zero-bubble repository prints it, such as F0, B0, W0 or f0")
+    if written.text and not PRINTED_NO_COMPUTATION.fullmatch(written.text):
+        raise written.error("a step as the zero-bubble repository prints it, such as F0, B0, W0 or f0")
     return None
 
 
-def _printed(table: Sequence[Sequence[Place]]) -> list[list[Cell]]:
+def _printed(table: Sequence[Sequence[Written]]) -> list[list[Cell]]:
     """The ranks' cells, of what the zero-bubble repository prints."""
-    cells = [[match for place in row if (match := _one_printed(place)) is not None] for row in table]
+    cells = [[match for written in row if (match := _one_printed(written)) is not None] for row in table]
     far = 2 * len(cells) - 1
     found: list[list[Cell]] = []
     for rank, row in enumerate(cells):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import chain, count, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,17 +103,27 @@ def durations(
     if kernel == "reconstruct" and kernel not in platform.kernels:
         # A stream of its own, and the times of the other.
         platform = platform.model_copy(update={"kernels": {**platform.kernels, **_again(platform)}})
-    spec, factor = _spec(platform, kernel, stage, num_buckets)
-    if num_stages and not isinstance(platform.kernels.get(kernel), list):
-        factor /= num_stages
+    spec, factor = _share(platform, kernel, stage, num_buckets, num_stages)
     speed = platform.speed_of(rank)
     name = f"{kernel}\0{stage}" if _goes_by_stage(platform, kernel, num_stages) else kernel
     # Not by Python's hash of the name, which is another in each process.
-    generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(name.encode()))
     nanoseconds = factor / speed * 1e9
+    if spec.distribution == "constant":
+        return repeat(int(np.rint(spec.mean * nanoseconds)))  # no chance, no stream
+    generator = stream(seed, StreamKey.DURATION, rank, zlib.crc32(name.encode()))
     # In blocks, as one number a call would cost numpy many times more; the numbers are the same.
     blocks = (np.rint(draw(spec, generator, BLOCK) * nanoseconds).astype(np.int64).tolist() for _ in count())
     return chain.from_iterable(blocks)
+
+
+def mean_s(
+    platform: PlatformTable, kernel: str, stage: int = -1, *, num_buckets: int = 1, num_stages: int = 0
+) -> float:
+    """What the durations of a kernel are on average, in seconds, on a rank at full speed; arguments and errors as for
+    `durations`."""
+    parts = BACKWARD_PARTS if kernel == "backward" and is_in_two(platform) else (kernel,)
+    shares = (_share(platform, each, stage, num_buckets, num_stages) for each in parts)
+    return sum(spec.mean * factor for spec, factor in shares)
 
 
 def draw(spec: Duration, generator: np.random.Generator, size: int) -> NDArray[np.float64]:
@@ -154,6 +164,15 @@ def _again(platform: PlatformTable) -> dict[str, KernelDuration]:
 def _goes_by_stage(platform: PlatformTable, kernel: str, num_stages: int) -> bool:
     """Whether each stage has a random stream of its own; without stages the key stays what it was before there were."""
     return num_stages > 0 or isinstance(platform.kernels.get(kernel), list)
+
+
+def _share(
+    platform: PlatformTable, kernel: str, stage: int, num_buckets: int, num_stages: int
+) -> tuple[Duration, float]:
+    """As `_spec`, of one of so many stages of the rank."""
+    spec, factor = _spec(platform, kernel, stage, num_buckets)
+    is_shared = num_stages > 0 and not isinstance(platform.kernels.get(kernel), list)
+    return spec, factor / num_stages if is_shared else factor
 
 
 def _spec(platform: PlatformTable, kernel: str, stage: int, num_buckets: int) -> tuple[Duration, float]:

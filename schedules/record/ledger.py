@@ -72,7 +72,7 @@ class Ledger:
         activations: bytes that kernels hold, by their name; those that hold none are not in it.
         ended: the gradients that were computed.
         work: the kernels that ended and computed none.
-        num_transfers: how many were folded.
+        num_transfers, computing: how many were folded; when ranks computed, as disjoint intervals.
     """
 
     def __init__(self, num_ranks: int = 1, *, keeps_curve: bool = False) -> None:
@@ -90,8 +90,8 @@ class Ledger:
         self.ended = Ended(num_ranks)
         self.work = KernelEnds()
         nothing = np.empty(0, dtype=np.int64)
-        self._computing: Intervals = (nothing, nothing, nothing)
-        self._transferring = self._computing
+        self.computing: Intervals = (nothing, nothing, nothing)
+        self._transferring = self.computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
         self._exchange_ends: list[Integers] = []
         self._num_folded = self.num_transfers = 0
@@ -176,7 +176,7 @@ class Ledger:
         computations, self.computations = _split(self.computations, 4, 2, until)
         transfers, self.transfers = _split(self.transfers, 7, 3, until)
         held, self.buffers = _split(self.buffers, 5, 3, until)
-        self._computing = _union(self._computing, computations[:3])
+        self.computing = _union(self.computing, computations[:3])
         self.ended.enter(computations)
         if len(self.contributions) and not self.work.is_declared:
             self.work.packed.clear()  # the gradients say how fast the run is
@@ -227,9 +227,9 @@ class Ledger:
         """Of everything that was entered."""
         self.fold(LATEST)
         return Totals(
-            compute_ns=_lengths(self._computing, self.num_ranks),
+            compute_ns=_lengths(self.computing, self.num_ranks),
             transfer_ns=_lengths(self._transferring, self.num_ranks),
-            busy_ns=_lengths(_union(self._computing, self._transferring), self.num_ranks),
+            busy_ns=_lengths(_union(self.computing, self._transferring), self.num_ranks),
             waiting_ns=self._waited,
             bytes_sent=self._sent,
             num_exchanges=self._exchanges,

@@ -18,7 +18,7 @@ The peak of a long run is found piece by piece: `envelope` makes the past small 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -109,6 +109,7 @@ class Memory:
         self.always = np.zeros((num_ranks, len(KINDS)), dtype=np.int64)
         self.keeps_curve = keeps_curve
         self._entered: list[Buffers] = []
+        self._activations: list[Buffers] = []  # those of `_entered`, for a peak of their own
 
     def owns(self, rank: int, sizes: Mapping[str, int]) -> None:
         """Say what a rank holds throughout the run: bytes by kind, of `KINDS`."""
@@ -120,11 +121,15 @@ class Memory:
         is_held = (end > start) & (size > 0)
         columns = (rank, np.maximum(start, 0), end, np.broadcast_to(kind, rank.shape), size)
         self._entered.append(_joined(Buffers(*(each[is_held] for each in columns))))
+        of_kind = self._entered[-1].kind == KIND["activations"]
+        if of_kind.any():
+            self._activations.append(Buffers(*(each[of_kind] for each in self._entered[-1])))
 
     def fold(self) -> None:
         """Make the past small. Whatever is entered later must end no earlier than all that has been entered."""
         if not self.keeps_curve:
             self._entered = [envelope(self._all())]
+        self._activations = [envelope(_together(self._activations))]
 
     def peak(self) -> Integers:
         """What each rank holds when it holds most, the last time that it does: int64 [num_ranks, len(KINDS)]."""
@@ -132,6 +137,13 @@ class Memory:
         peak = self.always.copy()
         is_first = start == 0  # the envelope only falls: its first step is the peak
         peak[rank[is_first], kind[is_first]] += size[is_first]
+        return peak
+
+    def peak_activations(self) -> Integers:
+        """The most bytes of activations that each rank holds at a time: int64 [num_ranks]."""
+        rank, start, _, _, size = envelope(_together(self._activations))
+        peak = np.zeros(len(self.always), dtype=np.int64)
+        peak[rank[start == 0]] = size[start == 0]
         return peak
 
     def curve(self) -> Buffers:
@@ -163,8 +175,11 @@ class Memory:
         return pd.DataFrame({"rank": rank, "time_ns": time, "kind": names[kind], "bytes": size})
 
     def _all(self) -> Buffers:
-        parts = [NOTHING, *self._entered]
-        return Buffers(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return _together(self._entered)
+
+
+def _together(parts: Sequence[Buffers]) -> Buffers:
+    return Buffers(*(np.concatenate(columns) for columns in zip(NOTHING, *parts, strict=True)))
 
 
 def envelope(held: Buffers) -> Buffers:

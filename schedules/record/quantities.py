@@ -63,6 +63,11 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
         "communicating", SHARE, "communicating", "of the time", title="communication utilization", axis="%"
     ),
     "idle_fraction": Quantity("idle", SHARE, "idle", "of the time", title="idle", axis="%"),
+    "bubble_rate": Quantity("bubble rate", SHARE, "bubble", "of the cost (Zero Bubble's rate)", axis="%"),
+    "bubble_over_ideal": Quantity("bubble over ideal", SHARE, "bubble", "of the ideal time", axis="%"),
+    "bubble_over_makespan": Quantity("bubble over makespan", SHARE, "bubble", "of the makespan", axis="%"),
+    "cost_s": Quantity("cost", SECONDS, "bubble", "cost", title="longest time of a rank", axis="s"),
+    "period_s": Quantity("period", SECONDS, "bubble", "a micro-batch", title="period of a micro-batch", axis="s"),
     "bytes_sent": Quantity("sent", BYTES, "sent", title="data sent", axis="B"),
     "exchanges": Quantity("exchanges", COUNT, "sent", "exchanges"),
     "peak_memory_bytes": Quantity("memory", BYTES, "memory", "at the peak", title="memory at the peak", axis="B"),
@@ -115,6 +120,9 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
 }
 """The numbers of a summary by key, in the order in which people look at them."""
 
+OF_SCHEDULES: Final = frozenset({"period_s"})
+"""Those that a schedule's own `summary(run)` may say."""
+
 WORK: Final = "work."
 WORK_PER_S: Final = "work_per_s."
 """How the keys begin that a summary has for a schedule's own units: `work.tokens`, `work_per_s.tokens`."""
@@ -127,6 +135,10 @@ DETAILS: Final[Mapping[str, str]] = {
     "staleness_by_target": "how stale what was applied to each target was",
     "ages": "how old what workers know of each other is",
     "collectives": "what collectives took",
+    "stage_staleness": "versions of a stage written between a forward pass and the update by its gradient",
+    "weight_versions": "how many versions of its parameters each stage keeps",
+    "peak_activations": "the most bytes of activations that each rank holds",
+    "bytes_per_link": "bytes of activations and gradients by pair of ranks",
     "failed": "why the run failed",
 }
 """What a summary has beside numbers."""

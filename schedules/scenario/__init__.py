@@ -17,7 +17,8 @@ from schedules.scenario.resolved import (
     physical_network,
 )
 from schedules.scenario.stages.parameters import stage_parameters
-from schedules.scenario.stages.pipeline import activations, boundaries
+from schedules.scenario.stages.pipeline import activations, boundaries, ties
+from schedules.scenario.stages.shares import kernel_activations, mean_time, num_sharing
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -45,11 +46,14 @@ __all__ = [
     "counting",
     "cut",
     "field_validator",
+    "kernel_activations",
     "learning_rate",
     "listed_events",
     "load",
     "located",
+    "mean_time",
     "nearest",
+    "num_sharing",
     "optimizer_bytes",
     "physical_network",
     "place_of",
@@ -63,4 +67,5 @@ __all__ = [
     "set_key",
     "stage_parameters",
     "texts",
+    "ties",
 ]

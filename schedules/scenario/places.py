@@ -48,7 +48,13 @@ def renamed(tables: Mapping[str, Any], rename: Rename) -> Tables:
     """The tables with another name of every file that they name: of the program, the events, the graph, the network,
     the tensors, and the traces of rates and durations."""
     found: Tables = {key: dict(table) if isinstance(table, Mapping) else table for key, table in tables.items()}
-    for table, key in (("schedule", "events"), ("schedule", "trace"), ("topology", "file"), ("workload", "tensors")):
+    for table, key in (
+        ("schedule", "events"),
+        ("schedule", "trace"),
+        ("schedule", "file"),
+        ("topology", "file"),
+        ("workload", "tensors"),
+    ):
         _rename(found.get(table), key, table, rename)
     if _is_file(found.get("schedule")):
         _rename(found["schedule"], "program", "schedule", rename)

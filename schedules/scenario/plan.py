@@ -25,6 +25,7 @@ class Plan:
         updates: steps of each worker's optimizer, the horizon of the learning rate.
         roles: "worker" or "server", by rank.
         stages: for every stage of the model the ranks that hold it; none where each holds the whole.
+        num_shards: among how many the data of a problem are spread.
         units: what the schedule counts beside gradients: by unit, how many of it a kernel makes, by kernel.
     """
 
@@ -33,6 +34,7 @@ class Plan:
     roles: tuple[str, ...]
     stages: tuple[tuple[int, ...], ...] = ()
     units: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    num_shards: int = 1
 
     def ranks(self, stage: int) -> tuple[int, ...]:
         """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
@@ -101,7 +103,14 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     )
     work = schedule.work
     units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
-    return Plan(lengths, updates, roles, stages, units)
+    return Plan(lengths, updates, roles, stages, units, _shards(schedule, settings, num_workers))
+
+
+def _shards(schedule: Schedule, settings: Any, num_workers: int) -> int:
+    found = num_workers if schedule.shards is None else _asked("shards", schedule.shards, settings, num_workers)
+    if found.__class__ is not int or found < 1:
+        raise ValueError(f"shards: expected a whole number of at least 1, found {found!r}")
+    return int(found)
 
 
 def has_rate(settings: BaseModel) -> bool:

@@ -15,6 +15,7 @@ def texts(scenario: Scenario) -> dict[str, str]:
     found = {
         "schedule.program": catalogue.own_text(scenario.program),
         "schedule.events": None if scenario.events is None else scenario.events.text,
+        "schedule.file": getattr(scenario.schedule, "text", None),
         "topology.file": scenario.graph_text,
         "workload.tensors": scenario.tensors_text,
     }

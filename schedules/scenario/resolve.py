@@ -17,6 +17,7 @@ from schedules.scenario.places import located
 from schedules.scenario.refusals import check, check_tables, validated
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.sizes import check_size
+from schedules.scenario.stages.pipeline import with_order
 from schedules.settings import Tables
 from topologies import with_counted_rates
 from topologies.files import text_of
@@ -77,7 +78,7 @@ def resolve(tables: Mapping[str, object], where: str = "scenario", *, is_forced:
     if not has_workers:  # what follows was not said, and another file may follow later
         scenario.topology.model_fields_set.discard("workers")
     try:
-        scenario = with_list(scenario, said)
+        scenario = with_list(with_order(scenario), said)
     except ValueError as error:
         raise ScenarioError(f"{where}: {error}") from None
     check_size(scenario, where, is_forced=is_forced)  # before anything is built

@@ -226,6 +226,8 @@ class Scenario(Table):
             told["workload"]["tensors"] = self.tensors_text
         if self.graph_text is not None:
             told["topology"]["file"] = self.graph_text
+        if (order := getattr(self.schedule, "text", None)) is not None:
+            told["schedule"]["file"] = order
         if self.events is not None:
             told["schedule"]["events"] = self.events.text
         return digest(told)
@@ -308,7 +310,7 @@ def build_problem(scenario: Scenario, xp: ModuleType | None = None, device: obje
     workload = scenario.workload
     return problems.build_problem(
         str(workload.problem),
-        num_workers=scenario.topology.workers,
+        num_workers=scenario.plan.num_shards,
         seed=scenario.run.seed,
         xp=xp or np,
         dtype=workload.dtype,

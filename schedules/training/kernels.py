@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from array_api_compat import array_namespace
+
 from schedules.errors import MisuseError
 from schedules.misuse.values import BYTES, NAME, Sort, an, function, one_of, or_none, short
 from schedules.operations import Array, Compute, Payload
@@ -106,19 +108,39 @@ def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:
     return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 
 
-def staged(activations: int = 0) -> Kernels:
-    """The kernels of a worker that holds stages: what they compute their operations bring.
+def staged(activations: int = 0, problem: Trained | None = None, num_shards: int = 1) -> Kernels:
+    """The kernels of a worker that holds stages: what they compute their operations bring, or a problem does.
+
+    Of a problem a stage is a part of its vector, so what goes on from stage to stage are the parameters at which the
+    gradient is taken: `forward` hands on those of the stages up to its own. The `backward` of the last stage takes the
+    gradient at all of them; each keeps its own part (`kept`) and hands those below it down. The k-th micro-batch of the
+    run is the (k div n)-th batch of worker k mod n.
 
     Args:
-        activations: bytes that those of one micro-batch take.
+        activations: bytes that those of one micro-batch take in one stage.
+        num_shards: n, among how many workers the data of the problem are spread.
     """
+
+    def forward(at: Array, _: tuple[int, int], inputs: Any) -> Computed:
+        found = array_namespace(at).concat((inputs[0].array, at)) if inputs else at
+        assert problem is not None
+        return (None, found) if len(found) == problem.num_params else found
+
+    def backward(at: Array, data: tuple[int, int], inputs: Any) -> Computed:
+        assert problem is not None
+        step, rank = divmod(data[1], num_shards)
+        is_last = len(inputs) == 1
+        found = problem.gradient(inputs[0].kept, rank, step) if is_last else inputs[1].array
+        begin = len(found) - len(at)
+        return found[:begin], found[begin:]
+
     rows = (
-        Kernel("forward", kind="gradient"),
+        Kernel("forward", forward, kind="gradient"),
         Kernel("overlapped", kind="gradient"),  # a forward with a backward of another micro-batch
-        Kernel("backward", activations=activations),
+        Kernel("backward", backward, activations=activations),
         *map(Kernel, ("backward-input", "backward-weight", "reconstruct", "optimizer")),
     )
-    return {each.name: each for each in rows}
+    return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 
 
 def prepared(kernel: Kernel, operation: Compute, model: Model, state: State, answer: Payload) -> Callable[[], None]:

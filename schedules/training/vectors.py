@@ -95,12 +95,12 @@ class Tie:
 
     Attributes:
         stages: ascending.
-        num_params: of one copy.
+        size: bytes of one copy.
         where: by stage, where they lie in its vector, in one order; nothing in a timing-only run.
     """
 
     stages: tuple[int, ...]
-    num_params: int
+    size: int
     where: Mapping[int, tuple[slice, ...]] = field(default_factory=dict, compare=False)
 
 

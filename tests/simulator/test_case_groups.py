@@ -124,7 +124,7 @@ def test_one_that_is_impossible_refuses_the_sweep_where_it_says_so(tmp_path) -> 
     [
         ({**RATES, "schedule.rate": [1, -1]}, "schedule.rate = -1: schedule.rate: expected a number above 0, found -1"),
         ({**RATES, "topology.graph": ["ring", "rong"]}, r"topology.graph = \"rong\": topology: graph: expected one of"),
-        ({**RATES, "schedule.program": ["gossip", "gosip"]}, r"found 'gosip' \(did you mean gossip\?\)"),
+        ({**RATES, "schedule.program": ["gossip", "gosip"]}, r"found 'gosip' \(did you mean gossip"),
     ],
 )
 def test_a_value_that_is_wrong_by_itself_refuses_the_sweep(lists: dict[str, Any], message: str, tmp_path) -> None:

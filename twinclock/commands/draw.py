@@ -17,13 +17,15 @@ from twinclock.progress import ProgressLine
 from twinclock.targets import check_file
 
 EXAMPLES = """\b
-A scenario is simulated and drawn; of a run's directory its trace is. A pipeline has a row a rank and a
-box a step (F forward, B and W backward for the input and for the weights, D both in one) with the number of
-its micro-batch; any other schedule its computations above its communications.
+A scenario is simulated and drawn; of a run's directory the trace is drawn. A pipeline has a row
+a rank and a box a step, with the number of its micro-batch: F forward, B and W backward for the
+input and for the weights, D both in one. Any other schedule has computations above
+communications.
 \b
 Examples:
+  twinclock draw examples/pipeline.toml --out 1f1b.svg
+  twinclock draw examples/pipeline.toml --set schedule.program=zb-h2 --out zb-h2.png
   twinclock draw examples/ring-gossip.toml --out timeline.svg
-  twinclock draw examples/ring-gossip.toml --set topology.workers=4 --out timeline.png
   twinclock draw runs/measured --out measured.svg
 """
 
@@ -35,7 +37,7 @@ Examples:
 @force_option
 @json_option
 def draw(scenario: Path, changes: Changes, out: Path, is_forced: bool, as_json: bool) -> None:
-    """Draw what the ranks do when: of a SCENARIO, or of a run's directory."""
+    """Draw what the ranks of a scenario or a run do when."""
     if out.suffix.lower() not in SUFFIXES:
         raise bad_input(f"--out: expected a file that ends in {' or '.join(SUFFIXES)}, found {out}")
     with reading():

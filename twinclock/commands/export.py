@@ -1,4 +1,4 @@
-"""`twinclock export`: a run in the formats of other tools."""
+"""`twinclock export`: a run, or the order of a pipeline, in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from analysis import export as exported
-from analysis.exports.formats import DIRECTORIES
+from analysis.exports.formats import DIRECTORIES, ORDERS
 from schedules.record.whole import check_place
 from twinclock.endings import bad_input, reading
 from twinclock.options import PATH, STANDARD_OUTPUT, json_option
@@ -20,6 +20,7 @@ NAMES = {
     "graphml": "communication.graphml",
     "csv": "trace.csv",
     "events": "events.csv",
+    "torch-csv": "order.csv",
     "tensorboard": "tensorboard",
 }
 
@@ -30,28 +31,32 @@ Formats:
   csv          the trace, one row an operation, times in nanoseconds
   events       its gradients and exchanges, which schedule.events of another
                scenario takes
+  torch-csv    the order of a pipeline with a flush, compute_only, which torch's
+               pipelines load; of a run, or of a scenario's file
   tensorboard  a directory of event files (needs: pip install tensorboard)
 \b
 Examples:
   twinclock export runs/measured --format perfetto
   twinclock export runs/measured --format csv --out trace.csv
   twinclock export runs/measured --format csv --out - | head
+  twinclock export zero-bubble.toml --format torch-csv --out order.csv
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("run_dir", type=PATH)
+@click.argument("run_dir", metavar="RUN", type=PATH)
 @click.option("--format", "format_", type=click.Choice(list(NAMES)), required=True, help="What to write.")
 @click.option(
     "--out",
     type=PATH,
     metavar="PATH",
-    help="The file or directory to write; - is the output. Default: in the run's directory",
+    help="The file or directory to write; - is the output. Default: in the run's directory, or the scenario's",
 )
 @json_option
 def export(run_dir: Path, format_: str, out: Path | None, as_json: bool) -> None:
     """Write a run for Perfetto or TensorBoard, as a graph, or as CSV."""
-    target = out or run_dir / NAMES[format_]
+    beside = run_dir.parent if format_ in ORDERS and run_dir.is_file() else run_dir
+    target = out or beside / NAMES[format_]
     if target == STANDARD_OUTPUT:
         _to_output(run_dir, format_, as_json)
         return

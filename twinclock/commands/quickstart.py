@@ -20,7 +20,7 @@ no network, and leaves in DIR:
   scenario.toml           what was swept and executed, to be changed and run again
   sweep/                  A²CiD² on three graphs, in two pairings, at three rates, simulated;
                           decision.png shows which one was chosen
-  simulated/, measured/   the choice and its rival: simulated, and executed five times in turns
+  simulated/, measured/   the choice and its rival: simulated, and executed four times in turns
   report/report.html      why it was chosen, whether the ranking held, simulated beside measured,
                           and what a simulation without a network says
 \b

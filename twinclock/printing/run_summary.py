@@ -78,7 +78,8 @@ def title(result: Result) -> str:
     """One line: which schedule, where, in which world."""
     schedule, topology = result.tables["schedule"], result.tables["topology"]
     workers = f"{topology['workers']} worker{'s' * (topology['workers'] != 1)}"
-    where = f"{short_name(schedule['program'])} on {graph_name(topology)}, {workers}"
+    graph = graph_name(topology)  # a pipeline has none of its own: its order says who talks to whom
+    where = f"{short_name(schedule['program'])} on {workers if graph == '?' else f'{graph}, {workers}'}"
     return ", ".join([where, *_counts(result.summary), f"seed {result.seed}, {result.world}"])
 
 

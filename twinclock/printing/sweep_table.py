@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 AVERAGING = ("exchange_rate", "backlog_exchanges", "lag_mean_s", "lag_p95_s")
 NUMBERS = (
-    "gradients_per_s", *AVERAGING, "utilization_compute", "idle_fraction", "staleness_mean", "loss", "accuracy",
-    "consensus_distance",
+    "gradients_per_s", *AVERAGING, "utilization_compute", "idle_fraction", "bubble_rate", "period_s", "staleness_mean",
+    "loss", "accuracy", "consensus_distance",
 )  # fmt: skip
 """Columns that are shown."""
 

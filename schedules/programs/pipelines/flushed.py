@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from schedules import Program, Table, Worker
 from schedules.programs.pipelines.flushing import iterations
 from schedules.programs.pipelines.pipeline import Pipeline
-from schedules.programs.pipelines.settings import Chunked, Flushed, Folded
+from schedules.programs.pipelines.settings import Capped, Chunked, Flushed, Folded, FromFile
 from schedules.programs.pipelines.tracks import Tracks
 
 _ZERO_BUBBLE = "Qi et al. 2023, Zero bubble pipeline parallelism (arXiv:2401.10241)"
@@ -52,6 +52,19 @@ _ROWS = (
         "Zero bubble V: two stages a worker in the shape of a V, no bubble in the memory of 1F1B.",
         f"{_ZERO_BUBBLE}; the order of torch's ScheduleZBVZeroBubble",
         Folded,
+    ),
+    _flushed(
+        "zb-1p",
+        "Zero bubble under the memory of 1F1B, found by list scheduling at the times of the steps.",
+        _ZERO_BUBBLE,
+        Capped,
+    ),
+    _flushed("zb-2p", "Zero bubble under twice the memory of 1F1B, found likewise.", _ZERO_BUBBLE, Capped),
+    _flushed(
+        "order",
+        "An order of one's own, from a file: torch's compute-only CSV, or as the zero-bubble repository prints it.",
+        "torch.distributed.pipelining, _PipelineScheduleRuntime._load_csv",
+        FromFile,
     ),
     _flushed(
         "interleaved-zb",

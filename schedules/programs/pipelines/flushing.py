@@ -5,6 +5,7 @@ from __future__ import annotations
 from schedules import AllReduce, Compute, Program, Worker
 from schedules.programs.pipelines.rules import mean_of, step, step_by
 from schedules.programs.pipelines.tracks import Tracks
+from schedules.programs.pipelines.tying import tying
 from schedules.programs.pipelines.walking import Walk
 
 
@@ -13,6 +14,8 @@ def iterations(worker: Worker, tracks: Tracks) -> Program:
     settings, walk = worker.settings, Walk(worker, tracks)
     for number in range(settings.iterations):
         yield from walk.through(tracks.ranks[worker.rank], number * settings.micro_batches)
+        for tie in worker.ties:
+            yield from tying(walk, tie)
         for stage in walk.forwards:
             yield from _update(walk, stage)
 

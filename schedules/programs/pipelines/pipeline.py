@@ -8,8 +8,9 @@ from typing import Any
 
 from schedules import Program, Table, Vector, Worker
 from schedules.orders import steps_of
+from schedules.programs.pipelines.policies import Policy, num_versions
 from schedules.programs.pipelines.rules import STATE
-from schedules.programs.pipelines.tracks import Tracks, edges_of, order_of, tracks_of
+from schedules.programs.pipelines.tracks import Tracks, edges_of, holders_of, order_of, tracks_of
 
 KERNELS: Mapping[str, str] = {"F": "forward", "D": "backward", "B": "backward-input", "W": "backward-weight"}
 
@@ -27,6 +28,7 @@ class Pipeline:
     Settings: type[Table]
     walked: Streams
     check: Callable[[Any, int], None] | None = None
+    policy: Callable[[Any], Policy] | None = None
     streams: Callable[[Worker], Mapping[str, Program]] = field(init=False)
     STATE: Mapping[str, Vector] = field(default_factory=lambda: STATE)
     PIPELINE: bool = True
@@ -51,7 +53,7 @@ class Pipeline:
         """
         if self.check is not None:
             self.check(settings, workers)
-        return tracks_of(self.program, settings, workers).holders
+        return holders_of(order_of(self.program, settings, workers))
 
     def edges(self, settings: Any, workers: int) -> set[tuple[int, int]]:
         """Who has something for whom."""
@@ -61,6 +63,20 @@ class Pipeline:
         """Those of its steps: `overlapped` and `reconstruct` have a time without one of their own."""
         cells = order_of(self.program, settings, workers).cells
         return {KERNELS[step.kind] for cell in cells for step in steps_of(cell)}
+
+    def summary(self, run: Any) -> dict[str, Any]:
+        """What follows from the order alone: how many versions of its parameters a stage keeps, the newest included."""
+        settings, workers = run.scenario.schedule, run.scenario.topology.workers
+        tracks = tracks_of(self.program, settings, workers)
+        if self.policy is None:
+            return {"weight_versions": [1] * len(tracks.holders)}
+        return {"weight_versions": num_versions(tracks, self.policy(settings))}
+
+    def keeps(self, settings: Any) -> str:
+        """What a forward pass keeps for its backward pass."""
+        if self.policy is not None:
+            return self.policy(settings).keeps
+        return "inputs" if getattr(settings, "checkpoint", False) else "graph"
 
     def length(self, settings: Any, rank: int) -> int:
         """Micro-batches of the run."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from schedules import Compute, Payload, Program, Worker
 from schedules.programs.pipelines.rules import step
+from schedules.programs.pipelines.tracks import Tracks
 from schedules.record.ledger import Account
 from schedules.training.model import Model
 
@@ -38,6 +39,8 @@ class Policy:
         returns_outputs: whether what goes back is a stage's input beside the gradient for it, so that the stage before
             has its output and need not keep anything.
         buffered: stages that keep their inputs nevertheless.
+        keeps: what a forward pass keeps, as the kernels of modules have it: "graph"; "inputs"; "queue", inputs but at
+            the last stage, whose backward pass follows at once; "nothing".
     """
 
     accumulate: int = 1
@@ -45,6 +48,7 @@ class Policy:
     remakes: bool = False
     returns_outputs: bool = False
     buffered: Sequence[int] = ()
+    keeps: str = "graph"
 
 
 class Stepping:
@@ -64,6 +68,7 @@ class Stepping:
         # What is made anew is made of the newest.
         self._versions = Versions(worker.stage(stage), worker.account, is_asked=policy.version is not None)
         self._under_way: deque[Payload] = deque()
+        self._num_begun = 0
         self._done: list[Payload] = []
 
     def read(self, k: int, given: Sequence[Payload]) -> Payload | None:
@@ -75,6 +80,7 @@ class Stepping:
     def seen(self, answer: Payload) -> None:
         """A forward pass is over; its answer tells the next stage which version it has seen."""
         answer.number = answer.version
+        self._num_begun += 1
         self._under_way.append(answer.rest())
         if not self.remakes:
             self._versions.seen(answer.version)
@@ -91,6 +97,8 @@ class Stepping:
             self._worker.stage(self._stage).apply(step, tuple(self._done), len(self._done))
             self._done.clear()
             self._versions.updated()
+            if self._policy.version is not None and (oldest := self._policy.version(self._num_begun, -1)) >= 0:
+                self._versions.drop(oldest)
 
 
 class Versions:
@@ -109,10 +117,14 @@ class Versions:
     def at(self, version: int) -> Payload:
         """The parameters of a version, -1: of the newest; those before it are let go, as nobody goes back."""
         version = self._model.version if version < 0 else version
-        for old in [each for each in self._kept if each < version]:
+        self.drop(version)
+        return self._kept[version]
+
+    def drop(self, oldest: int) -> None:
+        """No forward pass will see an older version."""
+        for old in [each for each in self._kept if each < oldest]:
             del self._kept[old]
             self._let_go(old)
-        return self._kept[version]
 
     def seen(self, version: int) -> None:
         """A micro-batch that has seen a version is under way."""
@@ -136,3 +148,28 @@ class Versions:
         if version in self._since and not self._under_way[version] and version not in self._kept:
             self._account.held("stashes", self._model.size, self._since.pop(version))
             del self._under_way[version]
+
+
+def num_versions(tracks: Tracks, policy: Policy) -> list[int]:
+    """The most versions of its parameters that each stage keeps at a time, the newest included, by the order alone."""
+    found, seen = [], [-1] * sum(part.kind == "F" for cell in tracks.ranks[0] for part in cell)
+    for cells in tracks.ranks:  # stage after stage, as each sees what the one before has seen
+        newest = num_begun = num_over = 0
+        under_way, most = Counter[int](), 1
+        for (part,) in cells:
+            k = part.micro_batch
+            if part.kind == "F":
+                asked = -1 if policy.version is None else policy.version(k, seen[k])
+                seen[k] = newest if asked < 0 else asked
+                num_begun += 1
+            else:
+                num_over += 1
+                newest = num_over // policy.accumulate
+            under_way[seen[k]] += 0 if policy.remakes else 1 if part.kind == "F" else -1
+            kept = {version for version, number in under_way.items() if number} | {newest}
+            if policy.version is not None and num_begun < len(seen):  # passes to come go on from what the next sees
+                asked = policy.version(num_begun, seen[num_begun])
+                kept |= set(range(asked, newest)) if asked >= 0 else set()
+            most = max(most, len(kept))
+        found.append(most)
+    return found

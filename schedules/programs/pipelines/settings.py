@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from schedules import Count, Field, Table, ValidationInfo, field_validator
+from pydantic import PrivateAttr
+
+from schedules import Count, Field, Positive, Table, ValidationInfo, field_validator
 
 
 class Flushed(Table):
@@ -109,6 +111,65 @@ class Petra(TwoEngines):
     """Stages that are not reversible: they keep their inputs."""
 
 
+class Costs(NamedTuple):
+    """What the platform and the workload say of steps, for orders that are found by it.
+
+    Attributes:
+        durations: nanoseconds of "F", "B" and "W", one a stage.
+        latency: nanoseconds of a message.
+        activations: M_B and M_W.
+    """
+
+    durations: tuple[tuple[str, tuple[int, ...]], ...]
+    latency: int
+    activations: tuple[float, float]
+
+
+class Capped(Flushed):
+    """Of those that are found under a cap of memory, by the times of their steps."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ("memory_cap",)
+    chunks_of_a_worker: ClassVar[int] = 1
+
+    memory_cap: Positive | None = None
+    """Of every worker, in the activations of a micro-batch on it (M_B). Left out: p; of zb-2p 2p, of v-half and v-min a
+    half and a third of p, to whole micro-batches."""
+    _costs: Costs | None = PrivateAttr(default=None)
+
+    def with_costs(self, costs: Costs | None) -> Self:
+        """The same, whose order is found by these; None: all steps take the same."""
+        found = self.model_copy()
+        found._costs = costs
+        return found
+
+
+class CappedV(Capped):
+    """Of those among them with two stages a worker, in the shape of a V."""
+
+    chunks_of_a_worker: ClassVar[int] = 2
+
+
+class FromFile(Flushed):
+    """Of an order that is written down."""
+
+    of_the_order: ClassVar[tuple[str, ...]] = ("file",)
+
+    file: str
+    """CSV, a row a worker: torch's compute-only format, or cells as the zero-bubble repository prints them."""
+    _text: str | None = PrivateAttr(default=None)
+
+    def with_text(self, text: str) -> Self:
+        """The same, with what its file has."""
+        found = self.model_copy()
+        found._text = text
+        return found
+
+    @property
+    def text(self) -> str | None:
+        """What its file has, once it is read."""
+        return self._text
+
+
 def in_order(settings: Any) -> int:
     """How many micro-batches an order has: those of an iteration or, without a flush, of the whole stream."""
     return int(settings.micro_batches * (settings.iterations if isinstance(settings, Streamed) else 1))
@@ -116,4 +177,9 @@ def in_order(settings: Any) -> int:
 
 def options_of(settings: Any) -> tuple[tuple[str, Any], ...]:
     """What the builder of an order is told beside the numbers of workers and micro-batches."""
-    return tuple((key, getattr(settings, key)) for key in settings.of_the_order)
+    said = {key: getattr(settings, key) for key in settings.of_the_order}
+    if isinstance(settings, Capped) and settings._costs is not None:
+        said |= settings._costs._asdict()
+    if isinstance(settings, FromFile):
+        said |= {"text": settings.text}
+    return tuple(said.items())

@@ -30,11 +30,12 @@ def _two_buffers(settings: Any) -> Policy:
 
 
 def _delayed(settings: Any) -> Policy:
-    return Policy(settings.accumulate, remakes=settings.checkpoint)
+    keeps = "graph" if not settings.checkpoint else "inputs" if settings.overlap_last else "queue"
+    return Policy(settings.accumulate, remakes=settings.checkpoint, keeps=keeps)
 
 
 def _petra(settings: Any) -> Policy:
-    return Policy(settings.accumulate, remakes=True, returns_outputs=True, buffered=settings.buffered)
+    return Policy(settings.accumulate, remakes=True, returns_outputs=True, buffered=settings.buffered, keeps="nothing")
 
 
 def check_buffered(settings: Any, workers: int) -> None:
@@ -66,7 +67,7 @@ def _streamed(
         walked = two_engines if getattr(worker.settings, "engines", 1) == 2 else one_engine
         return walked(worker, tracks, policy(worker.settings))
 
-    return Pipeline(program, line, source, keys, streams, check)
+    return Pipeline(program, line, source, keys, streams, check, policy)
 
 
 _ROWS = (

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
-from schedules.orders import Order, Step, build, steps_of
+from schedules.orders import Order, OrderError, Step, build, steps_of
 from schedules.programs.pipelines.settings import in_order, options_of
 
 NOBODY = -1
@@ -24,16 +24,14 @@ class Mail(NamedTuple):
     Attributes:
         peer: the rank that sends it.
         channel: its direction.
-        to: the stage of the order that it is for; with the micro-batch this is its tag.
-        micro_batch: of the order.
         boundary: the number of the boundary that it crosses, counted from the first stage.
+        tag: of the message, in the first iteration.
     """
 
     peer: int
     channel: str
-    to: int
-    micro_batch: int
     boundary: int
+    tag: int
 
 
 class Part(NamedTuple):
@@ -49,8 +47,9 @@ class Part(NamedTuple):
         has_input: whether it needs an activation or a gradient of another stage.
         channel: that of its message, and of the one that its answer goes in.
         target: the rank that its answer goes to: itself, another or `NOBODY`.
-        to: the stage of the order that its answer goes to.
-        to_key: the key of the step there.
+        needs: by what it finds that where it is on the rank.
+        gives: by what its answer is found by the stage that it goes to.
+        tag: of the message that its answer goes in, in the first iteration.
         leaves: the boundary that its answer crosses; -1: it stays.
     """
 
@@ -63,8 +62,9 @@ class Part(NamedTuple):
     has_input: bool
     channel: str
     target: int
-    to: int
-    to_key: int
+    needs: tuple[str, int]
+    gives: tuple[str, int]
+    tag: int
     leaves: int
 
 
@@ -77,7 +77,6 @@ class Tracks:
 
     Args:
         order: of one iteration or, without a flush, of the whole stream.
-        micro_batches: of that.
         ahead: how many receives of a channel are posted before the one that is needed.
     Attributes:
         ranks: the cells of every rank.
@@ -85,13 +84,11 @@ class Tracks:
         holders: for every stage of the model, the ranks that hold a copy.
     """
 
-    def __init__(self, order: Order, micro_batches: int, ahead: int) -> None:
-        self.order, self._ahead, self._micro_batches = order, ahead, micro_batches
+    def __init__(self, order: Order, ahead: int) -> None:
+        self.order, self._ahead = order, ahead
         self.num_stages = len(order.place)
         self._depth = {stage: depth for chain in order.chains for depth, stage in enumerate(chain)}
-        self.holders = [
-            tuple(sorted({order.place[each] for each in copies})) for copies in zip(*order.chains, strict=True)
-        ]
+        self.holders = holders_of(order)
         self.ranks: list[tuple[Cell, ...]] = [self._track(rank) for rank in range(len(order.ranks))]
 
     def _track(self, rank: int) -> tuple[Cell, ...]:
@@ -105,9 +102,8 @@ class Tracks:
         order, depth = self.order, self._depth[stage]
         early, late = order.before(stage), order.after(stage)
         source, to = (early, late) if kind == "F" else (late, early)
-        if kind == "W" or to is None:
-            target, to, leaves = NOBODY, NOBODY, -1
-        else:
+        channel, target, leaves = FORWARD if kind == "F" else BACKWARD, NOBODY, -1
+        if kind != "W" and to is not None:
             target, leaves = order.place[to], depth if kind == "F" else depth - 1
         return Part(
             kind,
@@ -117,15 +113,16 @@ class Tracks:
             posted.get(step, ()),
             self._mail(rank, step),
             kind != "W" and source is not None,
-            FORWARD if kind == "F" else BACKWARD,
+            channel,
             target,
-            to,
-            self._key(to, k),
+            (channel, self._key(stage, k)),
+            (channel, self._key(to or 0, k)),
+            self._key(to or 0, k),
             leaves,
         )
 
     def _key(self, stage: int, micro_batch: int) -> int:
-        return stage * self._micro_batches + micro_batch
+        return micro_batch * self.num_stages + stage
 
     def _mail(self, rank: int, step: Step) -> Mail | None:
         """The message that a step waits for."""
@@ -135,7 +132,7 @@ class Tracks:
         if source is None or order.place[source] == rank:
             return None
         boundary = self._depth[stage] - 1 if is_forward else self._depth[stage]
-        return Mail(order.place[source], FORWARD if is_forward else BACKWARD, stage, k, boundary)
+        return Mail(order.place[source], FORWARD if is_forward else BACKWARD, boundary, self._key(stage, k))
 
     def _posts(self, rank: int) -> dict[Step, tuple[Mail, ...]]:
         """Which receives begin before each step: those of its channel up to its own and so many more."""
@@ -168,7 +165,13 @@ def order_of(program: str, settings: Any, workers: int) -> Order:
 # Built once a run, and not once a rank; a few are kept, as a sweep goes through several.
 @lru_cache(maxsize=4)
 def _built(program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...]) -> Order:
-    return build(program, workers, micro_batches, **dict(options))
+    said = dict(options)
+    if "durations" in said:
+        said["durations"] = dict(said["durations"])
+    try:
+        return build(program, workers, micro_batches, **said)
+    except OrderError as error:  # of one that is written down: the others are possible
+        raise OrderError(f"schedule.file: {error}") from None
 
 
 def tracks_of(program: str, settings: Any, workers: int) -> Tracks:
@@ -178,7 +181,12 @@ def tracks_of(program: str, settings: Any, workers: int) -> Tracks:
 
 @lru_cache(maxsize=2)
 def _laid(program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...], ahead: int) -> Tracks:
-    return Tracks(_built(program, workers, micro_batches, options), micro_batches, ahead)
+    return Tracks(_built(program, workers, micro_batches, options), ahead)
+
+
+def holders_of(order: Order) -> list[tuple[int, ...]]:
+    """For every stage of the model, the ranks that hold a copy."""
+    return [tuple(sorted({order.place[each] for each in copies})) for copies in zip(*order.chains, strict=True)]
 
 
 def edges_of(order: Order) -> Iterator[tuple[int, int]]:

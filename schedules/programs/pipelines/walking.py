@@ -36,6 +36,12 @@ class Walk:
         )
         self._returns_outputs = stepping is not None and stepping.returns_outputs
         self._is_buffered = stepping is None or stepping.is_buffered
+        # Of a message by its boundary; -1 is the boundary of none.
+        back = 2 if self._returns_outputs else 1
+        self._sizes = {
+            FORWARD: (*worker.boundaries, 0),
+            BACKWARD: (*(back * each for each in worker.boundaries), 0),
+        }
         self._takes_memory = any(worker.activations)
         self._is_numeric = any(each.is_numeric for each in (worker.stages or {}).values())
         # By the key of a step: graphs of forward passes, the inputs from which they are made anew, and backward passes
@@ -52,45 +58,55 @@ class Walk:
         Args:
             first: number of the first micro-batch through the whole run.
         """
-        rank, handed, posted = self.worker.rank, self._handed, self._posted
+        # What most cells do stands here and not in functions of its own: a simulation of a pipeline is this loop.
+        rank, handed, posted, offset = self.worker.rank, self._handed, self._posted, first * self.tracks.num_stages
         for cell in cells:
-            given: list[Given] = []
-            for part in cell:
-                for mail in part.posts:
-                    posted[mail], _ = yield Start(self._receive(mail, first))
-                if part.mail is None:
-                    given.append((handed.pop((part.channel, part.key)),) if part.has_input else ())
-                elif part.mail in posted:
-                    arrivals, _ = yield Await((posted.pop(part.mail),))
-                    given.append(arrivals.results)
-                else:
-                    received, _ = yield self._receive(part.mail, first)
-                    given.append((received,))
-            if len(cell) == 1:
-                answers = [(yield from self._compute(cell[0], given[0], first))]
+            if len(cell) == 2:
+                yield from self._both(cell, first)
+                continue
+            part = cell[0]
+            mail = part.mail
+            if part.posts or mail in posted:
+                given = yield from self._given(part, offset)
+            elif mail is not None:
+                received, _ = yield self._receive(mail, offset)
+                given = (received,)
             else:
-                answers = yield from self._pair(cell, given, first)
-            for part, answer in zip(cell, answers, strict=True):
-                if part.target == rank:
-                    handed[part.channel, part.to_key] = answer
-                elif part.target != NOBODY:
-                    yield Start(Send(part.target, answer, self._tag(part.to, part.micro_batch + first), part.channel))
-                if self._stepping is not None and part.kind == "D":
-                    yield from self._stepping.over()
+                given = (handed.pop(part.needs),) if part.has_input else ()
+            answer = yield from self._compute(part, given, first)
+            if part.target == rank:
+                handed[part.gives] = answer
+            elif part.target != NOBODY:
+                yield Start(Send(part.target, answer, offset + part.tag, part.channel))
+            if self._stepping is not None and part.kind == "D":
+                yield from self._stepping.over()
 
-    def _receive(self, mail: Mail, first: int) -> Receive:
-        size = self._size(mail.boundary, mail.channel)
-        return Receive(mail.peer, size, self._tag(mail.to, mail.micro_batch + first), mail.channel)
+    def _both(self, cell: Cell, first: int) -> Program:
+        """Do what stands in a cell of two."""
+        offset, given = first * self.tracks.num_stages, []
+        for part in cell:
+            given.append((yield from self._given(part, offset)))
+        answers = yield from self._pair(cell, given, first)
+        for part, answer in zip(cell, answers, strict=True):
+            if part.target == self.worker.rank:
+                self._handed[part.gives] = answer
+            elif part.target != NOBODY:
+                yield Start(Send(part.target, answer, offset + part.tag, part.channel))
 
-    def _size(self, boundary: int, channel: str) -> int:
-        """Bytes of a message; -1 is the boundary of none."""
-        if boundary < 0:
-            return 0
-        return self.worker.boundaries[boundary] * (2 if self._returns_outputs and channel == BACKWARD else 1)
+    def _given(self, part: Part, offset: int) -> Generator[Operation, Any, Given]:
+        """What a step has of another stage, once the receives that go before it are posted."""
+        for mail in part.posts:
+            self._posted[mail], _ = yield Start(self._receive(mail, offset))
+        if part.mail is None:
+            return (self._handed.pop(part.needs),) if part.has_input else ()
+        if part.mail in self._posted:
+            arrivals, _ = yield Await((self._posted.pop(part.mail),))
+            return tuple(arrivals.results)
+        received, _ = yield self._receive(part.mail, offset)
+        return (received,)
 
-    def _tag(self, stage: int, micro_batch: int) -> int:
-        """Of a message to a stage."""
-        return micro_batch * self.tracks.num_stages + stage
+    def _receive(self, mail: Mail, offset: int) -> Receive:
+        return Receive(mail.peer, self._sizes[mail.channel][mail.boundary], offset + mail.tag, mail.channel)
 
     # ------------------------------------------------------------------ what a step computes
 
@@ -102,13 +118,11 @@ class Walk:
         return self._backward(part, given, part.micro_batch + first)
 
     def _forward(self, part: Part, given: Given, k: int) -> Computing:
-        size, at = self._size(part.leaves, FORWARD), None
+        size, at = self._sizes[FORWARD][part.leaves], None
         if self._stepping is not None:
             at = self._stepping.read(k, given)
         answer: Payload
-        answer, _ = yield Compute(
-            "forward", part.stage, k, self.engines["F"], inputs=given, size=size, data=(0, k), at=at
-        )
+        answer, _ = yield Compute("forward", part.stage, k, self.engines["F"], given, size, at, (0, k))
         self._keep(part, given, answer)
         if self._stepping is not None:
             self._stepping.seen(answer)
@@ -131,10 +145,9 @@ class Walk:
         """D, or B: both hand on the gradient for the stage's input."""
         graph = (yield from self._anew(part, given, k)) if self._is_checkpointed else self._graphs.pop(part.key)
         kernel, engine = "backward" if part.kind == "D" else "backward-input", self.engines[part.kind]
+        inputs, size = (graph, *given), self._sizes[BACKWARD][part.leaves]
         answer: Payload
-        answer, _ = yield Compute(
-            kernel, part.stage, k, engine, inputs=(graph, *given), size=self._size(part.leaves, BACKWARD), data=(0, k)
-        )
+        answer, _ = yield Compute(kernel, part.stage, k, engine, inputs, size, None, (0, k))
         self._done(part, graph, answer)
         return answer
 
@@ -163,7 +176,7 @@ class Walk:
     def _weights(self, part: Part, k: int) -> Computing:
         behind, since_ns = self._backwards.pop(part.key)
         answer: Payload
-        answer, _ = yield Compute("backward-weight", part.stage, k, inputs=(behind,), size=0, data=(0, k))
+        answer, _ = yield Compute("backward-weight", part.stage, k, self.engines["W"], (behind,), 0, None, (0, k))
         if self._takes_memory:
             self.worker.account.held("activations", self.worker.activations[1], since_ns)
         self.worker.stage(part.stage).change(accumulate, answer.kept)
@@ -176,7 +189,7 @@ class Walk:
             forward = yield from self._compute(ahead, given[0], first)
             return [forward, (yield from self._compute(back, given[1], first))]
         graph = self._graphs.pop(back.key)
-        sizes = [self._size(part.leaves, part.channel) for part in cell]
+        sizes = [self._sizes[part.channel][part.leaves] for part in cell]
         k = ahead.micro_batch + first
         answer: Payload
         answer, _ = yield Compute("overlapped", ahead.stage, k, inputs=(*given[0], graph, *given[1]), size=sizes[0])

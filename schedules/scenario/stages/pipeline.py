@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 from schedules.catalogue import Schedule
 from schedules.platform.computing import Duration
+from schedules.platform.transports import TRANSPORTS
+from schedules.programs.pipelines.settings import Capped, Costs, FromFile
+from schedules.scenario.files import read_text
 from schedules.scenario.stages.parameters import stage_parameters
+from schedules.training.vectors import ITEM_SIZE, Tie
 
 if TYPE_CHECKING:
     from schedules.scenario.resolved import Scenario
@@ -19,12 +23,66 @@ def boundaries(scenario: Scenario) -> tuple[int, ...]:
     return tuple(map(round, given)) if isinstance(given, list) else (round(given),) * number
 
 
+def ties(scenario: Scenario) -> tuple[Tie, ...]:
+    """The parameters that stages share, as far as it is known without a module."""
+    width = ITEM_SIZE[scenario.workload.dtype]
+    return tuple(Tie(tuple(each.stages), width * each.parameters) for each in scenario.workload.tied)
+
+
 def activations(scenario: Scenario, rank: int) -> tuple[int, int]:
     """Bytes that a micro-batch leaves on a stage of the rank: after its forward pass, and after the backward pass for
     the input alone. What is said is of the worker's whole part, which its chunks share."""
     given, chunks = scenario.workload.activations, scenario.plan.chunks(rank)
     after_forward, after_input = given if isinstance(given, list) else (given, given)
     return round(after_forward / chunks), round(after_input / chunks)
+
+
+def with_order(scenario: Scenario) -> Scenario:
+    """The scenario with all that the order of its pipeline depends on beside keys of [schedule]: a file, or the times
+    of its steps.
+
+    Raises:
+        ValueError: if the file cannot be read; it begins with the key.
+    """
+    settings = scenario.schedule
+    if isinstance(settings, FromFile):
+        try:
+            settings = settings.with_text(read_text(settings.file))
+        except ValueError as error:
+            raise ValueError(f"schedule.file: {error}") from None
+    elif isinstance(settings, Capped):
+        settings = settings.with_costs(_costs(scenario, settings.chunks_of_a_worker))
+    return scenario if settings is scenario.schedule else scenario.model_copy(update={"schedule": settings})
+
+
+def _costs(scenario: Scenario, chunks: int) -> Costs | None:
+    """Mean times of all steps; None where a kernel lacks one, or a list has another length, which is told later."""
+    workers, speed_of = scenario.topology.workers, scenario.platform.speed_of
+    found = []
+    for kind, name in (("F", "forward"), ("B", "backward-input"), ("W", "backward-weight")):
+        means = _means(scenario.platform.kernels.get(name), workers, chunks)
+        if len(means) != workers * chunks:
+            return None
+        ranks = [stage if stage < workers else 2 * workers - 1 - stage for stage in range(len(means))]
+        times = zip(means, map(speed_of, ranks), strict=True)
+        found.append((kind, tuple(round(mean / speed * 1e9) for mean, speed in times)))
+    kept = scenario.workload.activations
+    held = (kept[0], kept[1]) if isinstance(kept, list) else (kept, kept)
+    return Costs(tuple(found), round(_message_s(scenario) * 1e9), held if held[0] else (1.0, 1.0))
+
+
+def _means(given: Duration | list[Duration] | None, workers: int, chunks: int) -> list[float]:
+    """Seconds of a kernel, one a stage."""
+    if given is None:
+        return []
+    return [each.mean for each in given] if isinstance(given, list) else [given.mean / chunks] * (workers * chunks)
+
+
+def _message_s(scenario: Scenario) -> float:
+    """Seconds of the largest message between two stages, on a link of its own."""
+    given, link = scenario.workload.boundary, scenario.platform.link
+    size, row = max(given, default=0.0) if isinstance(given, list) else given, TRANSPORTS[scenario.platform.transport]
+    return row.has_latency * link.latency + row.takes_bytes * size / link.bandwidth
 
 
 def check_stages(scenario: Scenario, schedule: Schedule) -> None:
@@ -38,18 +96,34 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
     except ValueError as error:
         raise ValueError(f"workload.parameters: {error}") from None
     if not schedule.is_pipeline:
-        if not scenario.workload.is_sized:
-            told = "expected one of the keys problem, parameters, tensors and module, found none of them"
-            raise ValueError(f"workload: {told}")
-        return
+        _check_no_pipeline(scenario)
     workload, num_stages = scenario.workload, len(scenario.plan.stages)
-    if workload.problem is not None and scenario.run.numerics:
+    if schedule.is_pipeline and workload.problem is not None and scenario.run.numerics:
         told = f"expected none for {scenario.program}, whose stages have kernels of a module's, or durations alone"
         raise ValueError(f"workload.problem: {told}, found {workload.problem!r}")
-    for key, found, number, what in _lists(scenario, num_stages):
+    if num_stages and not schedule.is_pipeline and workload.module is not None and scenario.run.numerics:
+        told = (
+            f"expected none for {scenario.program}, whose stages are of a problem (run.numerics = false: times alone)"
+        )
+        raise ValueError(f"workload.module: {told}, found {workload.module!r}")
+    for tie in workload.tied:
+        if tie.stages[-1] >= num_stages:
+            raise ValueError(f"workload.tied: expected stages from 0 to {num_stages - 1}, found {tie.stages}")
+    for key, found, number, what in _lists(scenario, num_stages) if num_stages else ():
         if len(found) != number:
             raise ValueError(f"{key}: expected one value, or one a {what} ({number}), found {len(found)}")
     _check_kernels(scenario, schedule)
+
+
+def _check_no_pipeline(scenario: Scenario) -> None:
+    """What belongs to a pipeline alone, and what that alone may lack."""
+    for key in ("split", "tied"):
+        if getattr(scenario.workload, key):
+            told = f"expected none for {scenario.program}, which has no stages, found one"
+            raise ValueError(f"workload.{key}: {told}")
+    if not scenario.workload.is_sized:
+        told = "expected one of the keys problem, parameters, tensors and module, found none of them"
+        raise ValueError(f"workload: {told}")
 
 
 def _lists(scenario: Scenario, num_stages: int) -> Iterator[tuple[str, list[float] | list[Duration], int, str]]:

@@ -139,7 +139,7 @@ def test_csv_is_the_trace(run_dir, tmp_path):
 
 
 def test_an_unknown_format(run_dir, tmp_path):
-    told = "format: expected one of perfetto, graphml, csv, events, tensorboard, found 'vcd'"
+    told = "format: expected one of perfetto, graphml, csv, events, torch-csv, tensorboard, found 'vcd'"
     with pytest.raises(ValueError, match=told):
         export(run_dir, "vcd", tmp_path / "x")
 

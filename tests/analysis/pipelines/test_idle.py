@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from analysis.pipelines.executed import executed_order
-from analysis.pipelines.idle import IDLE_PARTS, idle_parts
+from analysis.pipelines.idle import IDLE_PARTS, idle_of, idle_parts
 from analysis.pipelines.steps import steps_of_run
 from schedules.orders import build
+from simulator import simulate
 from tests.analysis.fake_runs import trace_of
 from tests.analysis.pipelines.test_steps import ORDERS, step
 from tests.analysis.pipelines.traces import trace_of_order
@@ -61,3 +62,40 @@ def test_a_rank_without_steps_is_idle_from_first_to_last():
     found = parts_of(trace, 0)
     assert found.loc[1, [f"{part}_ns" for part in IDLE_PARTS]].tolist() == [0, 0, 60, 0, 0]
     assert np.array_equal(found["idle_ns"], [30, 60, 30])
+
+
+@pytest.mark.parametrize("program", ["dualpipe", "dualpipe-v"])
+@pytest.mark.parametrize("keys", [{}, {"checkpoint": True}])
+def test_pairs_that_are_computed_one_after_the_other_wait_for_both(program, keys):
+    """As where the platform has no kernel for a pair: in latency mode nothing contends."""
+    kernels = dict.fromkeys(("forward", "backward-input", "backward-weight", "reconstruct"), "10 ms")
+    run = simulate(
+        {
+            "schedule": {"program": program, "micro_batches": 8, **keys},
+            "topology": {"workers": 4},
+            "platform": {
+                "transport": "latency",
+                "link": {"latency": "3 ms", "bandwidth": "1 GB/s"},
+                "kernels": kernels,
+            },
+            "workload": {},
+        }
+    )
+    parts = idle_of(run).parts
+    assert (parts["contention_ns"] == 0).all()
+    assert (parts["latency_ns"] > 0).all()
+
+
+@pytest.mark.parametrize("program", ["gpipe", "1f1b", "zb-h1", "zb-h2", "zb-v", "petra"])
+def test_nothing_contends_in_a_simulation_in_latency_mode(program):
+    """Two iterations, with an optimizer's step behind each."""
+    kernels = dict.fromkeys(("forward", "backward-input", "backward-weight"), "10 ms")
+    scenario = {
+        "schedule": {"program": program, "micro_batches": 8, "iterations": 2},
+        "topology": {"workers": 4},
+        "platform": {"link": {"latency": "3 ms", "bandwidth": "1 GB/s"}, "kernels": {**kernels, "optimizer": "2 ms"}},
+        "workload": {"boundary": "1 MB"},
+    }
+    parts = idle_of(simulate(scenario, overrides={"platform.transport": "latency"})).parts
+    assert (parts["contention_ns"] == 0).all()
+    assert (idle_of(simulate(scenario)).parts["contention_ns"] > 0).all()

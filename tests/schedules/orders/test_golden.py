@@ -213,6 +213,19 @@ def delays(order: Order, micro_batch: int) -> list[int]:
     return found
 
 
+STALENESS = [[0, 1, 2, 3, 3, 3], [0, 1, 2, 2, 2, 2], [0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]]
+"""Updates between F and D of the first micro-batches, stage by stage, of 4 stages (arXiv:1806.03377)."""
+
+
+@pytest.mark.parametrize("program", ["pipedream", "pipedream-2bw"])
+def test_pipedream_updates_so_often_between_forward_and_backward(program: str) -> None:
+    found = []
+    for stage, cells in enumerate(orders.build(program, 4, 20).ranks):
+        spans = [(cells.index(Step("F", stage, k)), cells.index(Step("D", stage, k))) for k in range(6)]
+        found.append([sum(steps_of(cell)[0].kind == "D" for cell in cells[one:other]) for one, other in spans])
+    assert found == STALENESS
+
+
 # ---- closed forms, and where they end
 
 

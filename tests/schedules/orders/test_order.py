@@ -65,7 +65,7 @@ expected 2F3 once, found it 2 times on rank 2
   rank 3 from step 1:  3D0   3F1   3D1   3F2   3D2   3F3   3D3   3F4   3D4"""
 
 TWO_RANKS = """\
-expected 2F3 on rank 2 alone, as stage 2, found it on ranks 0 and 2
+expected 2F3 on rank 2 alone, as stage 2, found it on rank 0 and rank 2
   rank 0 from step 5:  0F4   0D1   0F5   0D2  [2F3]  0F6   0D3   0F7   0D4
   rank 1 from step 5:  1D1   1F4   1D2   1F5   1D3   1F6   1D4   1F7   1D5
   rank 2 from step 1:  2F1   2D0   2F2   2D1  [2F3]  2D2   2F4   2D3   2F5

@@ -9,7 +9,7 @@ import pytest
 from schedules.platform.link_fits import LARGEST_FACTOR, MessageEnds, link_estimate, message_seconds
 from schedules.platform.tables import Duration, Link, PlatformTable
 from schedules.platform.transports import TRANSPORTS
-from simulator.messages.formulas import Formulas, Pair
+from simulator.messages.formulas import Formulas, Lanes
 from tests.analysis.fake_runs import MS, exchange, gradient, trace_of
 
 IDEAL, GLOO = TRANSPORTS["ideal"], TRANSPORTS["gloo"]
@@ -44,12 +44,12 @@ def test_what_is_fitted_is_what_the_simulator_uses(name, starts):
     link = Link(bandwidth=1e9, latency=1e-4)
     platform = PlatformTable(gradient=Duration(mean=1.0), link=link, transport=name, overhead=2e-5)
     formulas = Formulas(platform)
-    ends = np.array(formulas.exchange(Pair(), *starts, 50_000)) - starts
+    ends = np.array(formulas.exchange(Lanes(), *starts, 50_000)) - starts
     late = np.array([starts[1] - starts[0], starts[0] - starts[1]]) / 1e9
     messages = MessageEnds(late, ends / 1e9, np.full(2, 50_000.0), np.full(2, True))
     assumed = np.array([1e-4, 1e-9, formulas.overhead])
     assert message_seconds(messages, TRANSPORTS[name], assumed) == pytest.approx(ends / 1e9, abs=1e-9)
-    there = formulas.message(Pair(), 0, *starts, 50_000) + formulas.overhead_ns - starts[1]  # from the lower rank
+    there = formulas.message(Lanes(), 0, *starts, 50_000) + formulas.overhead_ns - starts[1]  # from the lower rank
     one_way = MessageEnds(-late[:1], np.zeros(1), np.full(1, 50_000.0), np.full(1, False))
     assert message_seconds(one_way, TRANSPORTS[name], assumed) == pytest.approx(there / 1e9, abs=1e-9)
 

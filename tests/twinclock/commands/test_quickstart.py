@@ -8,13 +8,13 @@ import pytest
 from schedules.scenario import load
 from simulator.sweep import plan
 from twinclock import quickstart_steps
-from twinclock.quickstart_steps import GRADIENTS, KEYS, ROUNDS, SCENARIO, STEPS, WORKERS
+from twinclock.quickstart_steps import GRADIENTS, KEYS, RATES, ROOMY, ROUNDS, SCENARIO, STEPS, WORKERS
 
 SHORT = (
     SCENARIO.replace(f"gradients = {GRADIENTS}", "gradients = 20")
     .replace('["ring", "star", "complete"]', '["ring"]')
     .replace("hidden = [256, 256]", "hidden = [32]")
-    .replace("[1.0, 4.0, 20.0]", "[1.0, 4.0]")
+    .replace("[1.0, 3.0, 20.0]", "[1.0, 3.0]")
 )
 
 
@@ -24,6 +24,8 @@ def test_scenario_is_whole_and_says_what_the_steps_say():
     assert (scenario.topology.workers, scenario.schedule.gradients) == (WORKERS, GRADIENTS)
     cases = plan(tables)
     assert len(cases) == 18
+    assert not set(RATES) & set(tables["sweep"]["schedule.rate"])  # nothing is measured on what is predicted
+    assert ROOMY in tables["sweep"]["schedule.rate"]
     assert all(set(case.swept) == set(KEYS) for case in cases)  # so what is chosen is what is executed
 
 

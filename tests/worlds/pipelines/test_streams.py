@@ -210,3 +210,20 @@ def test_bad_input(settings: dict[str, Any], told: str) -> None:
 def test_two_buffers_need_as_many_gradients_as_stages() -> None:
     with pytest.raises(ScenarioError, match=r"schedule.accumulate: expected at least topology.workers = 4, found 2"):
         run("pipedream-2bw", 4, 8, accumulate=2)
+
+
+@pytest.mark.parametrize(
+    ("program", "settings", "wanted"),
+    [
+        ("pipedream", {}, [4, 3, 2, 1]),
+        ("pipedream", {"vertical_sync": True}, [4, 4, 4, 4]),
+        ("pipedream-2bw", {"accumulate": 4}, [2, 2, 2, 2]),
+        ("delayed-gradients", {}, [7, 5, 3, 1]),
+        ("delayed-gradients", {"accumulate": 2}, [4, 3, 2, 1]),
+        ("delayed-gradients", {"checkpoint": True}, [1, 1, 1, 1]),
+        ("petra", {}, [1, 1, 1, 1]),
+        ("gpipe", {}, [1, 1, 1, 1]),
+    ],
+)
+def test_weight_versions(program: str, settings: dict[str, Any], wanted: list[int]) -> None:
+    assert run(program, 4, 40, **settings).summary["weight_versions"] == wanted
