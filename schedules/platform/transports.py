@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from schedules.operations import AllReduce, Broadcast, Operation, ReduceScatter
@@ -189,18 +190,8 @@ def gloo_seconds(
     within = None if inside is None else _Announced(inside.bandwidth, 2 * inside.latency)
     # Windows go by the round trip, which announcements make no longer.
     bandwidth = windows.rate(bandwidth, 2 * latency)
-    return seconds(
-        kind,
-        n,
-        size,
-        bandwidth,
-        2 * latency,
-        overhead,
-        algorithm=algorithm,
-        num_nodes=num_nodes,
-        inside=within,
-        leaving=leaving,
-    )
+    formula = partial(seconds, kind, n, size, bandwidth, 2 * latency, overhead)
+    return formula(algorithm=algorithm, num_nodes=num_nodes, inside=within, leaving=leaving)
 
 
 def gloo_reduce_seconds(
