@@ -10,6 +10,19 @@ class ScenarioError(ValueError):
     """The scenario is wrong: the message names the file and key, what was expected, and what was found."""
 
 
+class TooLargeError(ScenarioError):
+    """This machine can hardly hold or finish what is asked for, which whoever insists may have.
+
+    Args:
+        where: the file, or what else is to blame.
+        told: what was expected and found.
+    """
+
+    def __init__(self, where: str, told: str) -> None:
+        self.told = told  # without the way out, which not every command has
+        super().__init__(f"{where}: {told}; --force goes on")
+
+
 class WrongValueError(ScenarioError):
     """A value, or a key, that is wrong by itself, whatever the rest of the scenario says."""
 
