@@ -10,6 +10,19 @@ class ScenarioError(ValueError):
     """The scenario is wrong: the message names the file and key, what was expected, and what was found."""
 
 
+class TooLargeError(ScenarioError):
+    """This machine can hardly hold or finish what is asked for, which whoever insists may have.
+
+    Args:
+        where: the file, or what else is to blame.
+        told: what was expected and found.
+    """
+
+    def __init__(self, where: str, told: str) -> None:
+        self.told = told  # without the way out, which not every command has
+        super().__init__(f"{where}: {told}; --force goes on")
+
+
 class WrongValueError(ScenarioError):
     """A value, or a key, that is wrong by itself, whatever the rest of the scenario says."""
 
@@ -61,4 +74,7 @@ class DivergenceError(ScheduleError):
 def nearest(word: object, known: Iterable[str]) -> str:
     """` (did you mean ...?)`, or nothing."""
     close = difflib.get_close_matches(str(word), list(known), n=3)
+    ratios = [difflib.SequenceMatcher(None, str(word), each).ratio() for each in close]
+    # Among many names some are always a little like it: only what is about as near as the nearest.
+    close = [each for each, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - 0.2]
     return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from schedules.catalogue import find
+from schedules.scenario import load
 from simulator.sweep import plan
 from twinclock.main import main
 
@@ -23,6 +24,7 @@ OURS = [
         "d-psgd",
         "dadao",
         "gpu-cluster",
+        "petra_digits",
         "pipeline",
         "pipeline_module",
         "racks",
@@ -48,8 +50,14 @@ def run(*arguments):
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_example_is_simulated(scenario):
-    length = find(tomllib.loads((ROOT / scenario).read_text())["schedule"]["program"]).length_key
+    length = find(load(scenario).program).length_key
     assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{length}=20")
+
+
+@pytest.mark.slow
+def test_a_revnet_learns_under_petra():
+    text = run("execute", "examples/petra_digits.toml", "--set", "schedule.iterations=40", "--json")
+    assert json.loads(text)["summary"]["module_accuracy"] > 0.85
 
 
 @pytest.mark.slow
@@ -61,7 +69,8 @@ def test_the_module_in_stages_learns():
 @pytest.mark.parametrize("scenario", SWEPT, ids=str)
 def test_example_is_swept(scenario, tmp_path):
     cases = len(plan(scenario))
-    text = run("sweep", scenario, "--set", "schedule.gradients=2", "--jobs", "1", "--out", tmp_path / "out")
+    length = find(load(scenario).program).length_key
+    text = run("sweep", scenario, "--set", f"schedule.{length}=2", "--jobs", "1", "--out", tmp_path / "out")
     assert text.startswith(f"{cases} cases\n")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import networkx as nx
 
@@ -103,11 +103,7 @@ def _with_own_rates(graph: nx.Graph[int], per_worker: float, convention: str) ->
     weights = {
         (u, v): real_number(f"{key} of edge ({u}, {v})", data.get(key), 0) for u, v, data in graph.edges(data=True)
     }
-    heaviest = max(weights.values())
-    for (u, v), weight in weights.items():
-        if 0 < weight < heaviest / WIDEST:
-            told = f"expected 0, or at least {1 / WIDEST:g} of the largest ({heaviest:g})"
-            raise ValueError(f"{key} of edge ({u}, {v}): {told}, found {weight:g}")
+    _check_width(weights, key)
     used: nx.Graph[int] = nx.empty_graph(len(graph))
     used.add_weighted_edges_from((*edge, weight) for edge, weight in weights.items() if weight > 0)
     connected(used)
@@ -121,14 +117,23 @@ def _with_own_rates(graph: nx.Graph[int], per_worker: float, convention: str) ->
     return rated
 
 
+def _check_width(weights: Mapping[tuple[int, int], float], key: str) -> None:
+    """Of weights that differ by more no spectrum can be worked out."""
+    heaviest = max(weights.values(), default=0.0)
+    for (u, v), weight in weights.items():
+        if 0 < weight < heaviest / WIDEST:
+            told = f"expected 0, or at least {1 / WIDEST:g} of the largest ({heaviest:g})"
+            raise ValueError(f"{key} of edge ({u}, {v}): {told}, found {weight:g}")
+
+
 def with_counted_rates(graph: nx.Graph[int], counted: Iterable[Sequence[float]]) -> nx.Graph[int]:
     """Copy of the graph whose edges carry the rates that were counted on them, and 0 where none was.
 
     Args:
         counted: (i, j, lambda_ij), in exchanges per unit time.
     Raises:
-        ValueError: if one is of no edge, they do not connect all workers, or the graph varies: its parts have rates of
-            their own.
+        ValueError: if one is of no edge, an edge has two, one is below 1e-9 of the largest, those above 0 do not
+            connect all workers, or the graph varies: its parts have rates of their own.
 
     Example: `with_counted_rates(path(3), [(0, 1, 0.4), (1, 2, 0.6)])` has these two rates.
     """
@@ -136,11 +141,16 @@ def with_counted_rates(graph: nx.Graph[int], counted: Iterable[Sequence[float]])
         raise ValueError("expected a graph that stays the same for rates that were counted, found one that varies")
     rated = graph.copy()
     nx.set_edge_attributes(rated, dict.fromkeys(rated.edges, 0.0), "rate")
+    seen: set[frozenset[int]] = set()
     for first, second, rate in counted:
         i, j = int(first), int(second)
-        if not rated.has_edge(i, j):
-            raise ValueError(f"expected rates of edges of the graph, found one of {i} and {j}")
+        if (i, j) != (first, second) or not rated.has_edge(i, j):
+            raise ValueError(f"expected rates of edges of the graph, found one of {first:g} and {second:g}")
+        if frozenset((i, j)) in seen:
+            raise ValueError(f"expected one rate of each edge, found two of {i} and {j}")
+        seen.add(frozenset((i, j)))
         rated.edges[i, j]["rate"] = real_number(f"rate of edge ({i}, {j})", rate, 0, unit="exchanges per unit time")
+    _check_width({(i, j): data["rate"] for i, j, data in rated.edges(data=True)}, "rate")
     used: nx.Graph[int] = nx.empty_graph(len(rated))
     used.add_edges_from((u, v) for u, v, data in rated.edges(data=True) if data["rate"] > 0)
     connected(used)

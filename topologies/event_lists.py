@@ -180,7 +180,7 @@ def _read_event(row: list[str], num_workers: int) -> tuple[float, int, int]:
 
 def _time(text: str) -> float:
     try:
-        time = float(text)
+        time = float(text) if "_" not in text and text.isascii() else -1.0  # Python's own way to write 10 is 1_0
     except ValueError:
         time = -1.0
     if not 0 <= time < float("inf"):
@@ -192,6 +192,22 @@ def _worker(name: str, text: str, num_workers: int) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) >= num_workers:
         raise ValueError(f"{name}: expected a worker from 0 to {num_workers - 1}, found {text!r}")
     return int(text)
+
+
+def check_times(events: EventList, largest: float, path: str) -> None:
+    """See that no event is later than a run can count.
+
+    Args:
+        largest: in gradient times.
+    Raises:
+        ValueError: naming the line of the first that is.
+    """
+    number = int(events.times.searchsorted(largest, "right"))
+    if number < len(events):
+        told = f"expected a time of at most {largest:.6g} gradient times, which 64 bits can count in nanoseconds"
+        raise ValueError(
+            f"{path}, line {int(events.lines[number])}: time: {told}, found {float(events.times[number])!r}"
+        )
 
 
 def check_edges(events: EventList, edges: Iterable[tuple[int, int]], path: str) -> None:

@@ -138,14 +138,16 @@ def fastest_cycle(graphs: Sequence[nx.Graph[int]]) -> float:
     """For how long DADAO has each graph: 1 / chi_1, with the largest chi_1 of L/|E| over the graphs.
 
     Returns:
-        in units of time: gradient times, as the paper's unit is the mean time between two gradients of a worker.
+        in units of time: gradient times, as the paper's unit is the mean time between two gradients of a worker. One
+        such for a single worker, whose graphs have no edge and a chi_1 of 0.
     Raises:
         ValueError: if a graph is disconnected; its number is told.
     Source: DADAO (arXiv:2208.00779), `AdelNabli/DADAO` `run_optimizers.py`: `int(t * chi_1) % len(list_G)`.
 
     Example: 1 / (n - 1) for stars of n.
     """
-    return 1 / max(of_part(_chi_1_of_probabilities, graph, number) for number, graph in enumerate(graphs))
+    chi_1 = max(of_part(_chi_1_of_probabilities, graph, number) for number, graph in enumerate(graphs))
+    return 1 / chi_1 if chi_1 > 0 else 1.0
 
 
 def _chi_1_of_probabilities(graph: nx.Graph[int]) -> float:

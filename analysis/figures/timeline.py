@@ -77,7 +77,8 @@ def timeline(
         boxes = _boxes(traces, bands, (begin, end), unfinished)
         _draw(axes, boxes, unit_ns)
         bands.label(axes)
-        axes.set_xlim(begin / unit_ns, end / unit_ns)
+        # Of a run whose operations take no time no part of an axis can be shown.
+        axes.set_xlim(begin / unit_ns, max(end, begin + 1) / unit_ns)
         axes.set_xlabel(f"time ({unit})")
         axes.set_title(_title(traces, shown, ranks, number((end - begin) / unit_ns, 3) + f" {unit}"), loc="left")
         columns = min(6, len(boxes))

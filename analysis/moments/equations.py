@@ -118,9 +118,11 @@ def equations(graph: nx.Graph[int], method: LinearMethod) -> Equations:
     """The equations of a graph with rates and a method.
 
     Raises:
-        ValueError: if the graph is disconnected or changes with time, a rate is impossible, or the method is of other
-            workers.
+        ValueError: if the graph is disconnected, changes with time or has one worker, a rate is impossible, or the
+            method is of other workers.
     """
+    if len(graph) < 2:
+        raise ValueError(f"graph: expected two workers or more, which can differ, found {len(graph)}")
     if is_varying(graph):
         raise ValueError("graph: expected one whose rates stay, found one that changes with time")
     edges = active_edges(graph)

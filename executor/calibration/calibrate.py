@@ -96,14 +96,16 @@ def calibrate(
     return measure(scenario, overrides=overrides, ranks=ranks, sizes=sizes).platform
 
 
-def check_has_links(scenario: Scenario) -> None:
+def check_has_links(scenario: Scenario, where: str = "scenario") -> None:
     """A calibration is of links, too.
 
+    Args:
+        where: its file.
     Raises:
         ScenarioError: if there is one worker.
     """
     if scenario.topology.workers == 1:
-        raise ScenarioError("scenario: topology.workers: expected at least 2, between which a link is, found 1")
+        raise ScenarioError(f"{where}: topology.workers: expected at least 2, between which a link is, found 1")
 
 
 def measure(

@@ -16,16 +16,18 @@ THREADS_A_RANK = 8
 """About: its streams, its engine, what gloo and torch keep."""
 
 
-def check_ranks(number: int) -> None:
+def check_ranks(number: int, where: str = "scenario") -> None:
     """Refuse more ranks than this machine can start.
 
+    Args:
+        where: the file of the scenario that asks for them.
     Raises:
         ScenarioError: one line: what there is, and what they would need.
     """
     for most, why in _limits():
         if number > most:
             told = f"expected at most {most:,} ranks on this machine ({why}), found {number:,}"
-            raise ScenarioError(f"scenario: topology.workers: {told}; --force goes on")
+            raise ScenarioError(f"{where}: topology.workers: {told}; --force goes on")
 
 
 def _limits() -> Iterator[tuple[int, str]]:

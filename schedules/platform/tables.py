@@ -135,7 +135,7 @@ Fraction = Annotated[Number, Field(gt=0, le=1)]
 class EfficiencyTable(Table):
     """Efficiency by size and number of nodes; between the entries a line in logarithms, beyond them as at the last."""
 
-    sizes: Annotated[list[Bytes], Field(min_length=1)]
+    sizes: Annotated[list[Annotated[Bytes, Field(gt=0)]], Field(min_length=1)]
     """Of collectives as nccl-tests count them, rising."""
     nodes: Annotated[list[Count], Field(min_length=1)] = Field(default=[1])
     """Numbers of nodes, rising; left out, all have the same."""

@@ -30,11 +30,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from schedules.operations import AllReduce, Broadcast, Operation, ReduceScatter
 from schedules.platform.collective_times import nccl_seconds, seconds
-from schedules.platform.protocols.hops import Hop
+from schedules.platform.protocols.hops import Hop, Leaving
 from schedules.platform.protocols.nccl import CANDIDATES, NCCL, RELAYS
 from schedules.platform.protocols.segments import RingWay, all_reduce_ring, reduce_ring, ring_seconds
 from schedules.platform.protocols.windows import OPEN, Windows
@@ -56,6 +57,7 @@ class CollectiveSeconds(Protocol):
         algorithm: str | None = None,
         num_nodes: int | None = None,
         inside: Hop | None = None,
+        leaving: Leaving | None = None,
         windows: Windows = OPEN,
     ) -> float:
         """Seconds that a collective of `n` ranks with `size` bytes each takes."""
@@ -110,6 +112,11 @@ class Transport:
     abreast: tuple[str, ...] = ("ring",)
     has_efficiency: bool = False
     pays_once: bool = False
+
+    def is_abreast(self, kind: type[Operation], algorithm: str) -> bool:
+        """Whether this collective is as many at once as a node has NICs: rings, and what is handed on as it comes."""
+        is_one = algorithm == "ring" or algorithm in self.relays.get(kind.__name__, ())
+        return is_one and algorithm in self.abreast
 
     @property
     def takes_time(self) -> bool:
@@ -166,6 +173,7 @@ def gloo_seconds(
     algorithm: str | None = None,
     num_nodes: int | None = None,
     inside: Hop | None = None,
+    leaving: Leaving | None = None,
     windows: Windows = OPEN,
 ) -> float:
     """`schedules.platform.collective_times.seconds` with gloo's protocol; `algorithm` None: gloo's own."""
@@ -182,9 +190,8 @@ def gloo_seconds(
     within = None if inside is None else _Announced(inside.bandwidth, 2 * inside.latency)
     # Windows go by the round trip, which announcements make no longer.
     bandwidth = windows.rate(bandwidth, 2 * latency)
-    return seconds(
-        kind, n, size, bandwidth, 2 * latency, overhead, algorithm=algorithm, num_nodes=num_nodes, inside=within
-    )
+    formula = partial(seconds, kind, n, size, bandwidth, 2 * latency, overhead)
+    return formula(algorithm=algorithm, num_nodes=num_nodes, inside=within, leaving=leaving)
 
 
 def gloo_reduce_seconds(

@@ -1,7 +1,7 @@
 """What collectives move: latencies and bytes that follow on one another, bytes that a rank sends, algbw and busbw.
 
 n ranks with S bytes each; d = ceil(log2 n); p the largest power of two up to n, r = n - p; N nodes of m = n / N ranks;
-k segments of up to 512 KiB. On idle links of bandwidth B and latency L each way, a collective takes
+k segments of up to 512 KiB. Over links of bandwidth B and latency L each way, idle and a rank's own, a collective takes
 
     latencies * L + bytes in sequence / B.
 
@@ -23,6 +23,8 @@ k segments of up to 512 KiB. On idle links of bandwidth B and latency L each way
 | all-to-all | pairwise | n-1 | (n-1) / n |
 | | direct | 1 | (n-1) / n |
 | barrier | dissemination | d | 0 |
+
+What "direct" and "hierarchical" take on nodes of several ranks is in `schedules.platform.collective_times`.
 
 Where members bring unequal bytes to an all-gather, S is the most of any: that part goes around the whole ring. Of an
 all-to-all whose parts are given, S (n-1) / n is the most that any member sends to or receives from others.

@@ -18,8 +18,9 @@ from schedules.catalogue import Schedule
 from schedules.platform.transports import TRANSPORTS
 from schedules.scenario.plan import Plan, plan
 from schedules.scenario.resolved import Scenario
+from schedules.scenario.sizes import LARGEST
 from schedules.units import quantity
-from topologies.event_lists import EventList, check_edges
+from topologies.event_lists import EventList, check_edges, check_times
 
 AMPLE = 1_000_000_000
 """The length of programs that a time will cut."""
@@ -63,6 +64,7 @@ def with_list(scenario: Scenario, said: object = None) -> Scenario:
         return scenario
     try:
         listed, _ = listed_events(scenario)
+        check_times(listed, LARGEST / 4e9 / scenario.gradient_s, scenario.schedule.events)  # as of all that is counted
     except ValueError as error:
         raise ValueError(f"schedule.events: {error}") from None
     run, counts = scenario.run, listed.gradients(scenario.topology.workers)

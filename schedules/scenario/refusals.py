@@ -276,7 +276,7 @@ def _message(problems: Sequence[ErrorDetails], values: Mapping[str, object], pat
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = _known_keys(model, path[:-1])
-        return f"unknown key{nearest(path[-1], known)}; accepted: {', '.join(known)}"
+        return f"unknown key{nearest(path[-1], known)}" + (f"; accepted: {', '.join(known)}" if known else "")
     if kind == "missing":
         return "expected a value, found none"
     first, *others = dict.fromkeys(_expected(each) for each in problems)
@@ -322,7 +322,15 @@ def _known_keys(model: object, path: Path) -> list[str]:
         if isinstance(name, int):  # of a list, whose tables are all alike
             continue
         field = getattr(model, "model_fields", {}).get(name)
-        model = field.annotation if field is not None else (get_args(model) or (None,))[-1]
-        while get_origin(model) in (Annotated, Union, UnionType):  # an optional table, or one beside a list
-            model = get_args(model)[0]
+        model = _unwrapped(field.annotation if field is not None else (get_args(model) or (None,))[-1])
     return list(getattr(model, "model_fields", {}))
+
+
+def _unwrapped(model: object) -> object:
+    """The table that may stand there beside a number, a list or nothing; without one, the first of what may."""
+    while get_origin(model) is Annotated:
+        model = get_args(model)[0]
+    if get_origin(model) not in (Union, UnionType):
+        return model
+    kinds = [_unwrapped(each) for each in get_args(model)]
+    return next((each for each in kinds if hasattr(each, "model_fields")), kinds[0])

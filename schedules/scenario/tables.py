@@ -60,6 +60,11 @@ class TopologyTable(BaseModel):
             raise ValueError("expected at least one file, found none")
         return file
 
+    @property
+    def num_graphs(self) -> int:
+        """How many graphs there are in turn."""
+        return len(self.file) if isinstance(self.file, list) else self.count or 1
+
     @field_validator("count")
     @classmethod
     def _check_drawn(cls, count: int | None, info: ValidationInfo) -> int | None:

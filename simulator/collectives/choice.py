@@ -18,6 +18,7 @@ from functools import partial
 from typing import NoReturn
 
 from schedules.operations import Operation
+from schedules.platform.protocols.hops import Leaving
 from schedules.platform.protocols.windows import OPEN, Windows
 from schedules.platform.tables import CollectivesTable, Link
 from schedules.platform.transports import DEFAULT, TRANSPORTS, Transport
@@ -55,6 +56,7 @@ def choose(
     table: CollectivesTable | None = None,
     nodes: Sequence[Hashable] | None = None,
     inside: Link | None = None,
+    leaving: Leaving | None = None,
     windows: Windows = OPEN,
     abreast: float = 1.0,
 ) -> str:
@@ -67,6 +69,7 @@ def choose(
         table: the overrides; None: none.
         nodes: the node that each member is on; None: every member is a node of its own.
         inside: the link between two ranks of one node; None: as between nodes.
+        leaving: how the members leave nodes that have several; None: none has.
         windows: of every connection.
         abreast: how many times the bandwidth those algorithms have of which a node carries out several at once.
     Raises:
@@ -91,10 +94,11 @@ def choose(
 
     def took(algorithm: str) -> float:
         # A hierarchy, which also leaves by all NICs, is chosen rather than a flat ring: it is compared with one alone.
-        times = abreast if name in transport.candidates and algorithm in transport.abreast else 1.0
+        times = abreast if name in transport.candidates and transport.is_abreast(kind, algorithm) else 1.0
         limits = windows if times == 1.0 else windows._replace(largest=windows.largest * times)
         formula = partial(transport.collective_seconds, kind, n, costly, bandwidth * times, latency, overhead)
-        return formula(algorithm=algorithm, num_nodes=len(groups) or None, inside=inside, windows=limits)
+        on_nodes = partial(formula, num_nodes=len(groups) or None, inside=inside, leaving=leaving)
+        return on_nodes(algorithm=algorithm, windows=limits)
 
     return _first_of_the_fastest({each: took(each) for each in candidates})
 

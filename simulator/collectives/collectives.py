@@ -123,6 +123,7 @@ class Collectives:
                     table=table,
                     nodes=levels.nodes,
                     inside=inside,
+                    leaving=levels.leaving,
                     windows=transport.windows(levels),
                     abreast=levels.abreast,
                 )

@@ -62,7 +62,10 @@ class Pattern:
 
     def pairs(self) -> list[tuple[int, int]]:
         """Who sends to whom at any time, each pair once."""
-        return sorted({(each, target) for each in range(self.num_members) for _, target, _ in self.messages(each)})
+        # Not by `messages`, which asks for sizes: those of members that have yet to come nobody knows.
+        rounds = range(self.num_rounds)
+        members = range(self.num_members)
+        return sorted({(each, target) for each in members for k in rounds for target, _ in self.step(each, k).sends})
 
 
 def one_part(part: int, num_parts: int) -> range:

@@ -164,7 +164,7 @@ class Formulas:
     def collective(self, kind: type[Operation], num_ranks: int, size: int, levels: Levels, algorithm: str) -> float:
         """Seconds that a collective takes on an idle network."""
         levels = levels.at_most(self.efficiency(kind, num_ranks, size, levels))
-        link, abreast = levels.outside, levels.abreast if algorithm in self.row.abreast else 1.0
+        link, abreast = levels.outside, levels.abreast if self.row.is_abreast(kind, algorithm) else 1.0
         return self.row.collective_seconds(
             kind,
             num_ranks,
@@ -175,6 +175,7 @@ class Formulas:
             algorithm=algorithm,
             num_nodes=levels.num_nodes,
             inside=levels.inside,
+            leaving=levels.leaving,
             windows=self.windows(levels, abreast),
         )
 

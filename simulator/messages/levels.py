@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
+from schedules.platform.protocols.hops import Leaving
 from schedules.platform.tables import Link
 from simulator.messages.orders import num_rings
 
@@ -40,6 +42,16 @@ class Levels(NamedTuple):
             return float(k)
         beside = k - 1 if k * len(set(self.nodes or ())) == len(self.nodes or ()) else k
         return min(float(k), self.inside.bandwidth / self.outside.bandwidth * k / beside)
+
+    @property
+    def leaving(self) -> Leaving | None:
+        """How the ranks leave their nodes; None: no node has two of them, or there is one node only."""
+        if self.nodes is None or self.nics is None or self.inside is None:
+            return None
+        n, on_node, by_nic = len(self.nodes), Counter(self.nodes), Counter(zip(self.nodes, self.nics, strict=True))
+        crossing = max(number * (n - on_node[node]) for (node, _), number in by_nic.items())
+        rings = num_rings(self.nodes, self.nics)
+        return Leaving(rings, max(by_nic.values()), max(on_node.values()), crossing)
 
     def at_most(self, part: float) -> Levels:
         """The same with a part of the bandwidths."""

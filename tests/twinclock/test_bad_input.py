@@ -33,6 +33,18 @@ STRAGGLERS = {
     "platform.stragglers.mean_slow": '"5 s"',
 }
 
+
+def of(program, **keys):
+    """Another program, with keys that it must have; without those of the usual one."""
+    told = {"schedule.gradients": None, "schedule.rate": None} | {f"schedule.{key}": each for key, each in keys.items()}
+    return {**told, "schedule.program": f'"{program}"'}
+
+
+ROUNDS = {"rounds": "2", "local_steps": "2"}
+STEPS = {"steps": "4"}
+PERIODS = {**STEPS, "period": "2", "first_period": "2", "second_period": "2"}
+PIPELINE = {"micro_batches": "4"}
+
 KEYS = [
     # [schedule]
     ("schedule.program", '"gosip"', "expected one of all-reduce,", "'gosip' (did you mean gossip?)"),
@@ -71,6 +83,42 @@ KEYS = [
     ("schedule.accumulate", "0", "expected a number of at least 1, found 0", ALL_REDUCE),
     ("schedule.flow", '"tick"', "expected 'ticks' or 'wall'", "(did you mean ticks?)", A2CID2),
     ("schedule.flow", '"ticks"', "expected 'wall' beside gradient_clock = 'free'", "found 'ticks'", A2CID2),
+    # of local steps
+    ("schedule.steps", '"x"', "expected a whole number, found 'x'", of("local-sgd", local_steps="2")),
+    ("schedule.local_steps", "0", "expected a number of at least 1, found 0", of("local-sgd", **STEPS)),
+    ("schedule.average", '"x"', "expected 'parameters' or 'all', found 'x'", of("local-sgd", local_steps="2", **STEPS)),
+    ("schedule.alpha", "0", "expected a number above 0, found 0", of("qsr", local_steps="2", **STEPS)),
+    ("schedule.rounds", "0", "expected a number of at least 1, found 0", of("diloco", local_steps="2")),
+    ("schedule.outer_learning_rate", "-1", "expected a number of at least 0, found -1", of("diloco", **ROUNDS)),
+    ("schedule.outer_momentum", "1", "expected a number below 1, found 1", of("diloco", **ROUNDS)),
+    ("schedule.delayed", "1", "expected true or false, found 1", of("eager-diloco", **ROUNDS)),
+    ("schedule.penalty", "2", "expected a number of at most 1, found 2", of("co2", **ROUNDS)),
+    ("schedule.clip", "0", "expected a number above 0, found 0", of("co2", **ROUNDS)),
+    ("schedule.momentum", "1", "expected a number below 1, found 1", of("slowmo", **ROUNDS)),
+    ("schedule.slow_learning_rate", "0", "expected a number above 0, found 0", of("slowmo", **ROUNDS)),
+    ("schedule.probability", "0", "expected a number above 0, found 0", of("proxskip", **STEPS)),
+    ("schedule.period", "0", "expected a number of at least 1, found 0", of("des-loc", **PERIODS)),
+    ("schedule.first_period", "0", "expected a number of at least 1, found 0", of("des-loc", **PERIODS)),
+    ("schedule.second_period", "0", "expected a number of at least 1, found 0", of("des-loc", **PERIODS)),
+    # of pipelines
+    ("schedule.micro_batches", "0", "expected a number of at least 1, found 0", of("gpipe")),
+    ("schedule.iterations", "0", "expected a number of at least 1, found 0", of("gpipe", **PIPELINE)),
+    ("schedule.checkpoint", "1", "expected true or false, found 1", of("gpipe", **PIPELINE)),
+    ("schedule.optimizer_sync", '"x"', "expected 'none', 'barrier' or 'post-validation'", of("gpipe", **PIPELINE)),
+    ("schedule.ahead", "-1", "expected a number of at least 0, found -1", of("gpipe", **PIPELINE)),
+    ("schedule.chunks", "0", "expected a number of at least 1, found 0", of("interleaved-1f1b", **PIPELINE)),
+    ("schedule.memory_cap", "0", "expected a number above 0, found 0", of("zb-1p", **PIPELINE)),
+    ("schedule.file", "3", "expected text, found 3", of("order", **PIPELINE)),
+    ("schedule.vertical_sync", "1", "expected true or false, found 1", of("pipedream", **PIPELINE)),
+    ("schedule.engines", "3", "expected a number of at most 2, found 3", of("petra", **PIPELINE)),
+    ("schedule.buffered", "1", "expected a list, found 1", of("petra", **PIPELINE)),
+    ("schedule.overlap_last", "true", "schedule.engines = 2 beside it, found 1", of("delayed-gradients", **PIPELINE)),
+    ("schedule.offset", "-1", "expected a number of at least 0, found -1", of("cdp-v1", gradients="2")),
+    ("schedule.parameters", '"x"', "found 'x'", of("cdp-v1", gradients="2")),
+    ("schedule.placement", '"x"', "found 'x'", of("cdp-v1", gradients="2")),
+    ("workload.boundary", '"x"', "expected a quantity such as", of("gpipe", **PIPELINE)),
+    ("workload.split", "[1]", "expected workload.module beside it, found none", of("gpipe", **PIPELINE)),
+    ("workload.tied", "3", "expected a list, found 3", of("gpipe", **PIPELINE)),
     ("schedule.mu", "5", "expected at most smoothness = 4, found 5", DADAO),
     ("schedule.mu", None, "expected a value, found none", DADAO),
     ("schedule.smoothness", "0", "expected a number above 0, found 0", DADAO),

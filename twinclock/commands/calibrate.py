@@ -44,9 +44,10 @@ DEFAULT = {
 def calibrate(scenario: Path | None, changes: Changes, out: Path, is_forced: bool, as_json: bool) -> None:
     """Measure this machine and write a [platform] table."""
     resolved = load(scenario or DEFAULT, changes.overrides(), is_forced=is_forced)
-    check_has_links(resolved)
+    where = "scenario" if scenario is None else str(scenario)
+    check_has_links(resolved, where)
     if not is_forced:
-        check_ranks(resolved.topology.workers)
+        check_ranks(resolved.topology.workers, where)
     check_file(out)  # before the measurement, which would be lost
     if not as_json:
         click.echo(_begin(resolved))

@@ -62,7 +62,7 @@ def execute(
         raise bad_input(f"--repeats: expected a number of runs, 1 or more, found {repeats}")
     resolved = load(scenario, changes.overrides(), is_forced=is_forced)
     if not is_forced:
-        check_ranks(resolved.topology.workers)
+        check_ranks(resolved.topology.workers, str(scenario))
     # With the time in its name: a run of the same name would be replaced, and a measured one cannot be had again.
     target = out or Path("runs") / f"{scenario.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     if repeats is not None:

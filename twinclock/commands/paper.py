@@ -9,13 +9,14 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from schedules.errors import ScenarioError
 from schedules.settings import Table
 from twinclock.endings import bad_input, interrupted, reading
 from twinclock.options import PATH, jobs_option, json_option, settings_option, values
 from twinclock.paper_tables import catalogue
 from twinclock.paper_tables.catalogue import PaperTable
 from twinclock.paper_tables.cells import Row
-from twinclock.paper_tables.inputs import changed, read_inputs
+from twinclock.paper_tables.inputs import Followed, changed, read_inputs
 from twinclock.paper_tables.keeping import SIMULATIONS, TABLE, keep
 from twinclock.paper_tables.lines import paper_lines
 from twinclock.paper_tables.published import flat, read_published
@@ -65,7 +66,12 @@ def paper(
         chosen = changed(_inputs(table, inputs, small), values(settings))
     if out is not None:
         check_directory(out, (TABLE, SIMULATIONS))
-    _show(table, _rows(table, chosen, out, jobs), out, as_json)
+    rows = Followed(chosen)
+    try:
+        found = _rows(table, rows, out, jobs)
+    except ScenarioError as error:
+        raise rows.refused(error, table.name if inputs is None else str(inputs)) from None
+    _show(table, found, out, as_json)
 
 
 def _list(as_json: bool) -> None:

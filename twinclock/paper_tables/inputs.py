@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from schedules.errors import ScenarioError, nearest
+from schedules.errors import ScenarioError, TooLargeError, nearest
 from schedules.scenario.files import read_text, read_value
 from schedules.scenario.refusals import validated
 from schedules.settings import Table
@@ -16,21 +17,63 @@ def read_inputs(file: Path, columns: type[Table]) -> list[Table]:
     """The rows of a CSV file whose header names columns; one that is left out has its default.
 
     Raises:
-        ScenarioError: naming the file, and the row (the first below the header is 1) or column.
+        ScenarioError: naming the file, and the row (the first line below the header is 1, and so on) or column.
     """
     try:
-        lines = list(csv.reader(read_text(str(file)).removeprefix("\ufeff").splitlines(), strict=True))
+        rows = _numbered(read_text(str(file)).removeprefix("\ufeff"))
     except (ValueError, csv.Error) as error:
         told = str(error)
         raise ScenarioError(told if told.startswith(str(file)) else f"{file}: expected CSV, found {told}") from None
-    filled = [[cell.strip() for cell in line] for line in lines if any(cell.strip() for cell in line)]
-    if not filled:
+    if not rows:
         raise ScenarioError(f"{file}: expected a header with the columns {_known(columns)}, found an empty file")
-    header, *rows = filled
+    above, header = rows.pop(0)
     _check_header(header, columns, str(file))
     if not rows:
         raise ScenarioError(f"{file}: expected a row or more below the header, found none")
-    return [_row(header, cells, columns, f"{file}: row {number}") for number, cells in enumerate(rows, start=1)]
+    # Where lines above the header are empty, too, its rows have other numbers than an editor's lines less one.
+    return [
+        _row(header, cells, columns, f"{file}: row {line - above}" + (f" (line {line})" if above > 1 else ""))
+        for line, cells in rows
+    ]
+
+
+def _numbered(text: str) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV text that have any value, with the line at which each ends, counted from 1."""
+    reader = csv.reader(text.splitlines(), strict=True)
+    rows = ((reader.line_num, [cell.strip() for cell in row]) for row in reader)
+    return [(line, cells) for line, cells in rows if any(cells)]
+
+
+class Followed(Sequence[Table]):
+    """Rows of inputs that know at which of them whoever goes through them is.
+
+    Attributes:
+        current: that row; None: nobody has begun, or all have been handed out.
+    """
+
+    def __init__(self, rows: Sequence[Table]) -> None:
+        self._rows = rows
+        self.current: Table | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[Table]:
+        for row in self._rows:
+            self.current = row
+            yield row
+        self.current = None
+
+    def refused(self, error: ScenarioError, where: str) -> ScenarioError:
+        """What is wrong with a scenario that a table has made, told of the row that it was made of."""
+        # Tables have no --force: whoever insists simulates the scenario.
+        told = error.told if isinstance(error, TooLargeError) else str(error).removeprefix("scenario: ")
+        row = self.current.model_dump() if self.current is not None else {}
+        said = f"row {', '.join(f'{name} = {value!r}' for name, value in row.items())}: " if row else ""
+        return ScenarioError(f"{where}: {said}{told}")
 
 
 def changed(rows: Sequence[Table], settings: Mapping[str, object]) -> list[Table]:

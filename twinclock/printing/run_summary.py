@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedules.platform.transports import unlike_execution
+from schedules.platform.transports import TRANSPORTS, transport_of, unlike_execution
 from schedules.record.quantities import (
     QUANTITIES,
     WORK,
@@ -47,7 +47,7 @@ def show(
     """Print a run, perhaps why it took as long as it did, where it was written, and in the place of what."""
     used = sorted({str(each["backend"]) for each in result.info.get("ranks", ()) if "backend" in each})
     unlike = unlike_execution(result.tables["platform"], result.tables.get("execution", {}), used)
-    warnings = [each for each in (unlike, result.summary.get("warning")) if each]
+    warnings = [each for each in (unlike, _unused(result.tables["platform"]), result.summary.get("warning")) if each]
     if as_json:
         more = {"replaced": list(replaced)} if replaced else {}
         more |= {"warnings": warnings} if warnings else {}
@@ -64,6 +64,14 @@ def show(
         print_written([out])
     for line in replaced:
         click.echo(f"  {line}")
+
+
+def _unused(platform: Mapping[str, object]) -> str:
+    """A warning where the platform has an efficiency that its transport has no use for; else nothing."""
+    if platform.get("efficiency") is None or transport_of(platform).has_efficiency:
+        return ""
+    which = " or ".join(repr(name) for name, row in TRANSPORTS.items() if row.has_efficiency)
+    return f"platform.efficiency changes nothing: expected transport = {which} beside it"
 
 
 def record(result: Result, out: Path | None, explanation: Explanation | None = None) -> dict[str, object]:

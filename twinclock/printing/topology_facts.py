@@ -118,7 +118,8 @@ def varying_facts(graph: nx.Graph[int], weights: str) -> Numbers:
     worst = {name: max(values) for name, values in chis.items()}
     eta, alpha_tilde = topologies.a2cid2_parameters(worst["chi_1"], worst["chi_2"])
     uniform = with_rates(graph)
-    gain = communication_cost(uniform) / communication_cost(graph)
+    cost = communication_cost(graph)
+    gain = communication_cost(uniform) / cost if cost else 1.0  # a single worker's is 0
     return {
         "graph": graph.graph["family"],
         "workers": len(graph),

@@ -84,6 +84,8 @@ def check_grid(grid: EfficiencyGrid) -> EfficiencyGrid:
     """
     sizes, nodes, values = grid
     for name, found in (("sizes", sizes), ("nodes", nodes)):
+        if found[0] <= 0:  # between two entries its logarithm is asked for
+            raise ValueError(f"{name}: expected numbers above 0, found {found[0]:.12g}")
         for one, other in pairwise(found):
             if other <= one:
                 raise ValueError(f"{name}: expected them to rise, found {other:.12g} after {one:.12g}")

@@ -6,7 +6,11 @@ latency of a hop, on average. A ring of K rounds of w = S / (n B) seconds takes
     (K - 1) max(L, w) + L + w + c
 
 with K = 2 (n-1) for an all-reduce, n-1 for a reduce-scatter, and for an all-gather with w = S / B: what a rank sends on
-has begun to come L ago, and its own link has been free since w. A broadcast along a chain takes (n-1) L + S / B + c. An
+has begun to come L ago, and its own link has been free since w. Where nodes have several ranks, with L' within them, a
+ring takes max(K w + L, P + w) + c, with the longest way P of K hops: once around is N L + (n-N) L', and P all of that
+but for the hop, or of an all-reduce all of twice that but for the two hops in a row, that take the least. A broadcast
+along a chain takes (n-1) L + S / B + c; of its ring it lacks the hop to the root, which with one NIC a node is one
+between nodes, for a root that is the first of its node, and with several is one within for some of the chains. An
 all-reduce by two trees (`schedules.platform.protocols.trees`), with a chain of the m ranks in every node, takes
 
     max(S b / B, 2 (m-1)/m S / B') + L + c      or      S / B + 2 (depth L + (m-1) L') + c
@@ -25,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schedules.operations import AllGather, AllReduce, AllToAll, Broadcast, Operation, ReduceScatter
-from schedules.platform.protocols.hops import Hop
+from schedules.platform.protocols.hops import Hop, Leaving
 from schedules.platform.protocols.trees import depth_of, most_sent, two_trees
 
 NCCL: Mapping[str, str] = {Broadcast.__name__: "chain", AllToAll.__name__: "direct"}
@@ -53,6 +57,7 @@ def relay_seconds(
     *,
     num_nodes: int | None = None,
     inside: Hop | None = None,
+    leaving: Leaving | None = None,
 ) -> float:
     """What a collective of `n` > 1 ranks takes whose bytes are handed on while they come, without c.
 
@@ -61,21 +66,27 @@ def relay_seconds(
         latency: of a way between nodes, in seconds.
         num_nodes: how many nodes the ranks are on; None: each is one of its own.
         inside: None: no node has two.
+        leaving: None: nodes are as equal as can be, with one NIC each.
     """
     nodes = num_nodes or n
-    within = latency if inside is None else inside.latency
+    width = -(-n // nodes) if leaving is None else leaving.largest
     if algorithm == "tree":
-        return _trees(n, nodes, size, rate, latency, inside)
-    mean = (nodes * latency + (n - nodes) * within) / n if nodes > 1 else latency
-    if algorithm == "chain":
-        return (n - 1) * mean + size / rate
+        return _trees(n, nodes, width, size, rate, latency, inside)
     rounds = 2 * (n - 1) if kind is AllReduce else n - 1
     part = size if kind is AllGather else size / n
-    return (rounds - 1) * max(mean, part / rate) + latency + part / rate
+    if nodes == 1 or width == 1 or inside is None:
+        if algorithm == "chain":
+            return (n - 1) * latency + size / rate
+        return (rounds - 1) * max(latency, part / rate) + latency + part / rate
+    once, within = nodes * latency + (n - nodes) * inside.latency, min(latency, inside.latency)
+    if algorithm == "chain":
+        return once - (latency if leaving is None or leaving.rings == 1 else within) + size / rate
+    # Of two hops in a row, one is between nodes where no node has three ranks.
+    longest = 2 * once - within - (latency if width == 2 else within) if kind is AllReduce else once - within
+    return max(rounds * part / rate + latency, longest + part / rate)
 
 
-def _trees(n: int, nodes: int, size: int, rate: float, latency: float, inside: Hop | None) -> float:
-    width = -(-n // nodes)
+def _trees(n: int, nodes: int, width: int, size: int, rate: float, latency: float, inside: Hop | None) -> float:
     if nodes == 1:  # a chain up and down
         return max(min(2, n - 1) * size / rate + latency, size / rate + 2 * (n - 1) * latency)
     first, busiest = min(2, nodes - 1) / 2 * size / rate, tree_load(n, nodes) * size / rate

@@ -91,7 +91,7 @@ def quadratic(
     setup: ProblemSetup,
     *,
     dimension: int = 20,
-    condition_number: float = 10.0,
+    condition_number: float | None = None,
     heterogeneity: float = 1.0,
     noise: float = 0.1,
     hessians: str = "common",
@@ -104,10 +104,11 @@ def quadratic(
 
     `dimension` is the number of parameters; memory and time grow with its square. The eigenvalues of every A_i run
     geometrically from curvature / condition_number to `curvature` (so L = 1, unless it is given; with 0 a gradient is
-    its noise alone); the eigenvectors are random, and with `hessians` "common" those of all workers, with "own" each
-    worker's. b_i ~ N(0, heterogeneity^2 I). `noise` is the standard deviation of every coordinate of a gradient's
-    noise. Every coordinate of the starting point is N(0, 1), drawn from the run's seed: with `start` "common" once for
-    all workers, with "spread" for each anew, so that they begin at an expected consensus distance of dimension (n - 1).
+    its noise alone), where `condition_number` is 10 unless it is given, and 1 of one dimension; the eigenvectors are
+    random, and with `hessians` "common" those of all workers, with "own" each worker's. b_i ~ N(0, heterogeneity^2
+    I). `noise` is the standard deviation of every coordinate of a gradient's noise. Every coordinate of the starting
+    point is N(0, 1), drawn from the run's seed: with `start` "common" once for all workers, with "spread" for each
+    anew, so that they begin at an expected consensus distance of dimension (n - 1).
     Lists of one a worker say all this instead of chance: `curvatures` that A_i = a_i I, `centres` the b_i, and `start`
     the starting points, each a number for all coordinates or a list of them.
     There are no batches: `batch_size` changes nothing.
@@ -119,6 +120,8 @@ def quadratic(
     largest = real_number("curvature", curvature, 0)
     starts = _points("start", start, setup, size) if isinstance(start, list | tuple) else ()
     is_spread = not starts and one_of("start", start, ("common", "spread")) == "spread"
+    if condition_number is None:
+        condition_number = 10.0 if size > 1 else 1.0
     eigenvalues = largest * np.geomspace(1, 1 / real_number("condition_number", condition_number, 1), size)
     if curvatures is None and size == 1 and condition_number != 1:
         raise ValueError(f"condition_number: expected 1, as the dimension is 1, found {condition_number!r}")

@@ -11,9 +11,11 @@ p stages, m micro-batches, latency c, times tF, tB, tW, T = tF + tB + tW (docs/p
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from simulator import simulate
 from tests.worlds.pipelines.cases import run, three
 
 CLOSED: dict[str, Callable[[int, int, float, float, float, float], float]] = {
