@@ -8,6 +8,10 @@ same run added to an idle process: a rank of the same run whose batch has one sa
 
 What a process has freed, C's allocator keeps for itself, in pieces, up to some hundred MB (without the setting below
 a rank's peak was 200 MB higher): here large pieces go back at once (`MALLOC_MMAP_THRESHOLD_`).
+
+The peaks do not grow with the stream. PETRA's are 32 to 96 MB more than account and idle process: before a run a rank
+lays ready two buffers a neighbour of the longest message (16 MB, which PETRA sends back), and it copies what it sends
+into one; the account has neither.
 """
 
 from __future__ import annotations
