@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from schedules.catalogue import find
-from schedules.scenario import load
 from simulator.sweep import plan
 from twinclock.main import main
 
@@ -48,10 +47,15 @@ def run(*arguments):
     return result.stdout
 
 
+def length_key(scenario):
+    """What a run of it is as long as: gradients, or iterations."""
+    program = tomllib.loads((ROOT / scenario).read_text())["schedule"]["program"]
+    return find(str(ROOT / "examples" / program) if program.endswith(".py") else program).length_key
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_example_is_simulated(scenario):
-    length = find(load(scenario).program).length_key
-    assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{length}=20")
+    assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{length_key(scenario)}=20")
 
 
 @pytest.mark.slow
@@ -69,8 +73,9 @@ def test_the_module_in_stages_learns():
 @pytest.mark.parametrize("scenario", SWEPT, ids=str)
 def test_example_is_swept(scenario, tmp_path):
     cases = len(plan(scenario))
-    length = find(load(scenario).program).length_key
-    text = run("sweep", scenario, "--set", f"schedule.{length}=2", "--jobs", "1", "--out", tmp_path / "out")
+    text = run(
+        "sweep", scenario, "--set", f"schedule.{length_key(scenario)}=2", "--jobs", "1", "--out", tmp_path / "out"
+    )
     assert text.startswith(f"{cases} cases\n")
 
 
