@@ -168,11 +168,11 @@ def _run_length(scenario: Scenario) -> Any:
 
 
 def _posting(settings: Any, scenario: Scenario) -> Any:
-    """A key `ahead`, of receives, is 0 where a message waits for its receiver on arrival: to ask early changes nothing
-    there, and every operation costs the simulation."""
+    """A pipeline's key `ahead`, of receives, is 0 where a message waits for its receiver on arrival: to ask early
+    changes nothing there, and every operation costs the simulation. A user's own key of that name is the user's."""
     platform = scenario.platform
     is_idle = TRANSPORTS[platform.transport].leaves_at_once and platform.order != "in-order"
-    if not is_idle or not getattr(settings, "ahead", 0):
+    if not is_idle or not catalogue.find(scenario.program).is_pipeline:
         return settings
     return settings.model_copy(update={"ahead": 0})
 
