@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Sequence
+from types import UnionType
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -42,3 +44,23 @@ CountOfRank = Annotated[
 def of_rank(counts: int | list[int], rank: int) -> int:
     """That of a rank, of what is a number for all or a list."""
     return counts[rank] if isinstance(counts, list) else counts
+
+
+def known_keys(model: object, path: Sequence[int | str]) -> list[str]:
+    """The keys of the table at that place; a table of tables, such as [platform.kernels], has any names."""
+    for name in path:
+        if isinstance(name, int):  # of a list, whose tables are all alike
+            continue
+        field = getattr(model, "model_fields", {}).get(name)
+        model = _unwrapped(field.annotation if field is not None else (get_args(model) or (None,))[-1])
+    return list(getattr(model, "model_fields", {}))
+
+
+def _unwrapped(model: object) -> object:
+    """The table that may stand there beside a number, a list or nothing; without one, the first of what may."""
+    while get_origin(model) is Annotated:
+        model = get_args(model)[0]
+    if get_origin(model) not in (Union, UnionType):
+        return model
+    kinds = [_unwrapped(each) for each in get_args(model)]
+    return next((each for each in kinds if hasattr(each, "model_fields")), kinds[0])

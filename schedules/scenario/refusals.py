@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,6 +13,7 @@ from schedules.errors import ScenarioError, WrongValueError, nearest
 from schedules.scenario.plan import check_graph, has_rate, is_keyed
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.stages.pipeline import check_stages
+from schedules.settings import known_keys
 from schedules.training.optimizers import undecayed
 from schedules.training.problems import PROBLEMS
 
@@ -256,11 +256,7 @@ def _path(problem: ErrorDetails, values: Any, model: type[BaseModel]) -> Path:
     path: Path = ()
     for name in problem["loc"]:
         is_there = _has(_written(values, path, None), name)
-        if (
-            is_there
-            or name in _known_keys(model, path)
-            or (problem["type"] == "missing" and name == problem["loc"][-1])
-        ):
+        if is_there or name in known_keys(model, path) or (problem["type"] == "missing" and name == problem["loc"][-1]):
             path = (*path, name)
     return path
 
@@ -275,7 +271,7 @@ def _message(problems: Sequence[ErrorDetails], values: Mapping[str, object], pat
     problem = problems[0]
     kind = problem["type"]
     if kind == "extra_forbidden":
-        known = _known_keys(model, path[:-1])
+        known = known_keys(model, path[:-1])
         return f"unknown key{nearest(path[-1], known)}" + (f"; accepted: {', '.join(known)}" if known else "")
     if kind == "missing":
         return "expected a value, found none"
@@ -314,23 +310,3 @@ def _written(values: Any, path: Path, default: object) -> object:
 def _short(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _known_keys(model: object, path: Path) -> list[str]:
-    """The keys of the table at that place; a table of tables, such as [platform.kernels], has any names."""
-    for name in path:
-        if isinstance(name, int):  # of a list, whose tables are all alike
-            continue
-        field = getattr(model, "model_fields", {}).get(name)
-        model = _unwrapped(field.annotation if field is not None else (get_args(model) or (None,))[-1])
-    return list(getattr(model, "model_fields", {}))
-
-
-def _unwrapped(model: object) -> object:
-    """The table that may stand there beside a number, a list or nothing; without one, the first of what may."""
-    while get_origin(model) is Annotated:
-        model = get_args(model)[0]
-    if get_origin(model) not in (Union, UnionType):
-        return model
-    kinds = [_unwrapped(each) for each in get_args(model)]
-    return next((each for each in kinds if hasattr(each, "model_fields")), kinds[0])

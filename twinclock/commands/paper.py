@@ -16,7 +16,7 @@ from twinclock.options import PATH, jobs_option, json_option, settings_option, v
 from twinclock.paper_tables import catalogue
 from twinclock.paper_tables.catalogue import PaperTable
 from twinclock.paper_tables.cells import Row
-from twinclock.paper_tables.inputs import Followed, changed, read_inputs
+from twinclock.paper_tables.inputs import InputRows, changed, read_inputs
 from twinclock.paper_tables.keeping import SIMULATIONS, TABLE, keep
 from twinclock.paper_tables.lines import paper_lines
 from twinclock.paper_tables.published import flat, read_published
@@ -66,7 +66,7 @@ def paper(
         chosen = changed(_inputs(table, inputs, small), values(settings))
     if out is not None:
         check_directory(out, (TABLE, SIMULATIONS))
-    rows = Followed(chosen)
+    rows = InputRows(chosen)
     try:
         found = _rows(table, rows, out, jobs)
     except ScenarioError as error:

@@ -44,7 +44,7 @@ def _numbered(text: str) -> list[tuple[int, list[str]]]:
     return [(line, cells) for line, cells in rows if any(cells)]
 
 
-class Followed(Sequence[Table]):
+class InputRows(Sequence[Table]):
     """Rows of inputs that know at which of them whoever goes through them is.
 
     Attributes:

@@ -386,7 +386,11 @@ def test_the_registry_says_what_there_is() -> None:
             "problem 'quadratic': dimension: expected a whole number of at least 1, found 0",
         ),
         ("quadratic", {"condition_number": 0.5}, "condition_number: expected a finite number of at least 1, found 0.5"),
-        ("quadratic", {"dimension": 1}, "condition_number: expected 1, as the dimension is 1, found 10.0"),
+        (
+            "quadratic",
+            {"dimension": 1, "condition_number": 10.0},
+            "condition_number: expected 1, as the dimension is 1, found 10.0",
+        ),
         ("quadratic", {"noise": -1}, "noise: expected a finite number of at least 0, found -1"),
         ("quadratic", {"heterogeneity": "big"}, "heterogeneity: expected a finite number of at least 0, found 'big'"),
         ("quadratic", {"hessians": "all"}, "hessians: expected one of 'common', 'own', found 'all'"),
