@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from schedules import catalogue
 from schedules.catalogue import Schedule
+from schedules.errors import nearest
 from schedules.platform.computing import Duration
 from schedules.platform.transports import TRANSPORTS
 from schedules.programs.pipelines.settings import Capped, Costs, FromFile
 from schedules.scenario.files import read_text
 from schedules.scenario.stages.parameters import stage_parameters
+from schedules.training import kernels
 from schedules.training.vectors import ITEM_SIZE, Tie
 
 if TYPE_CHECKING:
@@ -139,8 +142,13 @@ def _lists(scenario: Scenario, num_stages: int) -> Iterator[tuple[str, list[floa
 
 
 def _check_kernels(scenario: Scenario, schedule: Schedule) -> None:
-    """The kernels of every step must have durations."""
+    """The kernels of every step must have durations; one that no program of ours has is misspelt. One that another has
+    is not: a platform is measured for several."""
     platform, found = scenario.platform, set(scenario.platform.kernels)
+    unknown = found - kernels.NAMES if catalogue.own_text(scenario.program) is None else set()
+    for name in sorted(unknown):
+        told = f"expected one of {', '.join(sorted(kernels.NAMES))}, found {name!r}{nearest(name, kernels.NAMES)}"
+        raise ValueError(f"platform.kernels.{name}: {told}")
     if platform.gradient is not None:
         found |= {"forward", "backward"}
     if {"backward-input", "backward-weight"} <= found:
