@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -142,13 +143,14 @@ def _lists(scenario: Scenario, num_stages: int) -> Iterator[tuple[str, list[floa
 
 
 def _check_kernels(scenario: Scenario, schedule: Schedule) -> None:
-    """The kernels of every step must have durations; one that no program of ours has is misspelt. One that another has
-    is not: a platform is measured for several."""
+    """The kernels of every step must have durations, and their names must not be misspelt. Others' names may be there:
+    a platform is measured for several programs, of which some may be the user's."""
     platform, found = scenario.platform, set(scenario.platform.kernels)
     unknown = found - kernels.NAMES if catalogue.own_text(scenario.program) is None else set()
     for name in sorted(unknown):
-        told = f"expected one of {', '.join(sorted(kernels.NAMES))}, found {name!r}{nearest(name, kernels.NAMES)}"
-        raise ValueError(f"platform.kernels.{name}: {told}")
+        if difflib.get_close_matches(name, kernels.NAMES, cutoff=0.85):
+            told = f"expected one of {', '.join(sorted(kernels.NAMES))}, found {name!r}{nearest(name, kernels.NAMES)}"
+            raise ValueError(f"platform.kernels.{name}: {told}")
     if platform.gradient is not None:
         found |= {"forward", "backward"}
     if {"backward-input", "backward-weight"} <= found:
