@@ -41,8 +41,9 @@ class Took(NamedTuple):
     held: int
 
 
-def enter_transfer(running: Running, *, sent: int = 0, is_exchange: bool = False) -> None:
-    """Enter an operation between two ranks that is over, with the bytes that this rank has sent."""
+def enter_transfer(running: Running, *, sent: int = 0, to: int = -1, is_exchange: bool = False) -> None:
+    """Enter an operation between two ranks that is over, with the bytes that this rank has sent,
+    of a message `to` another."""
     account, operation = running.worker.account, running.operation
     came = running.result if isinstance(operation, Receive) else operation  # which may have asked for more
     account.ledger.transferred(
@@ -51,6 +52,7 @@ def enter_transfer(running: Running, *, sent: int = 0, is_exchange: bool = False
         running.ready_ns,
         running.end_ns,
         sent=sent,
+        to=to,
         is_exchange=is_exchange,
         held=in_flight(type(operation).__name__, 2, came.size),
         due=due_ns(running),

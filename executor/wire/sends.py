@@ -97,4 +97,5 @@ def _size(operation: Send | Receive) -> int:
 
 
 def _enter_sent(running: Running) -> None:
-    enter_transfer(running, sent=running.operation.size)
+    operation = running.operation
+    enter_transfer(running, sent=operation.size, to=operation.peer)

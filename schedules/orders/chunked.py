@@ -24,14 +24,14 @@ def interleaved_1f1b(workers: int, micro_batches: int, *, chunks: int = 1) -> Or
     """1F1B over several stages a rank, in groups of P micro-batches (Narayanan et al. 2021, arXiv:2104.04473).
 
     Raises:
-        ValueError: if the micro-batches are not so many groups of one size.
+        ValueError: if the workers do not divide the micro-batches.
     """
-    group = _group(workers, micro_batches)
+    _check_groups(workers, micro_batches)
 
     def rank(r: int) -> Iterator[Step]:
-        turns = _Turns(r, workers, chunks, group)
+        turns = _Turns(r, workers, chunks)
         steps = micro_batches * chunks
-        warm_up = min(steps, (chunks - 1) * group + 2 * (workers - 1 - r))
+        warm_up = min(steps, (chunks - 1) * workers + 2 * (workers - 1 - r))
         yield from (turns.forward(n) for n in range(warm_up))
         for n in range(steps):
             if warm_up + n < steps:
@@ -46,14 +46,14 @@ def interleaved_zb(workers: int, micro_batches: int, *, chunks: int = 1) -> Orde
     torch's `ScheduleInterleavedZeroBubble`, after ZB-1p of arXiv:2401.10241.
 
     Raises:
-        ValueError: if the micro-batches are not so many groups of one size.
+        ValueError: if the workers do not divide the micro-batches.
     """
-    group = _group(workers, micro_batches)
+    _check_groups(workers, micro_batches)
 
     def rank(r: int) -> Iterator[Step]:
-        turns = _Turns(r, workers, chunks, group)
+        turns = _Turns(r, workers, chunks)
         steps = micro_batches * chunks
-        warm_up = min(steps, (chunks - 1) * group + workers - 1 - r)
+        warm_up = min(steps, (chunks - 1) * workers + workers - 1 - r)
         yield from (turns.forward(n) for n in range(warm_up))
         for n in range(steps):
             if warm_up + n < steps:
@@ -67,16 +67,15 @@ def interleaved_zb(workers: int, micro_batches: int, *, chunks: int = 1) -> Orde
 
 
 class _Turns:
-    """Whose turn it is on a rank: its stages go round, each with a whole group of micro-batches.
+    """Whose turn it is on a rank: its stages go round, each with a whole group of P micro-batches.
 
     Args:
         rank: of `workers`, with `chunks` stages each.
-        group: how many micro-batches a stage does before the next has its turn.
     """
 
-    def __init__(self, rank: int, workers: int, chunks: int, group: int) -> None:
+    def __init__(self, rank: int, workers: int, chunks: int) -> None:
         self.stages = range(rank, chunks * workers, workers)
-        self.group = group
+        self.group = workers
 
     def forward(self, n: int) -> Step:
         """The n-th forward of the rank."""
@@ -91,15 +90,10 @@ class _Turns:
         return Step(kind, self.stages[-1 - chunk], turn_of_all * self.group + k)
 
 
-def _group(workers: int, micro_batches: int) -> int:
-    """Micro-batches of one turn: P, or a little more where the turns have no rest then, as torch allows."""
-    turns = max(1, micro_batches // workers)
-    if micro_batches % turns:
-        raise ValueError(
-            f"schedule.micro_batches: expected a multiple of workers = {workers} (or of {turns}, for as many groups of "
-            f"one size), found {micro_batches}"
-        )
-    return micro_batches // turns
+def _check_groups(workers: int, micro_batches: int) -> None:
+    """Refuse what is no number of whole groups; torch also takes groups of a little more, without a name in a paper."""
+    if micro_batches % workers:
+        raise ValueError(f"schedule.micro_batches: expected a multiple of workers = {workers}, found {micro_batches}")
 
 
 def _round(workers: int, chunks: int, rank: Callable[[int], Iterator[Step]]) -> Order:

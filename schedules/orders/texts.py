@@ -23,6 +23,7 @@ TORCH: Final = {"F": "F", "B": "I", "W": "W", "D": "B"}
 FROM_TORCH: Final[dict[str, Kind]] = {"F": "F", "I": "B", "W": "W", "B": "D"}
 
 STEP = re.compile(r"(\d+)([FIWB])(\d+)")
+OURS = re.compile(r"\b(\d+)([FBWD])(\d+)\b")
 PAIR = re.compile(r"\(\s*(\d+)F(\d+)\s*;\s*(\d+)B(\d+)\s*\)OVERLAP_F_B")
 NO_COMPUTATION = re.compile(r"\d+(?:(?:SEND|RECV)_[FB]\d+|UNSHARD|RESHARD|REDUCE_GRAD)")
 LETTERS: Final[dict[str, Kind]] = {"F": "F", "B": "B", "W": "W"}
@@ -59,8 +60,18 @@ def read_csv(text: str, file: str = "the order") -> Order:
     ]
     if not table:
         raise OrderError(f"{file}: expected a row of cells a rank, found none")
-    is_printed = next(written.text for written in table[0] if written.text)[0].isalpha()
-    return _placed(_printed(table) if is_printed else _from_torch(table), file)
+    return _placed(_printed(table) if _is_printed(text) else _from_torch(table), file)
+
+
+def _is_printed(text: str) -> bool:
+    """Whether a text's first cell begins with its letter, as the zero-bubble repository prints it."""
+    return text.lstrip(", \t\r\n")[:1].isalpha()
+
+
+def _as_written(told: str, text: str) -> str:
+    """Words about an order, its steps in the letters of the text that it was read from."""
+    letters = {"D": "B"} if _is_printed(text) else TORCH
+    return OURS.sub(lambda step: f"{step[1]}{letters.get(step[2], step[2])}{step[3]}", told)
 
 
 def order_of_a_file(workers: int, micro_batches: int, *, text: str | None = None, file: str = "the order") -> Order:
@@ -78,7 +89,7 @@ def order_of_a_file(workers: int, micro_batches: int, *, text: str | None = None
     try:
         order.check(micro_batches)
     except OrderError as error:
-        raise OrderError(f"{file}: {error}") from None
+        raise OrderError(f"{file}: {_as_written(str(error), text)}") from None
     return order
 
 

@@ -8,7 +8,7 @@ transferring, idle and held serves both, and runs whose trace is not kept.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from schedules.errors import MisuseError
 from schedules.misuse.values import WHOLE, short
 from schedules.record.contributions import UNKNOWN, Contributions, Ended, KernelEnds
-from schedules.record.memory import KIND, KINDS, LATEST, Integers, Intervals, Memory, merged
+from schedules.record.memory import KIND, KINDS, LATEST, Integers, Intervals, Memory, lengths, union
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ class Ledger:
     Attributes:
         now: time of the segment under way.
         computations: entries (rank, start, end, gradients that it has computed).
-        transfers: entries (rank, issued, ready, end, bytes sent, 1 for an exchange, bytes held from issue to end).
+        transfers: entries (rank, issued, ready, end, bytes sent, 1: exchange, -1 - r: message to r, bytes held).
         exchanges: both ends of one at once, which are two transfers: entries (rank that came last, its peer, when the
             peer issued it, when the other did, end, end of the peer's, bytes of one direction, tick answered or -1).
         dues: of ends of exchanges that answer a tick: entries (end, tick, 1 where it is done).
@@ -72,7 +72,7 @@ class Ledger:
         activations: bytes that kernels hold, by their name; those that hold none are not in it.
         ended: the gradients that were computed.
         work: the kernels that ended and computed none.
-        num_transfers, computing: how many were folded; when ranks computed, as disjoint intervals.
+        num_transfers, messages, computing: folded: how many; bytes one way by sender and receiver; disjoint intervals.
     """
 
     def __init__(self, num_ranks: int = 1, *, keeps_curve: bool = False) -> None:
@@ -84,13 +84,13 @@ class Ledger:
         self.contributions = Contributions()
         self.memory = Memory(num_ranks, keeps_curve=keeps_curve)
         self.activations: dict[str, int] = {}
-        self.ended = Ended(num_ranks)
-        self.work = KernelEnds()
+        self.ended, self.work = Ended(num_ranks), KernelEnds()
         nothing = np.empty(0, dtype=np.int64)
         self.computing: Intervals = (nothing, nothing, nothing)
         self._transferring = self.computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
         self._exchange_ends, self._num_folded, self.num_transfers = list[Integers](), 0, 0
+        self.messages = Counter[tuple[int, int]]()
         self._passes: dict[int, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ entries
@@ -107,17 +107,17 @@ class Ledger:
 
     def transferred(
         self, rank: int, issued: int, ready: int, end: int, *,
-        sent: int = 0, is_exchange: bool = False, held: int = 0, due: int = -1,
+        sent: int = 0, to: int = -1, is_exchange: bool = False, held: int = 0, due: int = -1,
     ) -> None:  # fmt: skip
-        """Enter a transfer: bytes `sent` by the rank, and `held` by it from issue to end; the tick that it answers."""
-        self.transfers += _pack_transfer(rank, issued, ready, end, sent, is_exchange, held)
+        """Enter a transfer: bytes `sent`, of a message `to` another; `held` from issue to end; the tick it answers."""
+        self.transfers += _pack_transfer(rank, issued, ready, end, sent, is_exchange or -1 - to, held)
         if due >= 0:
             self.dues += _pack_due(end, due, is_exchange)
 
     def passed(self, source: int, sent_ns: int, target: int, asked_ns: int, ready: int, end: int, size: int) -> None:
         """Enter both ends of a message."""
         self.transfers += _pack_message(
-            source, sent_ns, ready, end, size, 0, size, target, asked_ns, ready, end, 0, 0, size
+            source, sent_ns, ready, end, size, -1 - target, size, target, asked_ns, ready, end, 0, 0, size
         )
 
     def exchanged(
@@ -160,8 +160,7 @@ class Ledger:
     # ------------------------------------------------------------------ folding
 
     def fold(self, until: int | None = None) -> None:
-        """Turn what is over by a time, or by now, into unions, totals and peaks: the ledger stays small however long
-        the run.
+        """Turn what is over by a time, or by now, into unions, totals and peaks: a ledger stays small in long runs.
 
         What worlds enter afterwards ends then or later. The totals below fold everything: ask for them after the run.
         """
@@ -172,17 +171,18 @@ class Ledger:
         computations, self.computations = _split(self.computations, 4, 2, until)
         transfers, self.transfers = _split(self.transfers, 7, 3, until)
         held, self.buffers = _split(self.buffers, 5, 3, until)
-        self.computing = _union(self.computing, computations[:3])
+        self.computing = union(self.computing, computations[:3])
         self.ended.enter(computations)
         if len(self.contributions) and not self.work.is_declared:
             self.work.packed.clear()  # the gradients say how fast the run is
-        self._transferring = _union(self._transferring, transfers[[0, 2, 3]])
-        rank, issued, ready, end, size, is_exchange, _ = transfers
+        self._transferring = union(self._transferring, transfers[[0, 2, 3]])
+        rank, issued, ready, end, size, partner, _ = transfers
         self.num_transfers += len(end)
-        self._exchange_ends.append(end[is_exchange > 0])
+        self._exchange_ends.append(end[partner > 0])
         np.add.at(self._waited, rank, ready - issued)  # `+=` would count a rank once, however often it is in it
         np.add.at(self._sent, rank, size)
-        np.add.at(self._exchanges, rank, is_exchange)
+        np.add.at(self._exchanges, rank, partner > 0)
+        _add_messages(self.messages, rank[partner < 0], -1 - partner[partner < 0], size[partner < 0])
         self._fold_memory(transfers, held)
 
     def stop(self, now: int) -> None:
@@ -223,9 +223,9 @@ class Ledger:
         """Of everything that was entered."""
         self.fold(LATEST)
         return Totals(
-            compute_ns=_lengths(self.computing, self.num_ranks),
-            transfer_ns=_lengths(self._transferring, self.num_ranks),
-            busy_ns=_lengths(_union(self.computing, self._transferring), self.num_ranks),
+            compute_ns=lengths(self.computing, self.num_ranks),
+            transfer_ns=lengths(self._transferring, self.num_ranks),
+            busy_ns=lengths(union(self.computing, self._transferring), self.num_ranks),
             waiting_ns=self._waited,
             bytes_sent=self._sent,
             num_exchanges=self._exchanges,
@@ -314,13 +314,8 @@ def _split(packed: bytearray, width: int, end: int, until: int) -> tuple[Integer
     return rows[is_over].T, bytearray(rows[~is_over].tobytes())
 
 
-def _union(intervals: Intervals, more: Iterable[Integers]) -> Intervals:
-    return merged(*(np.concatenate((old, new)) for old, new in zip(intervals, more, strict=True)))
-
-
-def _lengths(intervals: Intervals, num_ranks: int) -> Integers:
-    """How long the intervals of each rank are together."""
-    rank, start, end = intervals
-    lengths = np.zeros(num_ranks, dtype=np.int64)
-    np.add.at(lengths, rank, end - start)
-    return lengths
+def _add_messages(found: Counter[tuple[int, int]], sender: Integers, receiver: Integers, size: Integers) -> None:
+    pairs, number = np.unique(np.stack((sender, receiver)), axis=1, return_inverse=True)
+    sizes = np.zeros(pairs.shape[1], dtype=np.int64)
+    np.add.at(sizes, number, size)
+    found.update(dict(zip(map(tuple, pairs.T.tolist()), sizes.tolist(), strict=True)))

@@ -18,7 +18,7 @@ The peak of a long run is found piece by piece: `envelope` makes the past small 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -82,6 +82,19 @@ def merged(rank: Integers, start: Integers, end: Integers) -> Intervals:
     first = np.flatnonzero(is_first)
     last = np.append(first[1:], len(rank)) - 1
     return rank[first], start[first], reach[last]
+
+
+def union(intervals: Intervals, more: Iterable[Integers]) -> Intervals:
+    """The union of two sets of intervals, likewise."""
+    return merged(*(np.concatenate((old, new)) for old, new in zip(intervals, more, strict=True)))
+
+
+def lengths(intervals: Intervals, num_ranks: int) -> Integers:
+    """How long the intervals of each rank are together."""
+    rank, start, end = intervals
+    found = np.zeros(num_ranks, dtype=np.int64)
+    np.add.at(found, rank, end - start)
+    return found
 
 
 class Buffers(NamedTuple):

@@ -8,24 +8,17 @@ to its last.
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from schedules import catalogue
 from schedules.platform.computing import Duration
-from schedules.programs.pipelines.settings import in_order
-from schedules.programs.pipelines.tracks import NOBODY, tracks_of
 from schedules.record.contributions import Contributions
 from schedules.record.ledger import Ledger
 from schedules.record.memory import LATEST, Integers
 from schedules.result import Result
-from schedules.scenario import Scenario, boundaries
-
-if TYPE_CHECKING:
-    import pandas as pd
+from schedules.scenario import Scenario
 
 BACKWARD = ("backward", "backward-input")
 """Kernels that hand on the gradient for a stage's input."""
@@ -34,7 +27,7 @@ BACKWARD = ("backward", "backward-input")
 def add_stages(run: Result, ledger: Ledger) -> None:
     """Add what a run of a pipeline says of its stages; nothing to another's."""
     if catalogue.find(run.scenario.program).is_pipeline:
-        run.summary |= {**_bubbles(run, ledger), **_period(run), **_stages(run, ledger)}
+        run.summary |= {**_bubbles(run, ledger), **_period(run), **_stages(ledger)}
 
 
 def _bubbles(run: Result, ledger: Ledger) -> dict[str, float]:
@@ -85,7 +78,7 @@ def _period(run: Result) -> dict[str, float]:
     return {"period_s": float(ends[high] - ends[low]) / 1e9 / (high - low)} if high > low else {}
 
 
-def _stages(run: Result, ledger: Ledger) -> dict[str, Any]:
+def _stages(ledger: Ledger) -> dict[str, Any]:
     behind = _staleness(ledger.contributions)
     return {
         "stage_staleness": [
@@ -93,7 +86,7 @@ def _stages(run: Result, ledger: Ledger) -> dict[str, Any]:
             for stage, each in sorted(behind.items())
         ],
         "peak_activations": ledger.memory.peak_activations().tolist(),
-        **_links(run),
+        "bytes_per_link": {f"{rank}-{peer}": size for (rank, peer), size in sorted(ledger.messages.items())},
     }
 
 
@@ -104,32 +97,3 @@ def _staleness(found: Contributions) -> dict[int, Integers]:
     place, _, version, read = np.frombuffer(bytes(found.packed), dtype="<i8").reshape(len(found), -1).T[:4]
     stage = np.array([number for _, number, _ in found.places], dtype=np.int64)[place]
     return {each: (version - read)[stage == each] for each in np.unique(stage[stage >= 0]).tolist()}
-
-
-def _links(run: Result) -> dict[str, dict[str, int]]:
-    """Bytes by pair of ranks: without a trace what the order says, where that is all that was sent."""
-    found = _sent(run.scenario) if run.trace is None else _traced(run.trace)
-    if run.trace is None and sum(found.values()) != run.summary["bytes_sent"]:
-        return {}
-    return {"bytes_per_link": found}
-
-
-def _traced(trace: pd.DataFrame) -> dict[str, int]:
-    """Bytes of messages by sender and receiver."""
-    sends = trace[trace["op"] == "Send"].groupby(["rank", "peer"], as_index=False)["bytes"].sum()
-    return {f"{rank}-{peer}": int(size) for rank, peer, size in sends.itertuples(index=False)}
-
-
-def _sent(scenario: Scenario) -> dict[str, int]:
-    """The same of a whole run, by its order."""
-    settings, sizes, found = scenario.schedule, boundaries(scenario), Counter[tuple[int, int]]()
-    times = settings.iterations * settings.micro_batches // in_order(settings)
-    for rank, cells in enumerate(tracks_of(scenario.program, settings, scenario.topology.workers).ranks):
-        for part in chain.from_iterable(cells):
-            if part.target not in (NOBODY, rank):
-                found[rank, part.target] += sizes[part.leaves] * times
-    return _by_pair(found)
-
-
-def _by_pair(found: Counter[tuple[int, int]]) -> dict[str, int]:
-    return {f"{rank}-{peer}": size for (rank, peer), size in sorted(found.items())}

@@ -46,6 +46,8 @@ SECONDS_A_NUMBER = 1e-9
 """Of arithmetic on one number of a gradient."""
 GRADIENTS_OF_A_PRECISION = 2_000
 """About so many a worker are made until a throughput is known (`simulator.steady`: 640 are the least)."""
+OPERATIONS_OF_A_MICRO_BATCH = 7
+"""On a stage: forward, backward (or its two halves), and what comes and goes for both."""
 
 LONGEST_S = 3600.0
 """A run that is estimated to take longer asks for --force."""
@@ -193,6 +195,8 @@ def _num_hosts(scenario: Scenario) -> int:
 
 def num_edges(scenario: Scenario) -> float:
     """Edges of the communication graph, roughly; of graphs in turn, of all together."""
+    if scenario.topology.graph is None and scenario.topology.file is None:
+        return 2.0 * scenario.topology.workers  # of an order, which takes as long to build as it has steps
     if scenario.topology.graph is None:  # a file, which has been read already
         try:
             return float(scenario.graph.number_of_edges())
@@ -207,6 +211,8 @@ def num_edges(scenario: Scenario) -> float:
 
 def _operations_of_a_gradient(scenario: Scenario, rate: float, degree: float) -> float:
     schedule: Any = scenario.schedule
+    if catalogue.find(scenario.program).is_pipeline:
+        return OPERATIONS_OF_A_MICRO_BATCH * float(getattr(schedule, "chunks", 1))
     if has_rate(scenario.schedule):
         return 1.0 + 2 * rate
     if scenario.program == "d-psgd":

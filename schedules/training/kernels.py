@@ -175,6 +175,10 @@ def staged(activations: int = 0, problem: Trained | None = None, num_shards: int
     return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 
 
+NAMES = {*data_parallel(None), *staged()}
+"""Of the kernels that our own programs ask for; a program of the user's own may ask for any."""
+
+
 def prepared(kernel: Kernel, operation: Compute, model: Model, state: State, answer: Payload) -> Callable[[], None]:
     """What is to be done to compute an answer, with all that it reads read now.
 

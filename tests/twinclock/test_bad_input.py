@@ -270,6 +270,7 @@ KEYS = [
     ("platform.kernels", "[]", "expected a table, found []"),
     ("platform.kernels.forward", '"1 MB"', 'expected a quantity in second, such as "50 us"', "found '1 MB'"),
     ("platform.kernels.forward", '["1 ms", "x"]', 'forward.1: expected a quantity such as "50 us"', "found 'x'"),
+    ("platform.kernels.reconstrukt", '"1 ms"', "expected one of backward,", "found 'reconstrukt' (did you mean"),
     ("platform.gradient_time", '"1 s"', "expected none beside platform.gradient with a mean above 0, found '1 s'"),
     ("platform.gradient_time", "0", "expected a number above 0, found 0", {"platform.gradient": "{ mean = 0 }"}),
     ("platform.kernels.forward.men", "1", "unknown key (did you mean mean?)", {"platform.kernels.forward.mean": "1"}),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from schedules import catalogue
 from schedules.catalogue import Schedule
+from schedules.errors import nearest
 from schedules.platform.computing import Duration
 from schedules.platform.transports import TRANSPORTS
 from schedules.programs.pipelines.settings import Capped, Costs, FromFile
 from schedules.scenario.files import read_text
 from schedules.scenario.stages.parameters import stage_parameters
+from schedules.training import kernels
 from schedules.training.vectors import ITEM_SIZE, Tie
 
 if TYPE_CHECKING:
@@ -139,8 +143,14 @@ def _lists(scenario: Scenario, num_stages: int) -> Iterator[tuple[str, list[floa
 
 
 def _check_kernels(scenario: Scenario, schedule: Schedule) -> None:
-    """The kernels of every step must have durations."""
+    """The kernels of every step must have durations, and their names must not be misspelt. Others' names may be there:
+    a platform is measured for several programs, of which some may be the user's."""
     platform, found = scenario.platform, set(scenario.platform.kernels)
+    unknown = found - kernels.NAMES if catalogue.own_text(scenario.program) is None else set()
+    for name in sorted(unknown):
+        if difflib.get_close_matches(name, kernels.NAMES, cutoff=0.85):
+            told = f"expected one of {', '.join(sorted(kernels.NAMES))}, found {name!r}{nearest(name, kernels.NAMES)}"
+            raise ValueError(f"platform.kernels.{name}: {told}")
     if platform.gradient is not None:
         found |= {"forward", "backward"}
     if {"backward-input", "backward-weight"} <= found:

@@ -89,3 +89,25 @@ def test_of_what_it_prints_only_computations_count() -> None:
 def test_refusals(text: str, message: str) -> None:
     with pytest.raises(orders.OrderError, match=re.escape(message)):
         orders.read_csv(text, "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "0F0,0W0,0I0",
+            "x.csv: expected 0I0 before 0W0 on rank 0, found it behind\n  rank 0 from step 0:  0F0  [0W0] [0I0]",
+        ),
+        (
+            "0F0,0B0,0B0",
+            "x.csv: expected 0B0 once, found it 2 times on rank 0\n  rank 0 from step 0:  0F0  [0B0] [0B0]",
+        ),
+        ("0F0,0I0", "x.csv: expected 0W0 on rank 0, found it nowhere\n  rank 0 from step 0:  0F0  [0I0]"),
+        ("F0,B0,B0", "x.csv: expected 0B0 once, found it 2 times on rank 0\n  rank 0 from step 0:  0F0  [0B0] [0B0]"),
+        ("F0 W0 B0", "x.csv: expected 0B0 before 0W0 on rank 0, found it behind\n"),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_letters_of_the_file(text: str, message: str) -> None:
+    with pytest.raises(orders.OrderError) as caught:
+        orders.build("order", 1, 1, text=text, file="x.csv")
+    assert str(caught.value).startswith(message.strip())

@@ -16,8 +16,8 @@ LETTERS = {"F": "F", "I": "B", "W": "W", "B": "D"}
 
 SIZES = {
     "gpipe": ("GPipe", [(2, 3, 1), (4, 8, 1), (8, 5, 1)]),
-    "interleaved-1f1b": ("Interleaved1F1B", [(2, 4, 2), (4, 8, 3), (4, 10, 2), (4, 6, 2), (8, 16, 4)]),
-    "interleaved-zb": ("InterleavedZeroBubble", [(2, 4, 2), (4, 8, 3), (4, 10, 2), (4, 6, 2), (8, 16, 4)]),
+    "interleaved-1f1b": ("Interleaved1F1B", [(2, 4, 2), (4, 8, 3), (4, 12, 2), (8, 16, 4)]),
+    "interleaved-zb": ("InterleavedZeroBubble", [(2, 4, 2), (4, 8, 3), (4, 12, 2), (8, 16, 4)]),
     "looped-bfs": ("LoopedBFS", [(2, 4, 2), (4, 8, 3), (4, 10, 2)]),
     "zb-v": ("ZBVZeroBubble", [(2, 3, 2), (4, 2, 2), (4, 8, 2), (8, 30, 2)]),
     "dualpipe-v": ("DualPipeV", [(1, 2, 2), (2, 4, 2), (4, 11, 2), (5, 30, 2)]),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schedules.errors import ScenarioError
+from schedules.errors import ScenarioError, TooLargeError
 from schedules.scenario import load
 from schedules.scenario.sizes import SHARE_OF_MEMORY, estimate, gradients_of, machine_memory, num_edges
 from schedules.setup import Setup
@@ -110,3 +110,30 @@ def test_large_runs_that_fit_are_no_slip_of_the_finger() -> None:
     load(BASE, {"topology.workers": 1024, "schedule.gradients": 1000, "run.trace": False})
     load(BASE, {"run.until": "precision", "topology.workers": 64})
     load(BASE, {"workload.parameters": 10**12})
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"schedule.micro_batches": 10**7},
+        {"schedule.iterations": 10**7},
+        {"schedule.program": "petra", "schedule.micro_batches": 10**7},
+        {"schedule.program": "interleaved-1f1b", "schedule.chunks": 10**7},
+        {"topology.workers": 10**7},
+    ],
+    ids=lambda large: " ".join(f"{key.split('.')[1]}={value}" for key, value in large.items()),
+)
+def test_a_pipeline_that_is_too_large_is_refused_before_its_order_is_built(
+    large: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline: dict[str, object] = {
+        "schedule": {"program": "1f1b", "micro_batches": 8},
+        "topology": {"workers": 4},
+        "platform": {"kernels": {"forward": "10 ms", "backward": "20 ms"}},
+        "workload": {"boundary": "8 MB"},
+    }
+    load(pipeline)
+    monkeypatch.setattr("schedules.programs.pipelines.tracks.order_of", lambda *_: pytest.fail("an order was built"))
+    monkeypatch.setattr("schedules.programs.pipelines.pipeline.order_of", lambda *_: pytest.fail("an order was built"))
+    with pytest.raises(TooLargeError, match=r"expected a run for this machine .* and an hour, found one of about"):
+        load(pipeline, large)

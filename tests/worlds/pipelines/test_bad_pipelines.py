@@ -47,7 +47,13 @@ def test_tables_that_do_not_fit(name: str) -> None:
 @pytest.mark.parametrize(
     ("program", "p", "m", "settings", "told"),
     [
-        ("interleaved-1f1b", 4, 9, {"chunks": 2}, "schedule.micro_batches: expected"),
+        (
+            "interleaved-1f1b",
+            4,
+            7,
+            {"chunks": 2},
+            "schedule.micro_batches: expected a multiple of workers = 4, found 7",
+        ),
         ("dualpipe", 3, 8, {}, "topology.workers: expected an even number"),
         ("dualpipe", 4, 9, {}, "schedule.micro_batches: expected an even number"),
         ("dualpipe", 4, 6, {}, "schedule.micro_batches: expected an even number, of at least 2 x workers = 8, found 6"),

@@ -24,6 +24,25 @@ def operations(result: Result) -> list[list[str]]:
     return [rows[rows["rank"] == rank][columns].astype(str).agg(" ".join, axis=1).tolist() for rank in range(4)]
 
 
+@pytest.mark.parametrize(
+    ("program", "keys"),
+    [
+        ("petra", {}),
+        ("dualpipe", {}),
+        ("delayed-gradients", {"accumulate": 2}),
+        ("interleaved-1f1b", {"chunks": 2, "iterations": 2, "optimizer_sync": "post-validation"}),
+    ],
+)
+def test_bytes_by_link_need_no_trace(program: str, keys: dict[str, Any]) -> None:
+    case = scenario(program, 4, 8, 0.1, MS, keys, workload={"boundary": ["10 kB"] * (7 if "chunks" in keys else 3)})
+    traced, other = simulate(case), simulate(case, overrides={"run.trace": False})
+    assert traced.trace is not None
+    sends = traced.trace[traced.trace["op"] == "Send"].groupby(["rank", "peer"])["bytes"].sum()
+    expected = {f"{rank}-{peer}": size for (rank, peer), size in sends.items()}
+    assert len(expected) >= 6
+    assert traced.summary["bytes_per_link"] == other.summary["bytes_per_link"] == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("program", CASES)
 def test_both_worlds_do_the_same(program: str, ranks: Ranks, tmp_path: Path) -> None:
