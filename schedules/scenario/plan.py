@@ -27,6 +27,7 @@ class Plan:
         stages: for every stage of the model the ranks that hold it; none where each holds the whole.
         num_shards: among how many the data of a problem are spread.
         units: what the schedule counts beside gradients: by unit, how many of it a kernel makes, by kernel.
+        is_pipeline: whether the schedule is a pipeline.
     """
 
     lengths: tuple[int, ...]
@@ -35,6 +36,7 @@ class Plan:
     stages: tuple[tuple[int, ...], ...] = ()
     units: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     num_shards: int = 1
+    is_pipeline: bool = False
 
     def ranks(self, stage: int) -> tuple[int, ...]:
         """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
@@ -103,7 +105,8 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     )
     work = schedule.work
     units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
-    return Plan(lengths, updates, roles, stages, units, _shards(schedule, settings, num_workers))
+    num_shards = _shards(schedule, settings, num_workers)
+    return Plan(lengths, updates, roles, stages, units, num_shards, schedule.is_pipeline)
 
 
 def _shards(schedule: Schedule, settings: Any, num_workers: int) -> int:
