@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from executor.launching.launch import Ranks, execute
 from schedules.scenario import ScenarioError
@@ -108,21 +111,65 @@ def test_a_weight_of_the_first_and_the_last_stage_is_one(case: str, executed: Wo
         assert found.summary["module_loss"] == pytest.approx(loss, abs=1e-9)
 
 
-REPLAYED = {"1f1b": pipeline("1f1b", 4, 4), "zb-v": pipeline("zb-v", 2, 4), "dualpipe": pipeline("dualpipe", 4, 8)}
+TIED_REPLAYED = {"1f1b": pipeline("1f1b", 4, 4), "zb-v": pipeline("zb-v", 2, 4), "dualpipe": pipeline("dualpipe", 4, 8)}
+
+
+@pytest.mark.parametrize("program", TIED_REPLAYED)
+def test_each_world_follows_the_other_with_ties(program: str, executed: World, tmp_path: Path) -> None:
+    scenario, kind = TIED_REPLAYED[program], "TiedTwice" if program == "zb-v" else "Tied"
+    training = getattr(modules, kind)(0, scenario["topology"]["workers"], 0)
+    changes = {"workload.module": f"{MODULES}:{kind}", "workload.parameters": sizes(training.stages), **SHARED}
+    follow(scenario, changes, executed, tmp_path)
+
+
+REPLAYED = {
+    "gpipe": pipeline("gpipe", 2, 3),
+    "interleaved-1f1b": pipeline("interleaved-1f1b", 2, 4, chunks=2),
+    "looped-bfs": pipeline("looped-bfs", 2, 3, chunks=2),
+    "interleaved-zb": pipeline("interleaved-zb", 2, 4, chunks=2),
+    "zb-h1": pipeline("zb-h1", 2, 3, optimizer_sync="post-validation"),
+    "zb-h2": pipeline("zb-h2", 2, 4, checkpoint=True),
+    "zb-1p": pipeline("zb-1p", 2, 4),
+    "zb-2p": pipeline("zb-2p", 2, 4),
+    "v-half": pipeline("v-half", 2, 4),
+    "v-min": pipeline("v-min", 2, 4),
+    "dualpipe-v": pipeline("dualpipe-v", 2, 4),
+    "order": pipeline("order", 2, 2, file="order.csv"),
+}
 
 
 @pytest.mark.parametrize("program", REPLAYED)
-def test_each_world_follows_the_other(program: str, executed: World, tmp_path: Path) -> None:
-    kind = "TiedTwice" if program == "zb-v" else "Tied"
-    training = getattr(modules, kind)(0, REPLAYED[program]["topology"]["workers"], 0)
-    sizes = [sum(each.numel() for each in stage.parameters()) for stage in training.stages]
-    changes = {"workload.module": f"{MODULES}:{kind}", "workload.parameters": sizes, **SHARED}
-    one = executed(REPLAYED[program], changes)
-    again = simulate(REPLAYED[program], overrides=changes, replay=one.save(tmp_path / "measured"))
-    other = simulate(REPLAYED[program], overrides=changes)
-    followed = executed(REPLAYED[program], changes, replay=other.save(tmp_path / "simulated"))
+def test_each_world_follows_the_other(
+    program: str, executed: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("order.csv").write_text("0F0,0F1,0I1,0I0,0W0,0W1\n1F0,1F1,1B1,1B0\n")
+    split = [1, 4, 8] if REPLAYED[program]["schedule"].get("chunks", 1) == 2 or program in IN_A_V else [3]
+    layers = list(modules.Chain(0, 2, 0).module)
+    stages = [torch.nn.Sequential(*layers[begin:end]) for begin, end in pairwise([0, *split, len(layers)])]
+    changes = {"workload.split": split, "workload.parameters": sizes(stages), "workload.boundary": "240 B"}
+    parameters = follow(REPLAYED[program], changes, executed, tmp_path)
+    np.testing.assert_allclose(parameters, modules.vector(whole(REPLAYED[program])), rtol=0, atol=1e-10)
+
+
+IN_A_V = ("v-half", "v-min", "dualpipe-v")
+
+
+def sizes(stages: Sequence[torch.nn.Module]) -> list[int]:
+    """Parameters of each stage."""
+    return [sum(each.numel() for each in stage.parameters()) for stage in stages]
+
+
+def follow(scenario: dict[str, Any], changes: dict[str, Any], executed: World, place: Path) -> Any:
+    """Each world follows the other; the parameters of both runs for real, which are equal."""
+    one = executed(scenario, changes)
+    again = simulate(scenario, overrides=changes, replay=one.save(place / "measured"))
+    other = simulate(scenario, overrides=changes)
+    followed = executed(scenario, changes, replay=other.save(place / "simulated"))
     assert again.trace is not None
+    assert one.parameters is not None
     np.testing.assert_allclose(followed.parameters, one.parameters, rtol=0, atol=1e-12)
+    return one.parameters[0]
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
