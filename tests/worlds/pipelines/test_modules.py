@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.optim.swa_utils import update_bn
 
 from executor.launching.launch import Ranks, execute
 from schedules.scenario import ScenarioError
@@ -109,6 +110,18 @@ def test_a_weight_of_the_first_and_the_last_stage_is_one(case: str, executed: Wo
     if case != "in copies":  # where each copy sees its own micro-batches only
         loss = modules.Tied.evaluate(modules.Tied(0, 4, 0), expected)["loss"]
         assert found.summary["module_loss"] == pytest.approx(loss, abs=1e-9)
+
+
+@pytest.mark.parametrize("program", ["1f1b", "dualpipe"])
+def test_statistics_taken_anew_are_of_all_micro_batches_at_the_final_parameters(program: str, executed: World) -> None:
+    scenario = pipeline(program, 4, 8)
+    found = executed(scenario, {"workload.module": f"{MODULES}:Tied", "workload.buffers": "recompute", **SHARED})
+    training = modules.Tied(0, 4, 0)
+    expected = modules.one_process(training, 2, 8, RATE)
+    update_bn((training.batch(k)[0] for k in range(16)), expected)
+    assert found.summary["module_loss"] == pytest.approx(training.evaluate(expected)["loss"], abs=1e-9)
+    averaged = executed(scenario, {"workload.module": f"{MODULES}:Tied", **SHARED})
+    assert found.summary["module_loss"] != pytest.approx(averaged.summary["module_loss"], abs=1e-6)
 
 
 TIED_REPLAYED = {"1f1b": pipeline("1f1b", 4, 4), "zb-v": pipeline("zb-v", 2, 4), "dualpipe": pipeline("dualpipe", 4, 8)}
