@@ -26,6 +26,7 @@ class Plan:
         roles: "worker" or "server", by rank.
         stages: for every stage of the model the ranks that hold it; none where each holds the whole.
         num_shards: among how many the data of a problem are spread.
+        replicas: how many copies of the whole pipeline there are.
         units: what the schedule counts beside gradients: by unit, how many of it a kernel makes, by kernel.
     """
 
@@ -35,6 +36,7 @@ class Plan:
     stages: tuple[tuple[int, ...], ...] = ()
     units: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     num_shards: int = 1
+    replicas: int = 1
 
     def ranks(self, stage: int) -> tuple[int, ...]:
         """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
@@ -43,7 +45,7 @@ class Plan:
     def chunks(self, rank: int) -> int:
         """How many stages of a pipeline share what a rank takes for its part: those that it holds, where each is there
         once. Of copies (DualPipe) a micro-batch passes one, so that a rank with k copies each of k stages does one."""
-        return max(1, round(sum(1 / len(ranks) for ranks in self.stages if rank in ranks)))
+        return max(1, round(sum(self.replicas / len(ranks) for ranks in self.stages if rank in ranks)))
 
     @property
     def servers(self) -> tuple[int, ...]:
@@ -103,7 +105,8 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     )
     work = schedule.work
     units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
-    return Plan(lengths, updates, roles, stages, units, _shards(schedule, settings, num_workers))
+    replicas = getattr(settings, "replicas", 1) if schedule.is_pipeline else 1
+    return Plan(lengths, updates, roles, stages, units, _shards(schedule, settings, num_workers), replicas)
 
 
 def _shards(schedule: Schedule, settings: Any, num_workers: int) -> int:
