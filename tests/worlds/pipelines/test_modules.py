@@ -45,7 +45,8 @@ def executed(ranks: Ranks) -> World:
 def whole(scenario: dict[str, Any], kind: str = "Chain", workers: int = 0) -> Any:
     schedule = scenario["schedule"]
     training = getattr(modules, kind)(0, workers, 0)
-    return modules.one_process(training, schedule["iterations"], schedule["micro_batches"], RATE)
+    micro_batches = schedule["micro_batches"] * schedule.get("replicas", 1)
+    return modules.one_process(training, schedule["iterations"], micro_batches, RATE)
 
 
 CASES: dict[str, tuple[dict[str, Any], list[int] | str]] = {
@@ -64,6 +65,11 @@ CASES: dict[str, tuple[dict[str, Any], list[int] | str]] = {
     "zb-v": (pipeline("zb-v", 2, 4), [1, 4, 8]),
     "dualpipe": (pipeline("dualpipe", 2, 4), [4]),
     "dualpipe-v": (pipeline("dualpipe-v", 2, 4), [1, 4, 8]),
+    "1f1b, 2 x 2": (pipeline("1f1b", 4, 3, replicas=2), [3]),
+    "zb-h1, 2 x 2, barrier": (pipeline("zb-h1", 4, 2, replicas=2, optimizer_sync="barrier"), [4]),
+    "zb-v, 2 x 2": (pipeline("zb-v", 4, 4, replicas=2), [1, 4, 8]),
+    "dualpipe, 2 x 2": (pipeline("dualpipe", 4, 4, replicas=2), [4]),
+    "gpipe, three copies of one stage": (pipeline("gpipe", 3, 2, replicas=3), []),
 }
 
 
@@ -78,10 +84,12 @@ def test_parameters_are_those_of_one_process(case: str, executed: World) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["1f1b", "zb-h2", "dualpipe"])
-def test_eight_ranks_are_one_process(program: str, executed: World) -> None:
-    scenario = pipeline(program, 8, 16)
-    found = executed(scenario, {"workload.split": [1, 2, 4, 5, 6, 8, 9]})
+@pytest.mark.parametrize(
+    ("program", "replicas"), [("1f1b", 1), ("zb-h2", 1), ("dualpipe", 1), ("1f1b", 2), ("zb-h2", 2)]
+)
+def test_eight_ranks_are_one_process(program: str, replicas: int, executed: World) -> None:
+    scenario = pipeline(program, 8, 16 // replicas, replicas=replicas)
+    found = executed(scenario, {"workload.split": [1, 2, 4, 5, 6, 8, 9] if replicas == 1 else [2, 4, 7]})
     assert found.parameters is not None
     np.testing.assert_allclose(found.parameters[0], modules.vector(whole(scenario)), rtol=0, atol=1e-10)
 
@@ -94,6 +102,7 @@ TIED = {
     "on one rank": (pipeline("zb-v", 2, 4), "TiedTwice"),
     "in copies": (pipeline("dualpipe", 4, 8), "Tied"),
     "computed again": (pipeline("zb-h1", 4, 4, checkpoint=True), "Tied"),
+    "in replicas": (pipeline("1f1b", 4, 4, replicas=2), "TiedTwo"),
 }
 
 
@@ -101,13 +110,12 @@ TIED = {
 def test_a_weight_of_the_first_and_the_last_stage_is_one(case: str, executed: World) -> None:
     """And several tensors go from stage to stage; batch norms' statistics follow once a micro-batch."""
     scenario, kind = TIED[case]
-    found = executed(scenario, {"workload.module": f"{MODULES}:{kind}", **SHARED})
-    expected = modules.one_process(
-        getattr(modules, kind)(0, scenario["topology"]["workers"], 0), 2, scenario["schedule"]["micro_batches"], RATE
-    )
+    shared = SHARED | ({"workload.tied": [{"stages": [0, 1], "parameters": 36}]} if kind == "TiedTwo" else {})
+    found = executed(scenario, {"workload.module": f"{MODULES}:{kind}", **shared})
+    expected = whole(scenario, kind, scenario["topology"]["workers"])
     assert found.parameters is not None
     np.testing.assert_allclose(found.parameters[0], modules.vector(expected), rtol=0, atol=1e-10)
-    if case != "in copies":  # where each copy sees its own micro-batches only
+    if case not in ("in copies", "in replicas"):  # where each copy sees its own micro-batches only
         loss = modules.Tied.evaluate(modules.Tied(0, 4, 0), expected)["loss"]
         assert found.summary["module_loss"] == pytest.approx(loss, abs=1e-9)
 
@@ -137,6 +145,7 @@ def test_each_world_follows_the_other_with_ties(program: str, executed: World, t
 
 REPLAYED = {
     "gpipe": pipeline("gpipe", 2, 3),
+    "1f1b": pipeline("1f1b", 4, 3, replicas=2),
     "interleaved-1f1b": pipeline("interleaved-1f1b", 2, 4, chunks=2),
     "looped-bfs": pipeline("looped-bfs", 2, 3, chunks=2),
     "interleaved-zb": pipeline("interleaved-zb", 2, 4, chunks=2),
