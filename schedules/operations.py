@@ -189,17 +189,20 @@ _C = TypeVar("_C", bound=Operation)
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def _operation(cls: type[_C]) -> type[_C]:
     """A frozen slotted dataclass whose constructor writes the slots directly: dataclasses' own goes through
-    `object.__setattr__` once a field, which costs half as much again on the simulator's hottest path."""
+    `object.__setattr__` once a field, which costs twice as much on the simulator's hottest path."""
     made: Any = dataclass(frozen=True, slots=True, repr=False)(cls)
     made.__repr__ = Operation.__str__
     scope: dict[str, Any] = {"__name__": __name__, "_infinity": inf, "_Payload": Payload, "_Handle": Handle}
-    scope["_LARGEST"] = LARGEST
+    # A class of the same slots that may be written to: what a new object with many fields is until it has them.
+    draft, is_drafted = type(cls.__name__, cls.__bases__, {"__slots__": made.__slots__}), len(fields(made)) > 3
+    scope |= {"_LARGEST": LARGEST, "_draft": draft, "_made": made, "_become": vars(object)["__class__"].__set__}
     parameters, assignments, names, conditions = [], [], [], []
     for each in fields(made):
         scope[f"_set_{each.name}"] = getattr(made, each.name).__set__
         scope[f"_default_{each.name}"] = each.default  # as an object: a repr need not be code
         parameters.append(each.name if each.default is MISSING else f"{each.name}=_default_{each.name}")
-        assignments.append(f"_set_{each.name}(self, {each.name})")
+        written = f"self.{each.name} = {each.name}" if is_drafted else f"_set_{each.name}(self, {each.name})"
+        assignments.append(written)
         names.append(each.name)
         sort = each.metadata.get("sort")
         if sort is not None:
@@ -207,6 +210,8 @@ def _operation(cls: type[_C]) -> type[_C]:
             conditions.append(usual if each.default is MISSING else f"({each.name} is _default_{each.name} or {usual})")
     scope["_read"] = partial(_read, made)
     check = f"if not ({' and '.join(conditions)}): {', '.join(names)}, = _read({', '.join(names)})"
+    if is_drafted:
+        assignments = ["_become(self, _draft)", *assignments, "self.__class__ = _made"]
     exec(
         f"def __init__(self, {', '.join(parameters)}):\n"
         f"    {check if conditions else ''}\n    {'; '.join(assignments) or 'pass'}",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from schedules.operations import AllToAll, Compute
-from schedules.payload import Array, Payload, fresh
+from schedules.payload import Array, Payload, What, fresh
 from schedules.platform.volumes import bytes_sent
 from schedules.training.kernels import Kernel
 from schedules.training.model import Model
@@ -22,15 +22,25 @@ from schedules.training.parts import size_of_part
 from schedules.training.state import sealed
 
 
-def of_kernel(model: Model, kernel: Kernel, operation: Compute, now: int) -> Payload:
-    """The answer of a kernel that is issued now; its array is still to be computed."""
-    size, at, what = operation.size, operation.at, kernel.what
+def kind_of(model: Model, kernel: Kernel, operation: Compute) -> What:
+    """What the answer of a kernel is that works on the newest parameters: the same for all of a kernel and stage."""
+    # The gradient counts at the first stage.
+    return (kernel.kind, "x", 0) if operation.stage > 0 and model.stage > 0 else kernel.what
+
+
+def of_kernel(model: Model, kernel: Kernel, operation: Compute, now: int, what: What | None = None) -> Payload:
+    """The answer of a kernel that is issued now; its array is still to be computed.
+
+    Args:
+        what: of `kind_of`, where it is known.
+    """
+    size, at = operation.size, operation.at
+    if what is None:
+        what = kind_of(model, kernel, operation)
     if size is None:
         size = kernel.size
         if size is None:
             size = model.size
-    if operation.stage > 0 and model.stage > 0:
-        what = (kernel.kind, "x", 0)  # the gradient counts at the first stage
     if at is None:
         return fresh(size, model.version, model.steps, now, what)
     return fresh(size, at.version, at.step, at.read_ns, (what[0], at.target, what[2]))

@@ -11,14 +11,20 @@ from schedules.driving.checks import kernel_without_row
 from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError, UnknownKernelError, UnknownStageError
 from schedules.operations import Compute, Operation
-from schedules.platform.durations import Draw, Key
+from schedules.payload import What
+from schedules.platform.durations import Draw, Key, key
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
-from schedules.training.kernels import Kernels, prepared
+from schedules.training.kernels import Kernel, Kernels, prepared
+from schedules.training.model import Model
 from simulator.computing.engines import Engine
 from simulator.computing.hosts import Hosts
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
+
+Row = tuple[Draw, Model, Kernel, What]
+"""What computations of one kernel and stage of a rank have in common: how long they take, on which model, by which
+kernel, and what their answers are. A plain tuple: it is taken apart for every kernel, and one with names slowly."""
 
 
 class Computing:
@@ -33,6 +39,7 @@ class Computing:
         self._events, self._ledger = events, ledger
         self._end_at, self._computed = events.end_at, ledger.computed  # looked up once: for every kernel
         self.kernels: list[Kernels] = []
+        self._rows: list[dict[Key, Row]] = []
         self._engines: list[defaultdict[str, Engine]] = []
         self._occupy: Callable[[Engine, Running, int], None] = self._occupy_to_the_end
         self.durations: list[dict[Key, Draw]] = []
@@ -46,6 +53,7 @@ class Computing:
         """Add a worker: what draws how long its kernels take, and what they compute."""
         self.durations.append(durations)
         self.kernels.append(kernels)
+        self._rows.append({})
         self._engines.append(defaultdict(Engine))
 
     def retime(self, paces: Sequence[Pace], communication_slowdown: float, hosts: Hosts | None = None) -> Retiming:
@@ -65,22 +73,17 @@ class Computing:
 
     def post(self, running: Running) -> bool:
         """A computation has been issued: it reads the parameters now, and runs when its engine is free."""
-        worker, operation, now = running.worker, running.operation, running.start_ns
-        name, rank = operation.kernel, worker.rank
-        model = worker.model if worker.stages is None else worker.stage(operation.stage)
-        try:
-            # Drawn in the order of the program, as the executor does it. `durations.key`, which would cost a call.
-            running.work_ns = self.durations[rank][name if operation.stage < 0 else (name, operation.stage)]()
-            kernel = self.kernels[rank][name]
-        except (UnknownKernelError, UnknownStageError) as error:
-            raise ProgramError(no_duration(running, error)) from None
-        except KeyError:
-            kernel = kernel_without_row(running, model, self.kernels[rank])
-        running.result = answers.of_kernel(model, kernel, operation, now)
+        operation, rank, now = running.operation, running.worker.rank, running.start_ns
+        name, stage = operation.kernel, operation.stage
+        # `durations.key`, which would cost a call.
+        row = self._rows[rank].get(name if stage < 0 else (name, stage))
+        draw, model, kernel, what = self._row(running) if row is None else row
+        running.work_ns = draw()  # in the order of the program, as the executor does it
+        running.result = answers.of_kernel(model, kernel, operation, now, what)
         if model.state is not None:
             # Computed at once: no time passes here, and the parameters are those of the issue.
             prepared(kernel, operation, model, model.state, running.result)()
-        engine = self._engines[worker.rank][operation.engine]
+        engine = self._engines[rank][operation.engine]
         # In the tick in which a kernel ends others may be waiting for it yet, and go first.
         if engine.free_ns <= now and not engine.waiting:
             occupy = self._occupy
@@ -89,6 +92,24 @@ class Computing:
             engine.waiting.append(running)
             engine.current.hook = self._next_on_engine  # only now: most kernels have nobody behind them
         return False
+
+    def _row(self, running: Running) -> Row:
+        """What a computation by the kernel and stage of this one takes and answers, worked out once."""
+        worker, operation, rank = running.worker, running.operation, running.worker.rank
+        asked = key(operation.kernel, operation.stage)
+        model = worker.model if worker.stages is None else worker.stage(operation.stage)
+        try:
+            draw = self.durations[rank][asked]
+        except (UnknownKernelError, UnknownStageError) as error:
+            raise ProgramError(no_duration(running, error)) from None
+        kernel = self.kernels[rank].get(operation.kernel)
+        is_known = kernel is not None
+        if kernel is None:
+            kernel = kernel_without_row(running, model, self.kernels[rank])
+        row = draw, model, kernel, answers.kind_of(model, kernel, operation)
+        if is_known or model.state is None:  # else it is the operation that brings its work, and the next may not
+            self._rows[rank][asked] = row
+        return row
 
     def withdraw(self, running: Running, now: int) -> None:
         """A computation is cancelled: its engine is free, or it does not wait for it any more."""

@@ -123,7 +123,8 @@ class Formulas:
         if self.row.takes_bytes:
             return self._in_turn(pair, direction, sender, receiver, size)
         # No message is in another's way; and not asked in `_in_turn`, where every exchange under gloo passes twice.
-        return max(receiver, self.leaves(sender, receiver, self.latency_ns) + self.latency_ns)
+        there = self.leaves(sender, receiver, self.latency_ns) + self.latency_ns
+        return there if there > receiver else receiver
 
     def _in_turn(self, pair: Lanes, direction: int, sender: int, receiver: int, size: int) -> int:
         begin = self.leaves(sender, receiver, self.latency_ns)

@@ -74,16 +74,6 @@ class Traffic:
         self.ended(end, rank)
         self.end(running, end)
 
-    def end_message(self, sender: Running, receiver: Running, ready: int, end: int) -> None:
-        """The same of a message, of both its ends at once."""
-        size = receiver.result.size  # the receiver may have asked for more than came
-        one, other = sender.worker.rank, receiver.worker.rank
-        self.ledger.passed(one, sender.start_ns, other, receiver.start_ns, ready, end, size)
-        if self.slowed is not None:
-            self.ended(end, one, other)
-        self.end(sender, end)
-        self.end(receiver, end)
-
     def links(self, now: int) -> Iterator[LinkRow]:
         """What every direction of a link has carried up to `now`."""
         return self.fabric.links(now) if self.fabric is not None else self.transport.links(self.pairs, now)

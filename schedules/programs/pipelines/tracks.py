@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from schedules.orders import Order, OrderError, Step, build, replicated, steps_of
 from schedules.programs.pipelines.settings import in_order, options_of, workers_of
@@ -26,7 +27,9 @@ def channel_of(direction: str, sender: int, receiver: int) -> str:
     return direction if is_usual else f"{direction}-too"
 
 
-class Mail(NamedTuple):
+# These two are no named tuples: their attributes are looked up three times as slowly.
+@dataclass(slots=True, eq=False)
+class Mail:
     """A message to a stage, as it is received.
 
     Attributes:
@@ -43,7 +46,8 @@ class Mail(NamedTuple):
     tag: int
 
 
-class Part(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Part:
     """One step of a rank, and what it waits for and hands on.
 
     Attributes:
@@ -103,12 +107,14 @@ class Tracks:
         self.ranks: list[tuple[Cell, ...]] = [self._track(rank) for rank in range(len(order.ranks))]
 
     def _track(self, rank: int) -> tuple[Cell, ...]:
-        posted = self._posts(rank)
+        cells = [steps_of(cell) for cell in self.order.ranks[rank]]
+        mails = {step: self._mail(rank, step) for step in chain.from_iterable(cells)}
+        posted = self._posts(mails)
         return tuple(
-            tuple(self._part(rank, step, posted) for step in steps_of(cell)) for cell in self.order.ranks[rank]
+            tuple(self._part(rank, step, mails[step], posted.get(step, ())) for step in cell) for cell in cells
         )
 
-    def _part(self, rank: int, step: Step, posted: dict[Step, tuple[Mail, ...]]) -> Part:
+    def _part(self, rank: int, step: Step, mail: Mail | None, posts: tuple[Mail, ...]) -> Part:
         kind, stage, k = step
         order, depth = self.order, self._depth[stage]
         early, late = order.before(stage), order.after(stage)
@@ -121,8 +127,8 @@ class Tracks:
             depth,
             k,
             self._key(stage, k),
-            posted.get(step, ()),
-            self._mail(rank, step),
+            posts,
+            mail,
             kind != "W" and source is not None,
             direction,
             channel_of(direction, rank, target),
@@ -147,22 +153,22 @@ class Tracks:
         peer, direction = order.place[source], FORWARD if is_forward else BACKWARD
         return Mail(peer, direction, channel_of(direction, peer, rank), boundary, self._key(stage, k))
 
-    def _posts(self, rank: int) -> dict[Step, tuple[Mail, ...]]:
-        """Which receives begin before each step: those of its channel up to its own and so many more."""
+    def _posts(self, mails: dict[Step, Mail | None]) -> dict[Step, tuple[Mail, ...]]:
+        """Which receives begin before each step of a rank, whose messages are given in its order: those of its channel
+        up to its own and so many more."""
         if not self._ahead:
             return {}
         lanes: dict[tuple[int, str], list[tuple[Step, Mail]]] = defaultdict(list)
-        for step in chain.from_iterable(map(steps_of, self.order.ranks[rank])):
-            mail = self._mail(rank, step)
+        for step, mail in mails.items():
             if mail is not None:
                 lanes[mail.peer, mail.channel].append((step, mail))
         posted: dict[Step, tuple[Mail, ...]] = defaultdict(tuple)
-        first = steps_of(self.order.ranks[rank][0])[0]
+        first = next(iter(mails))
         for lane in lanes.values():
-            mails = [mail for _, mail in lane]
-            posted[first] += tuple(mails[: self._ahead])
+            its = [mail for _, mail in lane]
+            posted[first] += tuple(its[: self._ahead])
             for number, (step, _) in enumerate(lane):
-                posted[step] += tuple(mails[number + self._ahead : number + self._ahead + 1])
+                posted[step] += tuple(its[number + self._ahead : number + self._ahead + 1])
         return posted
 
 
