@@ -258,9 +258,10 @@ def add_end(run: Result) -> None:
 def add_graphs(run: Result) -> None:
     """Of a graph that changes with time: how many there are in turn, for how long each, in gradient times, how often it
     changed; and in the trace the column `graph`, which was in force at the tick that an exchange answers (-1: none)."""
-    graph, gradient_ns = run.scenario.graph, run.gradient_s * 1e9
+    graph = run.scenario.graph
     if not is_varying(graph):
         return
+    gradient_ns = run.gradient_s * 1e9
     cycle, period = of_union(graph), graph.graph["period"]
     run.summary["graphs_in_turn"], run.summary["graph_period"] = len(cycle.graphs), period
     run.summary["graph_changes"] = floor(run.summary["makespan_s"] / run.gradient_s * cycle.scale)

@@ -42,7 +42,7 @@ from schedules.scenario import (
 )
 from schedules.training.kernels import Kernels, Staged, data_parallel, staged
 from schedules.training.model import Model
-from schedules.training.optimizers import Optimizer
+from schedules.training.optimizers import LearningRate, Optimizer
 from schedules.training.parts import part
 from schedules.training.problems.problem import Trained
 from schedules.training.readout import LAST, ReadOuts, observations
@@ -103,6 +103,11 @@ class Setup:
             (scenario.problem if xp is None else build_problem(scenario, xp, device)) if scenario.is_numeric else None
         )
         self.read_outs: dict[int, list[ReadOuts]] = {}
+        # Alike for all workers: made once, as their making is a good part of a small run.
+        self._moments, self._item_size = num_moments(scenario), ITEM_SIZE[scenario.workload.dtype]
+        self._optimizer_bytes = optimizer_bytes(scenario, self._item_size)  # of one parameter
+        self._rates: dict[int, LearningRate] = {}
+        self._kernels: dict[int, Kernels] = {}  # of timing-only runs, by the bytes of their activations
 
     def worker(self, rank: int, module: Trained | Staged | None = None) -> Worker:
         """One worker, ready to run. `module` stands for the scenario's problem (the user's own)."""
@@ -110,12 +115,12 @@ class Setup:
         account = Account(rank, self.ledger, is_recorded=self.is_recorded)
         sizes, plan = self._sizes(trained), self.plan
         models = {stage: self._model(sizes, account, stage) for stage in range(len(sizes)) if rank in plan.ranks(stage)}
-        rate = learning_rate(self.scenario, plan.updates[rank])
+        rate = self._learning_rate(plan.updates[rank])
         held = models if plan.stages else models[0]
         speed = self.scenario.platform.speed_of(rank)
         worker = Worker(rank, held, self.clocks, settings=self.settings, account=account, rate=rate, speed=speed)
-        worker.moments = num_moments(self.scenario)
-        _hand(worker, self.scenario, sizes, module if isinstance(module, Staged) else None)
+        worker.moments = self._moments
+        _hand(worker, self.scenario, sizes, module if module is not None and isinstance(module, Staged) else None)
         if trained is not None:
             self._fill(worker, trained, sizes)
             # Of a module, which may be large, only the end is looked at; and one stage alone has no loss.
@@ -129,11 +134,15 @@ class Setup:
     def kernels(self, worker: Worker, module: Trained | Staged | None = None) -> Kernels:
         """What a worker's kernels compute, by name; those of stages, without a module, what operations bring."""
         plan, size = self.plan, kernel_activations(self.scenario, worker.rank)
-        if isinstance(module, Staged):
+        if module is not None and isinstance(module, Staged):
             rows = module.kernels(size)
         else:
-            trained = module or self.problem
-            rows = staged(size, trained, plan.num_shards) if plan.stages else data_parallel(trained, size)
+            trained, known = module or self.problem, self._kernels.get(size)
+            if trained is not None or known is None:
+                known = staged(size, trained, plan.num_shards) if plan.stages else data_parallel(trained, size)
+            if trained is None:
+                self._kernels[size] = known
+            rows = known
         self.ledger.activations = {name: each.activations for name, each in rows.items() if each.activations}
         return rows
 
@@ -171,7 +180,8 @@ class Setup:
 
     def _sizes(self, trained: Trained | Staged | None) -> list[int]:
         """How many parameters each stage has, or the only model."""
-        if isinstance(trained, Staged):
+        # Of nothing it is not asked: that takes a protocol 20 us, and all workers ask.
+        if trained is not None and isinstance(trained, Staged):
             return list(trained.sizes)
         sizes = stage_parameters(self.scenario, None if trained is None else trained.num_params)
         if sizes is None and self.schedule.is_pipeline and self.scenario.workload.module is None:
@@ -182,6 +192,11 @@ class Setup:
                 "(the simulator does not import it), found none"
             )
         return sizes
+
+    def _learning_rate(self, updates: int) -> LearningRate:
+        if updates not in self._rates:
+            self._rates[updates] = learning_rate(self.scenario, updates)
+        return self._rates[updates]
 
     def _model(self, sizes: Sequence[int], account: Account, stage: int) -> Model:
         size = sizes[stage] * ITEM_SIZE[self.scenario.workload.dtype]
@@ -227,12 +242,12 @@ class Setup:
 
     def _own(self, worker: Worker) -> None:
         """Enter what a worker holds throughout the run."""
-        item_size, held = ITEM_SIZE[self.scenario.workload.dtype], {"parameters": 0, "optimizer": 0, "vectors": 0}
+        item_size, held = self._item_size, {"parameters": 0, "optimizer": 0, "vectors": 0}
         for model in _models(worker):
             length, place = model.size // item_size, self._place(worker, model)
             held["parameters"] += model.size
             stepped = (self.schedule.optimizer or COPY).num_bytes(length, item_size, *place)
-            held["optimizer"] += optimizer_bytes(self.scenario, stepped)
+            held["optimizer"] += stepped // item_size * self._optimizer_bytes
             held["vectors"] += sum(each.num_bytes(length, item_size, *place) for each in self.vectors.values())
         self.ledger.memory.owns(worker.rank, held)
 
@@ -258,7 +273,7 @@ def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], module: Stag
     worker.kernels = frozenset(scenario.platform.kernels)
     if scenario.plan.stages:
         worker.boundaries = boundaries(scenario)
-    if catalogue.find(scenario.program).is_pipeline:
+    if scenario.plan.is_pipeline:
         worker.activations, worker.ties = activations(scenario, worker.rank), ties(scenario)
     if module is not None:
         worker.boundaries, worker.ties = tuple(module.boundaries), tuple(module.ties)

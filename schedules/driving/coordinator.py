@@ -10,6 +10,7 @@ done earlier, as in the official code, whose workers all go on until the whole r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 
 from schedules.clocks import StreamKey, stream
 from schedules.operations import Partner
@@ -35,7 +36,8 @@ class Coordinator:
         self._gone: set[int] = set()
         self._absent: set[int] = set()  # those that are gone, too
         self._meetings: dict[tuple[int, int], int] = {}
-        self._orders = [stream(seed, StreamKey.NEIGHBOUR_ORDER, rank) for rank in range(num_workers)]
+        # Each made when it is first drawn from: most schedules meet nobody, and a generator takes 20 us to make.
+        self._order = cache(partial(stream, seed, StreamKey.NEIGHBOUR_ORDER))
 
     def arrive(self, rank: int, candidates: Sequence[int]) -> list[Answer]:
         """A worker is free: whom that pairs, or nobody yet, or (it alone) the news that nobody comes or needs it."""
@@ -112,7 +114,7 @@ class Coordinator:
         parked = self._needing if rank in self._left else self._parked  # one of the two needs it
         if len(candidates) == self.num_workers - 1:  # the official code draws no order on a complete graph
             return next((peer for peer, theirs in parked.items() if rank in theirs), None)
-        for position in self._orders[rank].permutation(len(candidates)).tolist():
+        for position in self._order(rank).permutation(len(candidates)).tolist():
             peer = candidates[int(position)]
             if peer in parked and rank in parked[peer]:  # both must want it
                 return peer

@@ -43,6 +43,7 @@ clusters of workstations, JPDC 69(2) (ring); nccl-tests, doc/PERFORMANCE.md (alg
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 AT_ONCE = "tree-at-once"
@@ -96,10 +97,15 @@ def bytes_sent(kind: str, n: int, size: int, algorithm: str | None = None, *, pl
     all send is spread as evenly as whole bytes can be: member number `place` has part `place` of it, so that the
     members' bytes add up to it exactly.
     """
+    total = _sent_by_all(kind, n, size, algorithm)
+    return (place + 1) * total // n - place * total // n
+
+
+@lru_cache(maxsize=1024)  # every member of every collective asks, and most are alike
+def _sent_by_all(kind: str, n: int, size: int, algorithm: str | None) -> int:
     num_nodes = n if algorithm == "hierarchical" else 1  # n always divides, and what is sent does not depend on it
     # Of all members together it is a whole number. The average of each, rounded, would lose bytes: 3 * 213 for 640.
-    total = round(n * cost(kind, algorithm or default_algorithm(kind), n, size, num_nodes=num_nodes).sent)
-    return (place + 1) * total // n - place * total // n
+    return round(n * cost(kind, algorithm or default_algorithm(kind), n, size, num_nodes=num_nodes).sent)
 
 
 def algbw(kind: str, n: int, size: int, seconds: float) -> float:

@@ -89,7 +89,7 @@ class Ledger:
         self.computing: Intervals = (nothing, nothing, nothing)
         self._transferring = self.computing
         self._waited, self._sent, self._exchanges = (np.zeros(num_ranks, dtype=np.int64) for _ in range(3))
-        self._exchange_ends, self._num_folded, self.num_transfers = list[Integers](), 0, 0
+        self._exchange_ends, self._num_folded, self.num_transfers = [nothing], 0, 0
         self.messages = Counter[tuple[int, int]]()
         self._passes: dict[int, tuple[int, int]] = {}
 
@@ -165,6 +165,9 @@ class Ledger:
         What worlds enter afterwards ends then or later. The totals below fold everything: ask for them after the run.
         """
         until = self.now if until is None else until
+        is_new = self.exchanges or self.computations or self.transfers or self.buffers
+        if not is_new and len(self.contributions) == self._num_folded:
+            return  # whoever asks for totals asks for several
         self.transfers += _transfers_of(self.exchanges)
         self.dues += _dues_of(self.exchanges)
         self.exchanges = bytearray()
@@ -191,18 +194,14 @@ class Ledger:
         self.work.until_ns = now
         dues = np.frombuffer(self.dues, dtype="<i8").reshape(-1, 3)
         dues[dues[:, 0] > now, 2] = 0
-        for packed, width, times in (
-            (self.computations, 4, (2,)),
-            (self.transfers, 7, (2, 3)),
-            (self.buffers, 5, (3,)),
+        for packed, width, times, undone in (
+            (self.computations, 4, [2], [3]),  # it has computed nothing
+            (self.transfers, 7, [2, 3], [4, 5]),  # neither bytes nor an exchange
+            (self.buffers, 5, [3], []),
         ):
             entries = np.frombuffer(packed, dtype="<i8").reshape(-1, width)
-            for column in times:
-                entries[:, column] = np.minimum(entries[:, column], now)  # this writes into the bytearray
-            if width == 7:
-                entries[:, 4:6] = 0  # neither bytes nor an exchange
-            if width == 4:
-                entries[:, 3] = 0  # it has computed nothing
+            entries[:, times] = np.minimum(entries[:, times], now)  # this writes into the bytearray
+            entries[:, undone] = 0
 
     def _fold_memory(self, transfers: Integers, held: Integers) -> None:
         memory = self.memory
@@ -315,6 +314,8 @@ def _split(packed: bytearray, width: int, end: int, until: int) -> tuple[Integer
 
 
 def _add_messages(found: Counter[tuple[int, int]], sender: Integers, receiver: Integers, size: Integers) -> None:
+    if not len(size):
+        return
     pairs, number = np.unique(np.stack((sender, receiver)), axis=1, return_inverse=True)
     sizes = np.zeros(pairs.shape[1], dtype=np.int64)
     np.add.at(sizes, number, size)

@@ -26,8 +26,9 @@ class Plan:
         roles: "worker" or "server", by rank.
         stages: for every stage of the model the ranks that hold it; none where each holds the whole.
         num_shards: among how many the data of a problem are spread.
-        replicas: how many copies of the whole pipeline there are.
         units: what the schedule counts beside gradients: by unit, how many of it a kernel makes, by kernel.
+        replicas: how many copies of the whole pipeline there are.
+        is_pipeline: whether the schedule is a pipeline.
     """
 
     lengths: tuple[int, ...]
@@ -37,6 +38,7 @@ class Plan:
     units: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     num_shards: int = 1
     replicas: int = 1
+    is_pipeline: bool = False
 
     def ranks(self, stage: int) -> tuple[int, ...]:
         """Those that hold a stage; without stages, all hold the whole, which is stage 0."""
@@ -105,8 +107,9 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     )
     work = schedule.work
     units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
+    num_shards = _shards(schedule, settings, num_workers)
     replicas = getattr(settings, "replicas", 1) if schedule.is_pipeline else 1
-    return Plan(lengths, updates, roles, stages, units, _shards(schedule, settings, num_workers), replicas)
+    return Plan(lengths, updates, roles, stages, units, num_shards, replicas, schedule.is_pipeline)
 
 
 def _shards(schedule: Schedule, settings: Any, num_workers: int) -> int:

@@ -46,6 +46,7 @@ class Collectives:
         self._open: dict[Communicator, list[Gathering]] = {}
         self._free_ns: dict[Communicator, int] = {}
         self._chosen: dict[Any, tuple[Levels, str]] = {}
+        self._known: dict[tuple[type[Operation], int, int, int, str], float] = {}
         self._tally = Tally(traffic.transport)
 
     def handlers(self) -> dict[type[Operation], Handler]:
@@ -59,16 +60,19 @@ class Collectives:
         # Several may be open: whoever is ahead begins the next while others have yet to come to this one.
         communicator = self._communicator(operation)
         gatherings = self._open.setdefault(communicator, [])
-        gathering = next((each for each in gatherings if rank not in each.operations), None)
-        if gathering is None:
+        for gathering in gatherings:
+            if rank not in gathering.operations:
+                break
+        else:
             gathering = self._begin(operation, members, communicator)
             gatherings.append(gathering)
         gathering.join(running)
-        if gathering.is_full:
+        is_full = gathering.is_full
+        if is_full:
             gatherings.remove(gathering)
         if self._flows is not None:
             self._flows.take_turn(gathering, running)
-        elif gathering.is_full:
+        elif is_full:
             self._run_by_formula(gathering, running.start_ns)
         return False
 
@@ -138,9 +142,7 @@ class Collectives:
         if gathering.gone:
             check_gone(first, gathering.gone)
             gathering.levels, gathering.algorithm = self._choose(first, tuple(present), self._table_of_rest)
-        seconds = self._traffic.transport.collective(
-            type(first), len(present), gathering.size, gathering.levels, gathering.algorithm
-        )
+        seconds = self._seconds(type(first), len(present), gathering)
         back = max((int(self._away[rank]) for rank in present if rank in self._away), default=0)
         # Nobody of a group begins before all are there, so whoever is away holds it up until its return.
         begin = max(now, self._free_ns.get(gathering.communicator, 0), back)
@@ -151,20 +153,22 @@ class Collectives:
         for rank in present:
             self._end(gathering, rank, end)
 
+    def _seconds(self, kind: type[Operation], n: int, gathering: Gathering) -> float:
+        """How long one by formula takes; most of a run are alike."""
+        size, levels, algorithm = gathering.size, gathering.levels, gathering.algorithm
+        key = kind, n, size, id(levels), algorithm  # by identity: they stay as long as their choice does
+        if key not in self._known:
+            self._known[key] = self._traffic.transport.collective(kind, n, size, levels, algorithm)
+        return self._known[key]
+
     def _end(self, gathering: Gathering, rank: int, end: int) -> None:
         """A member has its answer."""
         running, n = gathering.arrived.pop(rank), gathering.num_members
         operation = running.operation
         running.result = gathering.answer(rank)
         running.ready_ns = min(gathering.last_ns, end)  # by flows it may be through before the last member comes
-        self._traffic.ledger.transferred(
-            rank,
-            running.start_ns,
-            running.ready_ns,
-            end,
-            sent=gathering.sent(rank),
-            held=received(operation, running.result),
-        )
+        sent, held = gathering.sent(rank), received(operation, running.result)
+        self._traffic.ledger.transferred(rank, running.start_ns, running.ready_ns, end, sent=sent, held=held)
         self._traffic.end(running, end)
         gathering.num_done += 1
         # The tally is of bandwidths, and a barrier carries no bytes.

@@ -67,7 +67,7 @@ class Gathering:
     @property
     def is_full(self) -> bool:
         """Whether everybody has come who still may."""
-        return len(self.operations) == self.num_members
+        return len(self.operations) == len(self.members) - len(self.gone)
 
     def join(self, running: Running) -> None:
         """A member has come.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schedules import catalogue
 from schedules.errors import MisuseError
 from schedules.platform.durations import mean_s
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 def num_sharing(scenario: Scenario, rank: int) -> int:
     """How many stages share it; 0 in a schedule without stages."""
     plan = scenario.plan
-    if catalogue.find(scenario.program).is_pipeline:
+    if plan.is_pipeline:
         return plan.chunks(rank)
     return sum(rank in ranks for ranks in plan.stages)
 
@@ -27,7 +26,7 @@ def kernel_activations(scenario: Scenario, rank: int) -> int:
     if number == 0:
         return 0 if isinstance(given, list) else round(given)
     whole = given[0] if isinstance(given, list) else given
-    return 0 if catalogue.find(scenario.program).is_pipeline else round(whole / number)
+    return 0 if scenario.plan.is_pipeline else round(whole / number)
 
 
 def mean_time(scenario: Scenario, rank: int, kernel: str, stage: int) -> float:
