@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from schedules.orders import write_csv
-from schedules.programs.pipelines.settings import Flushed
+from schedules.programs.pipelines.settings import Flushed, workers_of
 from schedules.programs.pipelines.tracks import order_of
 from schedules.record.files import is_run
 from schedules.result import load_run
@@ -25,7 +25,8 @@ def torch_csv(source: Path) -> str:
     settings, program = scenario.schedule, scenario.program
     if not isinstance(settings, Flushed):
         raise ValueError(f"{source}: schedule.program: expected a pipeline with a flush, found {program!r}")
-    order = order_of(program, settings, scenario.topology.workers)
+    one = settings.model_copy(update={"replicas": 1})  # torch's copies of a pipeline run one file
+    order = order_of(program, one, workers_of(settings, scenario.topology.workers))
     if len(order.chains) > 1:
         raise ValueError(
             f"{source}: schedule.program: expected a pipeline in which every micro-batch passes all stages, as torch's "

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pipelines.steps import WHOLE
-from schedules.orders import Cell, Order, Pair, Step, build
+from schedules.orders import Cell, Order, Pair, Step, build, replicated
 from schedules.orders.steps import Kind
 
 if TYPE_CHECKING:
@@ -58,11 +58,16 @@ class Joint(NamedTuple):
     backward: tuple[int, int]
 
 
-def joints_of(program: str, workers: int, micro_batches: int) -> frozenset[Joint]:
-    """The pairs of a schedule's order, by stage and micro-batch; none of a schedule without any."""
+def joints_of(program: str, workers: int, micro_batches: int, replicas: int = 1) -> frozenset[Joint]:
+    """The pairs of a schedule's order, by stage and micro-batch; none of a schedule without any.
+
+    Args:
+        workers: of all replicas.
+        micro_batches: of one iteration, on each of them.
+    """
     if program not in IN_PAIRS:
         return frozenset()
-    order = build(program, workers, micro_batches)
+    order = replicated(build(program, workers // replicas, micro_batches), replicas)
     depth = {stage: at for chain in order.chains for at, stage in enumerate(chain)}
     return frozenset(
         Joint(rank, *((depth[each.stage], each.micro_batch) for each in cell))
@@ -82,7 +87,7 @@ def executed_order(
     Args:
         steps: as `analysis.pipelines.steps.steps_of_run` returns them.
         joints: pairs of the schedule's order, whose steps may have been computed one after the other.
-        micro_batches: of one iteration, by which those numbers go on.
+        micro_batches: of one iteration, of all replicas, by which those numbers go on.
     Returns:
         None of a run that no order says: whose ranks do two things at a time, in which nothing goes from rank to rank,
         or in which a stage hands its micro-batches to several.

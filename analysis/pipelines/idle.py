@@ -78,7 +78,9 @@ def _executed(steps: pd.DataFrame, run: Result) -> Executed | None:
     micro_batches = schedule.get("micro_batches")
     if not isinstance(workers, int) or not isinstance(micro_batches, int):  # a run of a program of the user's
         return executed_order(steps)
-    return executed_order(steps, joints_of(str(schedule.get("program")), workers, micro_batches), micro_batches)
+    replicas = int(schedule.get("replicas", 1))
+    joints = joints_of(str(schedule.get("program")), workers, micro_batches, replicas)
+    return executed_order(steps, joints, replicas * micro_batches)
 
 
 def latency_of(run: Result) -> float | None:

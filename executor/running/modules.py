@@ -76,18 +76,8 @@ class FlatModule:
 
     @property
     def num_batches(self) -> int:
-        """Batches of one pass over the rank's data: as the user's object says, else as many as were drawn.
-
-        Raises:
-            ScenarioError: if the object says what is no number of batches.
-        """
-        said = getattr(self.training, "num_batches", None)
-        if said is None:
-            return self._num_drawn
-        if said.__class__ is not int or said < 1:
-            told = f"expected num_batches, a whole number of at least 1, found {said!r}"
-            raise ScenarioError(f"scenario: workload.module: {told}")
-        return said
+        """Batches of one pass over the rank's data: see the function."""
+        return num_batches(self.training, self._num_drawn)
 
     def initial(self, seed: int, rank: int = 0) -> torch.Tensor:
         """The parameters as the user's factory made them: [num_params]."""
@@ -169,6 +159,21 @@ def load_factory(scenario: Scenario, rank: int) -> tuple[Any, str | None]:
 def flat_module(scenario: Scenario, rank: int, device: torch.device) -> FlatModule:
     """The user's module, as a function of one flat vector."""
     return FlatModule(load_training(scenario, rank), getattr(torch, scenario.workload.dtype), device, rank=rank)
+
+
+def num_batches(training: object, drawn: int) -> int:
+    """Batches of one pass over the data: as the user's object says, else as many as were `drawn`.
+
+    Raises:
+        ScenarioError: if the object says what is no number of batches.
+    """
+    said = getattr(training, "num_batches", None)
+    if said is None:
+        return drawn
+    if said.__class__ is not int or said < 1:
+        told = f"expected num_batches, a whole number of at least 1, found {said!r}"
+        raise ScenarioError(f"scenario: workload.module: {told}")
+    return int(said)
 
 
 def moved(value: Any, device: torch.device) -> Any:

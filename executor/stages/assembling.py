@@ -25,7 +25,7 @@ def gathered(
     """All stages at their final parameters, on rank 0, if the user's object has something to say of them.
 
     Every stage comes from the first rank that holds it; the buffers of copies are averaged, unless `workload.buffers`
-    is "own".
+    is "own"; where it is "recompute", they are taken anew in what is assembled.
 
     Args:
         x: the final parameters of the stages that this rank holds.

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import update_bn
 
 from executor.running import buffers
+from executor.running.modules import moved, num_batches
 from executor.stages import ties, training
 from executor.stages.examination import Examined, examine
 from executor.stages.kernels import Keeps, StageKernels
@@ -99,7 +101,12 @@ class StagedModule:
         for number, module in enumerate(modules):
             buffers.load(module, values[number])
             _load(module, x[number])
-        return training.evaluation(made, torch.nn.Sequential(*modules))
+        whole = torch.nn.Sequential(*modules)
+        if self._scenario.workload.buffers == "recompute":
+            batches = range(num_batches(made, self._scenario.plan.lengths[0]))
+            with torch.no_grad():
+                update_bn((moved(made.batch(k), self._device)[0] for k in batches), whole)
+        return training.evaluation(made, whole)
 
     def _examined(self, modules: Sequence[torch.nn.Module]) -> list[Examined]:
         try:

@@ -8,6 +8,7 @@ from schedules.orders.build import BUILDERS as BUILDERS
 from schedules.orders.build import build as build
 from schedules.orders.order import Order as Order
 from schedules.orders.order import OrderError as OrderError
+from schedules.orders.order import replicated as replicated
 from schedules.orders.retime import retime as retime
 from schedules.orders.steps import Cell as Cell
 from schedules.orders.steps import Pair as Pair

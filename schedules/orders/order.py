@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from schedules.orders.rows import Rows, rows_of
-from schedules.orders.steps import Cell, Standing, Step, board, steps_of
+from schedules.orders.steps import Cell, Pair, Standing, Step, board, steps_of
 
 
 class OrderError(ValueError):
@@ -24,7 +24,8 @@ class Order:
         ranks: the cells of every rank, in the order in which it does them, one at a time.
         place: the rank of every stage.
         chains: the stages that a micro-batch passes, in its forward pass: one chain; of DualPipe two, whose i-th stages
-            are copies of one another. Of C chains, chain c has the micro-batches from c m / C on.
+            are copies of one another. Of C chains, chain c has the micro-batches from c m / C on; but see
+            `replicated`.
     """
 
     ranks: tuple[tuple[Cell, ...], ...]
@@ -118,6 +119,27 @@ class Order:
 def micro_batches_of(chain: int, num_chains: int, micro_batches: int) -> range:
     """Those of a chain."""
     return range(chain * micro_batches // num_chains, (chain + 1) * micro_batches // num_chains)
+
+
+def replicated(order: Order, copies: int) -> Order:
+    """Several copies of an order beside each other, on ranks of their own: of each stage they have copies, too. Copy q
+    has the micro-batches q, q + copies and so on."""
+    if copies == 1:
+        return order
+    stages, ranks = len(order.place), len(order.ranks)
+
+    def moved(step: Step, q: int) -> Step:
+        return Step(step.kind, step.stage + q * stages, step.micro_batch * copies + q)
+
+    def cell_of(cell: Cell, q: int) -> Cell:
+        return moved(cell, q) if isinstance(cell, Step) else Pair(moved(cell.forward, q), moved(cell.backward, q))
+
+    numbers = range(copies)
+    return Order(
+        tuple(tuple(cell_of(cell, q) for cell in cells) for q in numbers for cells in order.ranks),
+        tuple(rank + q * ranks for q in numbers for rank in order.place),
+        tuple(tuple(stage + q * stages for stage in chain) for q in numbers for chain in order.chains),
+    )
 
 
 def in_a_row(ranks: Sequence[Sequence[Cell]], place: Sequence[int] | None = None) -> Order:

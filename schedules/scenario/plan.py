@@ -27,6 +27,7 @@ class Plan:
         stages: for every stage of the model the ranks that hold it; none where each holds the whole.
         num_shards: among how many the data of a problem are spread.
         units: what the schedule counts beside gradients: by unit, how many of it a kernel makes, by kernel.
+        replicas: how many copies of the whole pipeline there are.
         is_pipeline: whether the schedule is a pipeline.
     """
 
@@ -36,6 +37,7 @@ class Plan:
     stages: tuple[tuple[int, ...], ...] = ()
     units: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     num_shards: int = 1
+    replicas: int = 1
     is_pipeline: bool = False
 
     def ranks(self, stage: int) -> tuple[int, ...]:
@@ -45,7 +47,7 @@ class Plan:
     def chunks(self, rank: int) -> int:
         """How many stages of a pipeline share what a rank takes for its part: those that it holds, where each is there
         once. Of copies (DualPipe) a micro-batch passes one, so that a rank with k copies each of k stages does one."""
-        return max(1, round(sum(1 / len(ranks) for ranks in self.stages if rank in ranks)))
+        return max(1, round(sum(self.replicas / len(ranks) for ranks in self.stages if rank in ranks)))
 
     @property
     def servers(self) -> tuple[int, ...]:
@@ -106,7 +108,8 @@ def plan(schedule: Schedule, settings: Any, num_workers: int) -> Plan:
     work = schedule.work
     units = {} if work is None else _units(_asked("work", lambda given, _: work(given), settings, 0))
     num_shards = _shards(schedule, settings, num_workers)
-    return Plan(lengths, updates, roles, stages, units, num_shards, schedule.is_pipeline)
+    replicas = getattr(settings, "replicas", 1) if schedule.is_pipeline else 1
+    return Plan(lengths, updates, roles, stages, units, num_shards, replicas, schedule.is_pipeline)
 
 
 def _shards(schedule: Schedule, settings: Any, num_workers: int) -> int:

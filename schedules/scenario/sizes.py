@@ -212,7 +212,7 @@ def num_edges(scenario: Scenario) -> float:
 def _operations_of_a_gradient(scenario: Scenario, rate: float, degree: float) -> float:
     schedule: Any = scenario.schedule
     if catalogue.find(scenario.program).is_pipeline:
-        return OPERATIONS_OF_A_MICRO_BATCH * float(getattr(schedule, "chunks", 1))
+        return OPERATIONS_OF_A_MICRO_BATCH * float(getattr(schedule, "chunks", 1)) / getattr(schedule, "replicas", 1)
     if has_rate(scenario.schedule):
         return 1.0 + 2 * rate
     if scenario.program == "d-psgd":

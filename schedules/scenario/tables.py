@@ -139,7 +139,8 @@ class WorkloadTable(Table):
     buffers: Literal["own", "average", "recompute"] = "average"
     """What a module keeps beside its parameters (batch norms' statistics), where these are read out: each rank's own;
     their average over the ranks; or taken anew at the final parameters, in one pass over each rank's data, and averaged
-    over the batches: `num_batches` of the module's object, or as many as the rank has drawn."""
+    over the batches: `num_batches` of the module's object, or as many as the rank has drawn. Of stages the first rank
+    that holds one has its own; the pass is over the micro-batches of the run."""
     options: Tables = Field(default={})
     """Of the problem."""
 

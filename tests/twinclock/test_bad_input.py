@@ -106,6 +106,8 @@ KEYS = [
     ("schedule.checkpoint", "1", "expected true or false, found 1", of("gpipe", **PIPELINE)),
     ("schedule.optimizer_sync", '"x"', "expected 'none', 'barrier' or 'post-validation'", of("gpipe", **PIPELINE)),
     ("schedule.ahead", "-1", "expected a number of at least 0, found -1", of("gpipe", **PIPELINE)),
+    ("schedule.replicas", "0", "expected a number of at least 1, found 0", of("1f1b", **PIPELINE)),
+    ("schedule.replicas", "3", "expected a divisor of the 4 workers, found 3", of("1f1b", **PIPELINE)),
     ("schedule.chunks", "0", "expected a number of at least 1, found 0", of("interleaved-1f1b", **PIPELINE)),
     ("schedule.memory_cap", "0", "expected a number above 0, found 0", of("zb-1p", **PIPELINE)),
     ("schedule.file", "3", "expected text, found 3", of("order", **PIPELINE)),

@@ -16,14 +16,13 @@ from itertools import takewhile
 from typing import Any
 
 from schedules import AllReduce, Compute, Operation, Payload, Program, Receive, Send, Start, Worker
+from schedules.programs.pipelines.policies import stepped
 from schedules.programs.pipelines.rules import (
     adopt,
     be_mean,
     mean_of,
     norm_with,
-    step,
     step_at_once,
-    step_by,
     step_within,
     validate,
 )
@@ -43,7 +42,7 @@ def iterations(worker: Worker, tracks: Tracks) -> Program:
     num_warm_up = sum(1 for _ in takewhile(lambda cell: all(part.kind == "F" for part in cell), cells))
     flush = Flush(walk)
     for number in range(settings.iterations):
-        first = number * settings.micro_batches
+        first = number * settings.replicas * settings.micro_batches
         if flush.is_to_be_validated:
             yield from walk.through(cells[:num_warm_up], first)
             yield from flush.validated()
@@ -66,6 +65,10 @@ class Flush:
 
     def __init__(self, walk: Walk) -> None:
         self._walk, self._worker, self._model = walk, walk.worker, walk.worker.stage
+        self._replicas: int = walk.worker.settings.replicas
+        workers = walk.worker.num_workers // self._replicas
+        first = walk.worker.rank // workers * workers
+        self._members = tuple(range(first, first + workers))  # the ranks of this replica, which has the whole model
         self._sync: str = walk.worker.settings.optimizer_sync
         self._number = self._stepped_ns = 0
         self.is_to_be_validated = False
@@ -87,7 +90,7 @@ class Flush:
         self._stepped_ns = self._worker.account.ledger.now
         if self._sync == "post-validation":
             self.is_to_be_validated = True
-            if self._worker.rank == self._worker.num_workers - 1:
+            if self._worker.rank == self._members[-1]:
                 yield from self._handed_back(norm)
 
     def validated(self) -> Program:
@@ -96,7 +99,7 @@ class Flush:
         yield from self._handed_back(total)
 
     def _handed_back(self, total: Payload) -> Program:
-        if self._worker.rank > 0:
+        if self._worker.rank > self._members[0]:
             yield Start(Send(self._worker.rank - 1, total, self._number, BACK))
         for stage in self._walk.forwards:
             self._model(stage).change(validate, total)
@@ -105,17 +108,12 @@ class Flush:
         self.is_to_be_validated = False
 
     def _alone(self, stage: int, forwards: tuple[Payload, ...]) -> Program:
-        holders = self._walk.tracks.holders[stage]
         yield from self._timed(stage)
-        if len(holders) == 1:
-            self._model(stage).apply(step, forwards, len(forwards))
-        else:
-            mean, _ = yield AllReduce(self._model(stage).payload(mean_of, len(forwards)), "mean", holders)
-            self._model(stage).apply(step_by, forwards, mean)
+        yield from stepped(self._model(stage), forwards, self._walk.tracks.holders[stage])
 
     def _norm(self, counted: dict[int, tuple[Payload, ...]]) -> Generator[Operation, Any, Payload]:
         """The squared norm of the whole gradient or, where it is not waited for, of the ranks up to this one."""
-        rank, last = self._worker.rank, self._worker.num_workers - 1
+        rank, first, last = self._worker.rank, self._members[0], self._members[-1]
         norm: Payload | None = None
         for stage, forwards in counted.items():
             holders, model = self._walk.tracks.holders[stage], self._model(stage)
@@ -124,14 +122,14 @@ class Flush:
             else:
                 mean, _ = yield AllReduce(model.payload(mean_of, len(forwards)), "mean", holders)
                 model.change(adopt, mean)
-        if self._sync != "barrier" and rank > 0:
+        if self._sync != "barrier" and rank > first:
             norm, _ = yield Receive(rank - 1, NORM_BYTES, self._number, NORM)
         for stage in counted:
-            copies = len(self._walk.tracks.holders[stage])
+            copies = len(self._walk.tracks.holders[stage]) // self._replicas
             norm = self._model(stage).payload(norm_with, norm, copies, size=NORM_BYTES)
         assert norm is not None, "a rank has stages"
-        if self._sync == "barrier" and last:
-            norm, _ = yield AllReduce(norm, "sum", channel=NORM)
+        if self._sync == "barrier" and len(self._members) > 1:
+            norm, _ = yield AllReduce(norm, "sum", self._members if self._replicas > 1 else None, channel=NORM)
         elif self._sync != "barrier" and rank < last:
             yield Start(Send(rank + 1, norm, self._number, NORM))
         return norm

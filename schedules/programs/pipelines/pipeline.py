@@ -10,6 +10,7 @@ from schedules import Program, Table, Vector, Worker
 from schedules.orders import steps_of
 from schedules.programs.pipelines.policies import Policy, num_versions
 from schedules.programs.pipelines.rules import STATE
+from schedules.programs.pipelines.settings import workers_of
 from schedules.programs.pipelines.tracks import Tracks, edges_of, holders_of, order_of, tracks_of
 
 KERNELS: Mapping[str, str] = {"F": "forward", "D": "backward", "B": "backward-input", "W": "backward-weight"}
@@ -52,7 +53,7 @@ class Pipeline:
             ValueError: of settings that do not fit so many workers, with the key first.
         """
         if self.check is not None:
-            self.check(settings, workers)
+            self.check(settings, workers_of(settings, workers))
         return holders_of(order_of(self.program, settings, workers))
 
     def edges(self, settings: Any, workers: int) -> set[tuple[int, int]]:
@@ -70,7 +71,7 @@ class Pipeline:
         tracks = tracks_of(self.program, settings, workers)
         if self.policy is None:
             return {"weight_versions": [1] * len(tracks.holders)}
-        return {"weight_versions": num_versions(tracks, self.policy(settings))}
+        return {"weight_versions": num_versions(tracks, self.policy(settings), settings.replicas)}
 
     def constants(self, worker: Worker) -> dict[str, Any]:
         """What a step that may be taken back keeps."""
@@ -84,7 +85,7 @@ class Pipeline:
 
     def length(self, settings: Any, rank: int) -> int:
         """Micro-batches of the run."""
-        return int(settings.iterations * settings.micro_batches)
+        return int(settings.replicas * settings.iterations * settings.micro_batches)
 
     def updates(self, settings: Any, rank: int) -> int:
         """Steps of a stage's optimizer."""

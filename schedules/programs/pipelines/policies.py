@@ -18,8 +18,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from schedules import Compute, Payload, Program, Worker
-from schedules.programs.pipelines.rules import step
+from schedules import AllReduce, Compute, Payload, Program, Worker
+from schedules.programs.pipelines.rules import mean_of, step, step_by
 from schedules.programs.pipelines.tracks import Tracks
 from schedules.record.ledger import Account
 from schedules.training.model import Model
@@ -55,14 +55,15 @@ class Stepping:
     """The parameters of a rank's stage, as the micro-batches of a stream come and go.
 
     Args:
+        holders: the ranks that hold the stage.
         is_fused: whether every backward pass follows its forward pass: then no graph is made anew.
     Attributes:
         remakes, returns_outputs: see `Policy`.
         is_buffered: whether the stage keeps its inputs.
     """
 
-    def __init__(self, worker: Worker, stage: int, policy: Policy, *, is_fused: bool) -> None:
-        self._worker, self._stage, self._policy = worker, stage, policy
+    def __init__(self, worker: Worker, stage: int, policy: Policy, *, holders: tuple[int, ...], is_fused: bool) -> None:
+        self._worker, self._stage, self._policy, self._holders = worker, stage, policy, holders
         self.remakes, self.returns_outputs = policy.remakes and not is_fused, policy.returns_outputs
         self.is_buffered = self.remakes and (not policy.returns_outputs or stage in policy.buffered)
         # What is made anew is made of the newest.
@@ -75,7 +76,8 @@ class Stepping:
         """The parameters that the forward pass of a micro-batch sees; None: the newest."""
         if self._policy.version is None:
             return None
-        return self._versions.at(self._policy.version(k, given[0].number if given else -1))
+        turn = k // self._worker.settings.replicas
+        return self._versions.at(self._policy.version(turn, given[0].number if given else -1))
 
     def seen(self, answer: Payload) -> None:
         """A forward pass is over; its answer tells the next stage which version it has seen."""
@@ -94,11 +96,20 @@ class Stepping:
         if len(self._done) == self._policy.accumulate:
             if "optimizer" in self._worker.kernels:
                 yield Compute("optimizer", self._stage)
-            self._worker.stage(self._stage).apply(step, tuple(self._done), len(self._done))
+            yield from stepped(self._worker.stage(self._stage), tuple(self._done), self._holders)
             self._done.clear()
             self._versions.updated()
             if self._policy.version is not None and (oldest := self._policy.version(self._num_begun, -1)) >= 0:
                 self._versions.drop(oldest)
+
+
+def stepped(model: Model, forwards: tuple[Payload, ...], holders: Sequence[int]) -> Program:
+    """A stage steps by the mean of what was added up since so many forward passes, and over its copies."""
+    if len(holders) == 1:
+        model.apply(step, forwards, len(forwards))
+    else:
+        mean, _ = yield AllReduce(model.payload(mean_of, len(forwards)), "mean", tuple(holders))
+        model.apply(step_by, forwards, mean)
 
 
 class Versions:
@@ -150,14 +161,15 @@ class Versions:
             del self._under_way[version]
 
 
-def num_versions(tracks: Tracks, policy: Policy) -> list[int]:
+def num_versions(tracks: Tracks, policy: Policy, replicas: int = 1) -> list[int]:
     """The most versions of its parameters that each stage keeps at a time, the newest included, by the order alone."""
     found, seen = [], [-1] * sum(part.kind == "F" for cell in tracks.ranks[0] for part in cell)
-    for cells in tracks.ranks:  # stage after stage, as each sees what the one before has seen
+    # Stage after stage, as each sees what the one before has seen; the replicas are alike.
+    for cells in tracks.ranks[: len(tracks.ranks) // replicas]:
         newest = num_begun = num_over = 0
         under_way, most = Counter[int](), 1
         for (part,) in cells:
-            k = part.micro_batch
+            k = part.micro_batch // replicas
             if part.kind == "F":
                 asked = -1 if policy.version is None else policy.version(k, seen[k])
                 seen[k] = newest if asked < 0 else asked

@@ -9,14 +9,25 @@ from pydantic import PrivateAttr
 from schedules import Count, Field, Positive, Table, ValidationInfo, field_validator
 
 
-class Flushed(Table):
+class Pipelined(Table):
+    """Of every pipeline."""
+
+    replicas: Count = 1
+    """Copies of the pipeline, each on as many workers: copy q of d has the workers from q n/d on. Of the run's
+    micro-batches it has the q-th, the (q+d)-th and so on; the copies of a stage step by the mean of their gradients."""
+    ahead: Annotated[int, Field(ge=0)] = 2
+    """How many receives of a channel are posted before the one that is needed; with platform.transport = "latency",
+    where it makes no difference, none."""
+
+
+class Flushed(Pipelined):
     """Of every pipeline that ends an iteration before its parameters change."""
 
     of_the_order: ClassVar[tuple[str, ...]] = ()
     """Keys that its builder asks for, beside the number of micro-batches."""
 
     micro_batches: Count
-    """Of one iteration."""
+    """Of one iteration, on each of the replicas."""
     iterations: Count = 1
     """After each all stages step, with the mean of its micro-batches' gradients."""
     checkpoint: bool = False
@@ -24,9 +35,6 @@ class Flushed(Table):
     optimizer_sync: Literal["none", "barrier", "post-validation"] = "none"
     """How far the steps of the stages wait for each other: not at all; for the norm of the whole gradient; or each is
     made at once, and looked at when that norm has come, in the next iteration's warm-up."""
-    ahead: Annotated[int, Field(ge=0)] = 2
-    """How many receives of a channel are posted before the one that is needed; with platform.transport = "latency",
-    where it makes no difference, none."""
 
 
 class Chunked(Flushed):
@@ -45,19 +53,16 @@ class Folded(Flushed):
     """Stages of a worker."""
 
 
-class Streamed(Table):
+class Streamed(Pipelined):
     """Of every pipeline without a flush: its micro-batches are one stream."""
 
     of_the_order: ClassVar[tuple[str, ...]] = ()
 
     micro_batches: Count
-    """Of one iteration; the stream has those of all."""
+    """Of one iteration, on each of the replicas; the stream has those of all iterations."""
     iterations: Count = 1
     accumulate: Count = 1
-    """Micro-batches of one update, on each stage; they divide the stream."""
-    ahead: Annotated[int, Field(ge=0)] = 2
-    """How many receives of a channel are posted before the one that is needed; with platform.transport = "latency",
-    where it makes no difference, none."""
+    """Micro-batches of one update, on each stage of each replica; they divide the stream."""
 
     @field_validator("accumulate")
     @classmethod
@@ -173,8 +178,20 @@ class FromFile(Flushed):
         return self._text
 
 
+def workers_of(settings: Any, workers: int) -> int:
+    """How many workers a replica has.
+
+    Raises:
+        ValueError: if they are not the same number each.
+    """
+    if workers % settings.replicas:
+        raise ValueError(f"schedule.replicas: expected a divisor of the {workers} workers, found {settings.replicas}")
+    return int(workers // settings.replicas)
+
+
 def in_order(settings: Any) -> int:
-    """How many micro-batches an order has: those of an iteration or, without a flush, of the whole stream."""
+    """How many micro-batches the order of a replica has: those of an iteration or, without a flush, of the whole
+    stream."""
     return int(settings.micro_batches * (settings.iterations if isinstance(settings, Streamed) else 1))
 
 

@@ -36,8 +36,9 @@ def two_engines(worker: Worker, tracks: Tracks, policy: Policy) -> Mapping[str, 
 
 def _walk(worker: Worker, tracks: Tracks, policy: Policy, cells: Sequence[Cell]) -> Walk:
     (stage,) = tuple(worker.stages or ())
-    is_last = stage == tracks.num_stages - 1  # of a single micro-batch all stages' follow at once
-    return Walk(worker, tracks, Stepping(worker, stage, policy, is_fused=is_last and _most_ahead(cells) == 1))
+    holders = tracks.holders
+    is_fused = stage == len(holders) - 1 and _most_ahead(cells) == 1  # of a single micro-batch all stages' do so
+    return Walk(worker, tracks, Stepping(worker, stage, policy, holders=holders[stage], is_fused=is_fused))
 
 
 def _forwards(walk: Walk, cells: Sequence[Cell]) -> Program:

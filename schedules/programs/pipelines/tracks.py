@@ -9,8 +9,8 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
-from schedules.orders import Order, OrderError, Step, build, steps_of
-from schedules.programs.pipelines.settings import in_order, options_of
+from schedules.orders import Order, OrderError, Step, build, replicated, steps_of
+from schedules.programs.pipelines.settings import in_order, options_of, workers_of
 
 NOBODY = -1
 """Whom the first stage's activations, and the last one's gradients, come from and go to."""
@@ -178,29 +178,34 @@ def order_of(program: str, settings: Any, workers: int) -> Order:
     Raises:
         ValueError: if it has none, with the key first.
     """
-    return _built(program, workers, in_order(settings), options_of(settings))
+    return _built(program, workers_of(settings, workers), in_order(settings), options_of(settings), settings.replicas)
 
 
 # Built once a run, and not once a rank; a few are kept, as a sweep goes through several.
 @lru_cache(maxsize=4)
-def _built(program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...]) -> Order:
+def _built(
+    program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...], replicas: int
+) -> Order:
     said = dict(options)
     if "durations" in said:
         said["durations"] = dict(said["durations"])
     try:
-        return build(program, workers, micro_batches, **said)
+        return replicated(build(program, workers, micro_batches, **said), replicas)
     except OrderError as error:  # of one that is written down: the others are possible
         raise OrderError(f"schedule.file: {error}") from None
 
 
 def tracks_of(program: str, settings: Any, workers: int) -> Tracks:
     """Its order as ranks walk it."""
-    return _laid(program, workers, in_order(settings), options_of(settings), settings.ahead)
+    given = program, workers_of(settings, workers), in_order(settings), options_of(settings), settings.replicas
+    return _laid(*given, settings.ahead)
 
 
 @lru_cache(maxsize=2)
-def _laid(program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...], ahead: int) -> Tracks:
-    return Tracks(_built(program, workers, micro_batches, options), ahead)
+def _laid(
+    program: str, workers: int, micro_batches: int, options: tuple[tuple[str, Any], ...], replicas: int, ahead: int
+) -> Tracks:
+    return Tracks(_built(program, workers, micro_batches, options, replicas), ahead)
 
 
 def holders_of(order: Order) -> list[tuple[int, ...]]:

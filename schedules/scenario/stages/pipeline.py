@@ -61,7 +61,8 @@ def with_order(scenario: Scenario) -> Scenario:
 
 def _costs(scenario: Scenario, chunks: int) -> Costs | None:
     """Mean times of all steps; None where a kernel lacks one, or a list has another length, which is told later."""
-    workers, speed_of = scenario.topology.workers, scenario.platform.speed_of
+    # The replicas go by one order: that of the first. Too many of them are told by their key, where ranks are planned.
+    workers, speed_of = max(1, scenario.topology.workers // scenario.schedule.replicas), scenario.platform.speed_of
     found = []
     for kind, name in (("F", "forward"), ("B", "backward-input"), ("W", "backward-weight")):
         means = _means(scenario.platform.kernels.get(name), workers, chunks)

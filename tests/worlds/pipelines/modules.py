@@ -94,6 +94,13 @@ class TiedTwice(Tied):
     chunks = 2
 
 
+class TiedTwo(Tied):
+    """Of two stages, whatever the number of workers."""
+
+    def __init__(self, rank: int, num_workers: int, seed: int) -> None:
+        super().__init__(rank, 2, seed)
+
+
 def one_process(training: Any, iterations: int, micro_batches: int, rate: float) -> nn.Sequential:
     """Plain gradient descent, with the mean over an iteration's micro-batches."""
     whole = nn.Sequential(*training.stages) if hasattr(training, "stages") else training.module

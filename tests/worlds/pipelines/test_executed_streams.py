@@ -61,6 +61,13 @@ CASES = {
     "petra": Case("petra", {}, "Reversible", None, upto(6, 4, 2, 0)),
     "petra, accumulate 2": Case("petra", {"accumulate": 2, "buffered": [1]}, "Mixed", None, upto(3, 2, 1, 0)),
     "petra, accumulate 4": Case("petra", {"accumulate": 4, "buffered": [0, 2]}, "Others", None, upto(2, 1, 1, 0)),
+    "pipedream, two replicas": Case(
+        "pipedream", {"replicas": 2}, "Layers", emulated.pipedream(STAGES), upto(3, 2, 1, 0)
+    ),
+    "2bw, two replicas": Case(
+        "pipedream-2bw", {"accumulate": 4, "replicas": 2}, "Layers", emulated.double_buffered(4), upto(1, 1, 1, 1)
+    ),
+    "petra, two replicas": Case("petra", {"replicas": 2, "accumulate": 2}, "Reversible", None, upto(3, 2, 1, 0)),
     "petra, no inverse": Case("petra", {"buffered": [0, 1, 2]}, "Layers", None, upto(6, 4, 2, 0)),
 }  # fmt: skip
 """With one engine: what a run does then does not depend on when."""
@@ -88,7 +95,7 @@ def scenario(case: Case, **workload: Any) -> dict[str, Any]:
     sizes = [sum(each.numel() for each in stage.parameters()) for stage in model.stages]
     return {
         "schedule": {"program": case.program, "micro_batches": NUM // 2, "iterations": 2, **case.keys},
-        "topology": {"workers": STAGES},
+        "topology": {"workers": STAGES * case.keys.get("replicas", 1)},
         "platform": {
             "kernels": {"forward": "1 ms", "backward": "2 ms", "reconstruct": "1 ms"},
             "transport": "latency",
@@ -107,18 +114,30 @@ def scenario(case: Case, **workload: Any) -> dict[str, Any]:
 
 
 def expected(case: Case) -> Any:
-    """The parameters of all stages, one behind the other."""
-    model = getattr(streams, case.model)(0, STAGES, 0)
-    batches = [model.batch(k) for k in range(NUM)]
+    """The parameters of all stages, one behind the other. What replicas do beside each other is one larger batch."""
+    model, replicas = getattr(streams, case.model)(0, STAGES, 0), case.keys.get("replicas", 1)
+    beside = [[model.batch(replicas * k + q) for q in range(replicas)] for k in range(NUM)]
+    batches = [tuple(map(torch.cat, zip(*each, strict=True))) for each in beside]
     accumulate = case.keys.get("accumulate", 1)
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return model.loss(outputs, targets) / replicas
+
     if case.rule is not None:
-        found = emulated.at_versions(model.stages, batches, model.loss, RATE, case.rule, accumulate)
+        found = emulated.at_versions(model.stages, batches, loss, RATE, case.rule, accumulate)
     else:
-        found = emulated.ticks(model.stages, batches, model.loss, RATE, accumulate)
+        found = emulated.ticks(model.stages, batches, loss, RATE, accumulate)
     return torch.cat(found).numpy()
 
 
-QUICK = {"vertical sync", "2bw", "delayed, checkpoint", "petra, accumulate 2", "petra, two engines"}
+QUICK = {
+    "pipedream, two replicas",
+    "vertical sync",
+    "2bw",
+    "delayed, checkpoint",
+    "petra, accumulate 2",
+    "petra, two engines",
+}
 
 
 def some_slow(cases: Iterable[str]) -> list[Any]:

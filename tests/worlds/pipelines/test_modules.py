@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.optim.swa_utils import update_bn
 
 from executor.launching.launch import Ranks, execute
 from schedules.scenario import ScenarioError
@@ -41,7 +45,8 @@ def executed(ranks: Ranks) -> World:
 def whole(scenario: dict[str, Any], kind: str = "Chain", workers: int = 0) -> Any:
     schedule = scenario["schedule"]
     training = getattr(modules, kind)(0, workers, 0)
-    return modules.one_process(training, schedule["iterations"], schedule["micro_batches"], RATE)
+    micro_batches = schedule["micro_batches"] * schedule.get("replicas", 1)
+    return modules.one_process(training, schedule["iterations"], micro_batches, RATE)
 
 
 CASES: dict[str, tuple[dict[str, Any], list[int] | str]] = {
@@ -60,6 +65,11 @@ CASES: dict[str, tuple[dict[str, Any], list[int] | str]] = {
     "zb-v": (pipeline("zb-v", 2, 4), [1, 4, 8]),
     "dualpipe": (pipeline("dualpipe", 2, 4), [4]),
     "dualpipe-v": (pipeline("dualpipe-v", 2, 4), [1, 4, 8]),
+    "1f1b, 2 x 2": (pipeline("1f1b", 4, 3, replicas=2), [3]),
+    "zb-h1, 2 x 2, barrier": (pipeline("zb-h1", 4, 2, replicas=2, optimizer_sync="barrier"), [4]),
+    "zb-v, 2 x 2": (pipeline("zb-v", 4, 4, replicas=2), [1, 4, 8]),
+    "dualpipe, 2 x 2": (pipeline("dualpipe", 4, 4, replicas=2), [4]),
+    "gpipe, three copies of one stage": (pipeline("gpipe", 3, 2, replicas=3), []),
 }
 
 
@@ -74,10 +84,12 @@ def test_parameters_are_those_of_one_process(case: str, executed: World) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["1f1b", "zb-h2", "dualpipe"])
-def test_eight_ranks_are_one_process(program: str, executed: World) -> None:
-    scenario = pipeline(program, 8, 16)
-    found = executed(scenario, {"workload.split": [1, 2, 4, 5, 6, 8, 9]})
+@pytest.mark.parametrize(
+    ("program", "replicas"), [("1f1b", 1), ("zb-h2", 1), ("dualpipe", 1), ("1f1b", 2), ("zb-h2", 2)]
+)
+def test_eight_ranks_are_one_process(program: str, replicas: int, executed: World) -> None:
+    scenario = pipeline(program, 8, 16 // replicas, replicas=replicas)
+    found = executed(scenario, {"workload.split": [1, 2, 4, 5, 6, 8, 9] if replicas == 1 else [2, 4, 7]})
     assert found.parameters is not None
     np.testing.assert_allclose(found.parameters[0], modules.vector(whole(scenario)), rtol=0, atol=1e-10)
 
@@ -90,6 +102,7 @@ TIED = {
     "on one rank": (pipeline("zb-v", 2, 4), "TiedTwice"),
     "in copies": (pipeline("dualpipe", 4, 8), "Tied"),
     "computed again": (pipeline("zb-h1", 4, 4, checkpoint=True), "Tied"),
+    "in replicas": (pipeline("1f1b", 4, 4, replicas=2), "TiedTwo"),
 }
 
 
@@ -97,32 +110,88 @@ TIED = {
 def test_a_weight_of_the_first_and_the_last_stage_is_one(case: str, executed: World) -> None:
     """And several tensors go from stage to stage; batch norms' statistics follow once a micro-batch."""
     scenario, kind = TIED[case]
-    found = executed(scenario, {"workload.module": f"{MODULES}:{kind}", **SHARED})
-    expected = modules.one_process(
-        getattr(modules, kind)(0, scenario["topology"]["workers"], 0), 2, scenario["schedule"]["micro_batches"], RATE
-    )
+    shared = SHARED | ({"workload.tied": [{"stages": [0, 1], "parameters": 36}]} if kind == "TiedTwo" else {})
+    found = executed(scenario, {"workload.module": f"{MODULES}:{kind}", **shared})
+    expected = whole(scenario, kind, scenario["topology"]["workers"])
     assert found.parameters is not None
     np.testing.assert_allclose(found.parameters[0], modules.vector(expected), rtol=0, atol=1e-10)
-    if case != "in copies":  # where each copy sees its own micro-batches only
+    if case not in ("in copies", "in replicas"):  # where each copy sees its own micro-batches only
         loss = modules.Tied.evaluate(modules.Tied(0, 4, 0), expected)["loss"]
         assert found.summary["module_loss"] == pytest.approx(loss, abs=1e-9)
 
 
-REPLAYED = {"1f1b": pipeline("1f1b", 4, 4), "zb-v": pipeline("zb-v", 2, 4), "dualpipe": pipeline("dualpipe", 4, 8)}
+@pytest.mark.parametrize("program", ["1f1b", "dualpipe"])
+def test_statistics_taken_anew_are_of_all_micro_batches_at_the_final_parameters(program: str, executed: World) -> None:
+    scenario = pipeline(program, 4, 8)
+    found = executed(scenario, {"workload.module": f"{MODULES}:Tied", "workload.buffers": "recompute", **SHARED})
+    training = modules.Tied(0, 4, 0)
+    expected = modules.one_process(training, 2, 8, RATE)
+    update_bn((training.batch(k)[0] for k in range(16)), expected)
+    assert found.summary["module_loss"] == pytest.approx(training.evaluate(expected)["loss"], abs=1e-9)
+    averaged = executed(scenario, {"workload.module": f"{MODULES}:Tied", **SHARED})
+    assert found.summary["module_loss"] != pytest.approx(averaged.summary["module_loss"], abs=1e-6)
+
+
+TIED_REPLAYED = {"1f1b": pipeline("1f1b", 4, 4), "zb-v": pipeline("zb-v", 2, 4), "dualpipe": pipeline("dualpipe", 4, 8)}
+
+
+@pytest.mark.parametrize("program", TIED_REPLAYED)
+def test_each_world_follows_the_other_with_ties(program: str, executed: World, tmp_path: Path) -> None:
+    scenario, kind = TIED_REPLAYED[program], "TiedTwice" if program == "zb-v" else "Tied"
+    training = getattr(modules, kind)(0, scenario["topology"]["workers"], 0)
+    changes = {"workload.module": f"{MODULES}:{kind}", "workload.parameters": sizes(training.stages), **SHARED}
+    follow(scenario, changes, executed, tmp_path)
+
+
+REPLAYED = {
+    "gpipe": pipeline("gpipe", 2, 3),
+    "1f1b": pipeline("1f1b", 4, 3, replicas=2),
+    "interleaved-1f1b": pipeline("interleaved-1f1b", 2, 4, chunks=2),
+    "looped-bfs": pipeline("looped-bfs", 2, 3, chunks=2),
+    "interleaved-zb": pipeline("interleaved-zb", 2, 4, chunks=2),
+    "zb-h1": pipeline("zb-h1", 2, 3, optimizer_sync="post-validation"),
+    "zb-h2": pipeline("zb-h2", 2, 4, checkpoint=True),
+    "zb-1p": pipeline("zb-1p", 2, 4),
+    "zb-2p": pipeline("zb-2p", 2, 4),
+    "v-half": pipeline("v-half", 2, 4),
+    "v-min": pipeline("v-min", 2, 4),
+    "dualpipe-v": pipeline("dualpipe-v", 2, 4),
+    "order": pipeline("order", 2, 2, file="order.csv"),
+}
 
 
 @pytest.mark.parametrize("program", REPLAYED)
-def test_each_world_follows_the_other(program: str, executed: World, tmp_path: Path) -> None:
-    kind = "TiedTwice" if program == "zb-v" else "Tied"
-    training = getattr(modules, kind)(0, REPLAYED[program]["topology"]["workers"], 0)
-    sizes = [sum(each.numel() for each in stage.parameters()) for stage in training.stages]
-    changes = {"workload.module": f"{MODULES}:{kind}", "workload.parameters": sizes, **SHARED}
-    one = executed(REPLAYED[program], changes)
-    again = simulate(REPLAYED[program], overrides=changes, replay=one.save(tmp_path / "measured"))
-    other = simulate(REPLAYED[program], overrides=changes)
-    followed = executed(REPLAYED[program], changes, replay=other.save(tmp_path / "simulated"))
+def test_each_world_follows_the_other(
+    program: str, executed: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("order.csv").write_text("0F0,0F1,0I1,0I0,0W0,0W1\n1F0,1F1,1B1,1B0\n")
+    split = [1, 4, 8] if REPLAYED[program]["schedule"].get("chunks", 1) == 2 or program in IN_A_V else [3]
+    layers = list(modules.Chain(0, 2, 0).module)
+    stages = [torch.nn.Sequential(*layers[begin:end]) for begin, end in pairwise([0, *split, len(layers)])]
+    changes = {"workload.split": split, "workload.parameters": sizes(stages), "workload.boundary": "240 B"}
+    parameters = follow(REPLAYED[program], changes, executed, tmp_path)
+    np.testing.assert_allclose(parameters, modules.vector(whole(REPLAYED[program])), rtol=0, atol=1e-10)
+
+
+IN_A_V = ("v-half", "v-min", "dualpipe-v")
+
+
+def sizes(stages: Sequence[torch.nn.Module]) -> list[int]:
+    """Parameters of each stage."""
+    return [sum(each.numel() for each in stage.parameters()) for stage in stages]
+
+
+def follow(scenario: dict[str, Any], changes: dict[str, Any], executed: World, place: Path) -> Any:
+    """Each world follows the other; the parameters of both runs for real, which are equal."""
+    one = executed(scenario, changes)
+    again = simulate(scenario, overrides=changes, replay=one.save(place / "measured"))
+    other = simulate(scenario, overrides=changes)
+    followed = executed(scenario, changes, replay=other.save(place / "simulated"))
     assert again.trace is not None
+    assert one.parameters is not None
     np.testing.assert_allclose(followed.parameters, one.parameters, rtol=0, atol=1e-12)
+    return one.parameters[0]
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

@@ -74,21 +74,23 @@ def clipped(iterations: int, micro_batches: int) -> tuple[Any, list[float], list
 
 
 @pytest.mark.parametrize(
-    ("program", "workers", "iterations", "sync"),
+    ("program", "workers", "iterations", "sync", "replicas"),
     [
-        ("zb-h1", 2, 3, "barrier"),
-        ("zb-v", 2, 3, "barrier"),
-        ("zb-h1", 2, 1, "post-validation"),
-        ("zb-v", 2, 1, "post-validation"),
+        ("zb-h1", 2, 3, "barrier", 1),
+        ("zb-v", 2, 3, "barrier", 1),
+        ("zb-h1", 4, 3, "barrier", 2),
+        ("zb-h1", 2, 1, "post-validation", 1),
+        ("zb-v", 2, 1, "post-validation", 1),
+        ("zb-h1", 4, 1, "post-validation", 2),
     ],
 )
 def test_a_step_is_clipped_by_the_norm_of_the_whole(
-    program: str, workers: int, iterations: int, sync: str, ranks: Ranks
+    program: str, workers: int, iterations: int, sync: str, replicas: int, ranks: Ranks
 ) -> None:
     """Validated later it is taken back where the ranks so far had a smaller norm; the first layer alone has."""
     wanted, norms, first = clipped(iterations, 4)
     assert max(first) < CLIP < min(norms)
-    tables = pipeline(program, workers, 4, iterations=iterations, optimizer_sync=sync)
+    tables = pipeline(program, workers, 4 // replicas, iterations=iterations, optimizer_sync=sync, replicas=replicas)
     tables["optimizer"] = {"learning_rate": 0.05, "momentum": 0.9, "clip_norm": CLIP}
     tables["workload"]["split"] = [2] if program == "zb-h1" else [2, 4, 6]
     found = execute(tables, ranks=ranks).parameters
