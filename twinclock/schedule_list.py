@@ -1,0 +1,41 @@
+"""What is simulated and what is executed, by family of schedules, as the README has it: from the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schedules import catalogue
+from schedules.catalogue import Schedule
+
+
+def schedule_list() -> list[str]:
+    """The lines of a table in Markdown, a row a family."""
+    lines = ["| family | schedules | simulated | executed |", "| --- | --- | --- | --- |"]
+    entries = [catalogue.find(name) for name in catalogue.names()]
+    for family in catalogue.families():
+        found = [entry for entry in entries if entry.family == family]
+        cells = family, _names(found), _simulated(found), _executed(found)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _names(entries: Sequence[Schedule]) -> str:
+    return ", ".join(f"`{entry.name}`" for entry in entries)
+
+
+def _simulated(entries: Sequence[Schedule]) -> str:
+    told = ["all, timing alone or a problem's numbers"]
+    surviving = [entry for entry in entries if entry.survives]
+    varying = [entry for entry in entries if entry.is_varying]
+    told += [f"without a rank that fails: {_names(surviving)}"] * bool(surviving)
+    told += [f"on graphs that change: {_names(varying)}"] * bool(varying)
+    return "; ".join(told)
+
+
+def _executed(entries: Sequence[Schedule]) -> str:
+    told = ["all, paced or a problem's numbers"]
+    if all(entry.place is None for entry in entries):
+        told.append("your own torch module under all")
+    elif all(entry.is_pipeline for entry in entries):
+        told.append("your own torch module in stages")
+    return "; ".join(told)
