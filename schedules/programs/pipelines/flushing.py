@@ -13,6 +13,7 @@ How far the steps of all stages wait for each other, `optimizer_sync` says:
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from schedules import AllReduce, Compute, Operation, Payload, Program, Put, Receive, Send, Start, Take, Worker
@@ -27,9 +28,9 @@ from schedules.programs.pipelines.rules import (
     step_within,
     validate,
 )
-from schedules.programs.pipelines.tracks import Tracks
+from schedules.programs.pipelines.tracks import Mail, Part, Tracks
 from schedules.programs.pipelines.tying import tying
-from schedules.programs.pipelines.walking import Walk
+from schedules.programs.pipelines.walking import Given, Walk
 
 NORM, BACK = "norm", "norm-back"
 """Channels of the norm: as it is summed, and as all have it."""
@@ -40,7 +41,7 @@ AGAIN = "again"
 
 def iterations(worker: Worker, tracks: Tracks) -> Program:
     """Iteration after iteration, each with an update of all stages of the rank."""
-    settings, walk = worker.settings, Walk(worker, tracks)
+    settings, walk = worker.settings, Repeating(worker, tracks)
     flush = Flush(walk)
     for number in range(settings.iterations):
         first = number * settings.replicas * settings.micro_batches
@@ -54,6 +55,58 @@ def iterations(worker: Worker, tracks: Tracks) -> Program:
         yield from flush.update(number)
     if settings.optimizer_sync == "post-validation":
         yield from flush.validated()
+
+
+class Repeating(Walk):
+    """A walk that may have to do the forward passes again with which an iteration begins."""
+
+    def __init__(self, worker: Worker, tracks: Tracks) -> None:
+        super().__init__(worker, tracks)
+        self._number = tracks.warm_ups[worker.rank] if worker.settings.optimizer_sync == "post-validation" else 0
+        self._cells = tracks.ranks[worker.rank]
+        # While that is not known: which receives may be posted, and those that have to wait.
+        self._may_be_posted: set[Mail | None] | None = None
+        self._deferred: list[Mail] = []
+
+    def warm_up(self, first: int) -> Program:
+        """Do them. No receive is posted of what comes later than others' forward passes: behind it the messages of
+        these would have to wait."""
+        cells, early = self._cells[: self._number], self.tracks.early(self.worker.rank)
+        self._may_be_posted = {part.mail for cell in cells for part in cell}.union(early)
+        yield from self.through(cells, first)
+        self._may_be_posted = None
+
+    def past_warm_up(self, first: int, *, is_again: bool) -> Program:
+        """Do the rest of the iteration; before it all again, if the parameters are others now."""
+        offset, deferred, self._deferred = first * self.tracks.num_stages, self._deferred, []
+        if is_again:
+            for mail in self.tracks.early(self.worker.rank):
+                yield from self._received(mail, offset)
+            self._forget()
+            yield from self.through(self._cells, first)
+            return
+        for mail in deferred:
+            self._posted[mail], _ = yield Start(self._receive(mail, offset))
+        yield from self.through(self._cells[self._number :], first)
+
+    def _given(self, part: Part, offset: int) -> Generator[Operation, Any, Given]:
+        allowed = self._may_be_posted
+        if allowed is not None:
+            self._deferred += [mail for mail in part.posts if mail not in allowed]
+            part = replace(part, posts=tuple(mail for mail in part.posts if mail in allowed))
+        return super()._given(part, offset)
+
+    def _forget(self) -> None:
+        """Let go what these forward passes have left behind."""
+        for part in (part for cell in self._cells[: self._number] for part in cell):
+            if self._is_checkpointed:
+                counted, _, size = self._inputs.pop(part.key)
+            else:
+                counted, size = self._left.pop(part.key), self.worker.activations[0]
+            if size and self._takes_memory:
+                self.worker.account.held("activations", size, counted.read_ns)
+        self._handed.clear()
+        self.forwards = {stage: [] for stage in self.forwards}
 
 
 class Flush:

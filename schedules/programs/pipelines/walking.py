@@ -51,9 +51,6 @@ class Walk:
         self._inputs: dict[int, tuple[Payload, Given, int]] = {}  # from which graphs are made anew
         self._handed: dict[tuple[str, int], Payload] = {}  # from a stage to the next on this rank
         self._posted: dict[Mail, Handle] = {}
-        # While a warm-up has yet to be validated: what may be posted, and what has to wait.
-        self._may_be_posted: set[Mail | None] | None = None
-        self._deferred: list[Mail] = []
         self._begun: dict[int, int] = {}  # forward passes at older parameters, by the key of the step
         self._ask = {"F": self._forward, "D": self._backward, "B": self._backward, "W": self._weights}
         self._over = {"F": self._keep, "D": self._done, "B": self._done, "W": self._done_weights}
@@ -95,42 +92,6 @@ class Walk:
             if self._stepping is not None and kind == "D":
                 yield from self._stepping.over()
 
-    def warm_up(self, first: int) -> Program:
-        """Do the forward passes with which an iteration begins. They may have to be done again, and others' with them:
-        no receive is posted of what comes later, behind which the messages of that would have to wait."""
-        rank = self.worker.rank
-        cells = self.tracks.ranks[rank][: self.tracks.warm_ups[rank]]
-        self._may_be_posted = {part.mail for cell in cells for part in cell}.union(self.tracks.early(rank))
-        yield from self.through(cells, first)
-        self._may_be_posted = None
-
-    def past_warm_up(self, first: int, *, is_again: bool) -> Program:
-        """Do the rest of the iteration; before it the warm-up again, if the parameters are others now."""
-        rank, offset = self.worker.rank, first * self.tracks.num_stages
-        cells, number = self.tracks.ranks[rank], self.tracks.warm_ups[rank]
-        deferred, self._deferred = self._deferred, []
-        if is_again:
-            for mail in self.tracks.early(rank):
-                yield from self._received(mail, offset)
-            self._forget(cells[:number])
-            yield from self.through(cells, first)
-            return
-        for mail in deferred:
-            yield from self._post(mail, offset)
-        yield from self.through(cells[number:], first)
-
-    def _forget(self, cells: Sequence[Cell]) -> None:
-        """Let go what forward passes have left behind."""
-        for part in (part for cell in cells for part in cell):
-            if self._is_checkpointed:
-                counted, _, size = self._inputs.pop(part.key)
-            else:
-                counted, size = self._left.pop(part.key), self.worker.activations[0]
-            if size and self._takes_memory:
-                self.worker.account.held("activations", size, counted.read_ns)
-        self._handed.clear()
-        self.forwards = {stage: [] for stage in self.forwards}
-
     def _both(self, cell: Cell, first: int) -> Program:
         """Do what stands in a cell of two."""
         offset, given = first * self.tracks.num_stages, []
@@ -146,16 +107,10 @@ class Walk:
     def _given(self, part: Part, offset: int) -> Generator[Operation, Any, Given]:
         """What a step has of another stage, once the receives that go before it are posted."""
         for mail in part.posts:
-            yield from self._post(mail, offset)
+            self._posted[mail], _ = yield Start(self._receive(mail, offset))
         if part.mail is None:
             return (self._handed.pop(part.needs),) if part.has_input else ()
         return (yield from self._received(part.mail, offset))
-
-    def _post(self, mail: Mail, offset: int) -> Program:
-        if self._may_be_posted is None or mail in self._may_be_posted:
-            self._posted[mail], _ = yield Start(self._receive(mail, offset))
-        else:
-            self._deferred.append(mail)
 
     def _received(self, mail: Mail, offset: int) -> Generator[Operation, Any, Given]:
         if mail in self._posted:
