@@ -150,7 +150,7 @@ def test_twinclock_commands_of_the_readme_exist(words: list[str]) -> None:
 def test_commands_of_the_page_on_paper_tables_run(at_readers_desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twinclock.progress.ELSEWHERE_S", 1e6)  # however slow the machine, nothing is told meanwhile
     page = TEXTS["docs/paper-tables.md"]
-    (mine,), (commands,) = blocks(page, "csv"), blocks(page, "sh")
+    (mine,), commands = blocks(page, "csv"), "".join(blocks(page, "sh"))
     (at_readers_desk / "mine.csv").write_text(mine, encoding="utf-8")
     for line in commands.splitlines():
         result = CliRunner().invoke(main, shlex.split(line.removeprefix("twinclock ")))

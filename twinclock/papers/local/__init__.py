@@ -1,0 +1,1 @@
+"""Local steps: how much is sent, and what others measured."""
