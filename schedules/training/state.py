@@ -67,7 +67,7 @@ class State:
                 return
             if isinstance(value, np.ndarray) and value.dtype is old.dtype and value.shape == old.shape:
                 # As below, for most: rules replace vectors at every event.
-                value.setflags(False)
+                value.setflags(write=False)
                 watched[name] = value, 0
             else:
                 _check_like(name, old, value)
@@ -154,7 +154,7 @@ def is_free(name: object) -> bool:
 def sealed(array: Array) -> Array:
     """The array itself, which cannot be written to any more where its library can say so."""
     if isinstance(array, np.ndarray):
-        array.setflags(False)
+        array.setflags(write=False)
     return array
 
 
