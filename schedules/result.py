@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from math import floor
 from os import PathLike
@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from schedules import catalogue
 from schedules.misuse.values import short
-from schedules.record.files import MEASURED, Contents, Info, RunFiles, Tables, open_run, write_run
+from schedules.record.files import (
+    LINK_COLUMNS,
+    MEASURED,
+    Contents,
+    Info,
+    LinkRow,
+    RunFiles,
+    Tables,
+    open_run,
+    write_run,
+)
 from schedules.record.knowledge.ages import ages
 from schedules.record.origin import host, occasion, versions
 from schedules.record.quantities import OF_SCHEDULES, QUANTITIES
@@ -41,6 +51,7 @@ class Result:
         directory: where it was read from; None of a run in memory.
         cut_ns: when the world cut it, in nanoseconds since its start; None: its programs ended.
         is_whole: whether all its programs came to their end, but for a cut.
+        link_rows: of a simulated run in memory, the rows of `links`, of which a table is made when somebody asks.
     """
 
     # More methods than our classes have, because a file of the run directory is a property here, with its type, and
@@ -55,6 +66,7 @@ class Result:
         self._noted = {"cut_ns": None, **occasion(took_s), **(info or {})}
         self.cut_ns, self.is_whole = self._noted["cut_ns"], is_whole(self._noted)
         self._files: RunFiles | None = None
+        self.link_rows: Sequence[LinkRow] | None = None
 
     @classmethod
     def opened(cls, files: RunFiles) -> Result:
@@ -65,7 +77,7 @@ class Result:
         run.world, run.summary = files.info["world"], files.summary
         run.info = run._about = files.info
         run.cut_ns, run.is_whole = files.info.get("cut_ns"), is_whole(files.info)
-        run.directory, run._files = files.directory, files
+        run.directory, run._files, run.link_rows = files.directory, files, None
         return run
 
     def __repr__(self) -> str:
@@ -184,6 +196,10 @@ class Result:
         Raises:
             ValueError: as `memory`.
         """
+        if self.link_rows is not None:
+            import pandas as pd
+
+            return pd.DataFrame(self.link_rows, columns=list(LINK_COLUMNS))
         return None if self._files is None else self._files.table("links")
 
     @cached_property

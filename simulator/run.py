@@ -18,7 +18,7 @@ from schedules.platform.outages import outages
 from schedules.platform.stragglers import pace
 from schedules.platform.tables import CollectivesTable, NetworkTable, PlatformTable
 from schedules.platform.transports import TRANSPORTS
-from schedules.record.files import LINK_COLUMNS, SIMULATED, Info
+from schedules.record.files import SIMULATED, Info
 from schedules.record.summary import summarise
 from schedules.record.trace import Recorder
 from schedules.result import Result, add_ages, add_end, add_graphs, add_numbers, add_own_summary
@@ -230,9 +230,6 @@ def result_of(setup: Setup, world: World, told: Info | None = None, *, links_unt
         told: what `run.json` says beside its scenario.
         links_until: the tick up to which links are told, where they are others' too; None: to the run's end.
     """
-    # Imported late, so that the command's `--help` need not load it.
-    import pandas as pd
-
     scenario, makespan = setup.scenario, makespan_of(world)
     if setup.problem is not None:
         read_out(setup, world)
@@ -261,9 +258,7 @@ def result_of(setup: Setup, world: World, told: Info | None = None, *, links_unt
         result.summary |= world.outages.summary(makespan)
     if took := world.collectives.summary():
         result.summary["collectives"] = took
-    result.links = pd.DataFrame(
-        world.traffic.links(makespan if links_until is None else links_until), columns=list(LINK_COLUMNS)
-    )
+    result.link_rows = list(world.traffic.links(makespan if links_until is None else links_until))
     result.network = world.fabric.graph if world.fabric is not None else setup.graph
     if setup.problem is not None:
         _add_numbers(result, setup, gone)

@@ -5,7 +5,7 @@ where every message takes the platform's latency, and none waits for another (la
 nothing. A rank's idle time is the time until the last step of all ranks ends, less what it computes. Of each rank:
 
 * contention: its idle time less that of (a): what is gone in latency mode. Bytes on links and their sharing, the
-  software of messages, receives that come late. What no order says is in it, too: barriers, all-reduces and locks.
+  software of messages, receives that come late. What no order says is in it, too: barriers and all-reduces.
 * latency: the idle time of (a) less that of (b): what is gone where messages take nothing.
 * before, after, between: in (b), until its first step begins, from the end of its last one on, and the rest: what the
   order itself costs.
@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pipelines.executed import Executed, executed_order, joints_of
+from analysis.pipelines.executed import Executed, ahead_of, executed_order, joints_of
 from analysis.pipelines.steps import steps_of_run
 from schedules.orders import OrderError, retime
 from schedules.platform.transports import transport_of
+from schedules.record.memory import lengths, merged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ def _executed(steps: pd.DataFrame, run: Result) -> Executed | None:
         return executed_order(steps)
     replicas = int(schedule.get("replicas", 1))
     joints = joints_of(str(schedule.get("program")), workers, micro_batches, replicas)
-    return executed_order(steps, joints, replicas * micro_batches)
+    return executed_order(steps, joints, replicas * micro_batches, ahead_of(schedule, workers))
 
 
 def latency_of(run: Result) -> float | None:
@@ -111,29 +112,26 @@ def idle_parts(steps: pd.DataFrame, executed: Executed, latency_ns: int) -> pd.D
     order = executed.order
     both = np.repeat(executed.durations[:, None], 2, axis=1)
     start, end = retime(order, both, np.array([latency_ns, 0], dtype=np.int64))
-    computed = _by_rank(executed)
-    has_steps = np.array([len(cells) > 0 for cells in order.ranks])
-    first = np.cumsum([0, *map(len, order.ranks)])
+    rank = np.repeat(executed.ranks, [len(cells) for cells in order.ranks])
+    number = int(executed.ranks.max()) + 1
+    whole = steps[steps["half"] < 1]
+    times = (whole[name].to_numpy(dtype=np.int64) for name in ("start_ns", "end_ns"))
+    computed = lengths(merged(whole["rank"].to_numpy(dtype=np.int64), *times), number)
+    with_latency, without = (lengths(merged(rank, start[:, each], end[:, each]), number) for each in (0, 1))
     span = int(steps["end_ns"].max() - min(0, int(steps["start_ns"].min())))
-    with_latency, without = end.max(axis=0).tolist()
-    begins = np.where(has_steps, start[np.minimum(first[:-1], len(start) - 1), 1], without)
-    ends = np.where(has_steps, end[first[1:] - 1, 1], without)
     idle = span - computed
+    idle_with_latency, idle_without = end[:, 0].max() - with_latency, end[:, 1].max() - without
+    begins, ends = np.full(number, end[:, 1].max()), np.zeros(number, dtype=np.int64)
+    np.minimum.at(begins, rank, start[:, 1])
+    np.maximum.at(ends, rank, end[:, 1])
+    after = np.where(without > 0, end[:, 1].max() - ends, 0)
     table = {
         "compute_ns": computed,
         "idle_ns": idle,
-        "contention_ns": np.full(len(computed), span - with_latency),
-        "latency_ns": np.full(len(computed), with_latency - without),
+        "contention_ns": idle - idle_with_latency,
+        "latency_ns": idle_with_latency - idle_without,
         "before_ns": begins,
-        "after_ns": without - ends,
-        "between_ns": without - computed - begins - (without - ends),
+        "after_ns": after,
+        "between_ns": idle_without - begins - after,
     }
-    return pd.DataFrame(table, index=pd.RangeIndex(len(computed), name="rank"))
-
-
-def _by_rank(executed: Executed) -> Nanoseconds:
-    """What each rank computes in all: int64 [num_ranks]."""
-    ranks = np.repeat(np.arange(len(executed.order.ranks)), [len(cells) for cells in executed.order.ranks])
-    found = np.zeros(len(executed.order.ranks), dtype=np.int64)
-    np.add.at(found, ranks, executed.durations)
-    return found
+    return pd.DataFrame(table, index=pd.RangeIndex(number, name="rank"))

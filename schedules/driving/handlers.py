@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from schedules.driving.board import not_an_operation, where
 from schedules.driving.crew import Queue
 from schedules.driving.driver import Handler, Running
@@ -21,7 +23,7 @@ def _put(running: Running) -> bool:
     if queue.takers:
         # Past the queue: an item that was put for one who waits must not be taken by another in between.
         taker = queue.takers.popleft()
-        taker.result = running.operation.item
+        _hand_over(taker, running.operation.item)
         running.world.wake(taker, running.start_ns)
         return True
     if len(queue.items) < running.worker.capacities.get(running.operation.queue, 1):
@@ -31,12 +33,19 @@ def _put(running: Running) -> bool:
     return False
 
 
+def _hand_over(taker: Running, item: Any) -> None:
+    """The answer of a `Take`; a number is recorded, as a program may decide by it, which a replay has to do again."""
+    taker.result = item
+    if item.__class__ is int:
+        taker.note = str(item)
+
+
 def _take(running: Running) -> bool:
     queue = _queue(running)
     if not queue.items:
         queue.takers.append(running)
         return False
-    running.result = queue.items.popleft()
+    _hand_over(running, queue.items.popleft())
     if queue.putters:
         putter = queue.putters.popleft()
         queue.items.append(putter.operation.item)  # there is room now, and who waited longest has it

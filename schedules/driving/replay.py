@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedules.driving.driver import Handler, Running, Stream
 from schedules.errors import DivergenceError
-from schedules.operations import Await, Barrier, Compute, Meet, Operation, Partner, Receive, Until
+from schedules.operations import Await, Barrier, Compute, Meet, Operation, Partner, Receive, Take, Until
 from schedules.record.trace import What, describe, moved
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ class Replay:
             if ready is None:
                 break
             self._next[rank] += 1
-            ready.replayed((ready.result, row.end_ns / self.gradient_ns))
+            is_number = row.answer and row.op[0] == Take.__name__
+            ready.replayed((int(row.answer) if is_number else ready.result, row.end_ns / self.gradient_ns))
         self._draining.discard(rank)
 
     def wanted(self, stream: Stream) -> frozenset[int]:

@@ -26,11 +26,13 @@ class Order:
         chains: the stages that a micro-batch passes, in its forward pass: one chain; of DualPipe two, whose i-th stages
             are copies of one another. Of C chains, chain c has the micro-batches from c m / C on; but see
             `replicated`.
+        waits: steps, and what must be over before each beside its needs, without a message.
     """
 
     ranks: tuple[tuple[Cell, ...], ...]
     place: tuple[int, ...]
     chains: tuple[tuple[int, ...], ...]
+    waits: tuple[tuple[Step, Step], ...] = ()
 
     @cached_property
     def where(self) -> dict[Step, Standing]:
@@ -60,7 +62,7 @@ class Order:
     @cached_property
     def rows(self) -> Rows:
         """The cells as rows of arrays, with what each waits for."""
-        return rows_of(self.ranks, self.chains)
+        return rows_of(self.ranks, self.chains, self.waits)
 
     def before(self, stage: int) -> int | None:
         """The stage before it in its chain; None of the first."""

@@ -37,9 +37,9 @@ def retime(order: Order, durations: Nanoseconds, latency: int | Nanoseconds = 0)
     for together in rows.rounds:
         last, other = room[:, : len(together)]
         end.take(rows.before[together], 0, last, "clip")  # "raise" would copy
-        for column in needs:
+        for column, is_message in zip(needs, rows.is_message, strict=True):
             end.take(column[together], 0, other, "clip")
-            np.maximum(last, np.add(other, wait, out=other), out=last)
+            np.maximum(last, np.add(other, wait, out=other) if is_message else other, out=last)
         end[together] = np.add(last, given.take(together, 0, other, "clip"), out=last)
     end = end[:-2].reshape(len(given), -1)
     return end - given.reshape(end.shape), end

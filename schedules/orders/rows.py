@@ -23,36 +23,44 @@ class Rows(NamedTuple):
     Attributes:
         before: [N] the row before each on its rank, N of the first.
         needs: [columns, N] the rows that each waits for beside it: of other ranks, N, or N + 1 where it waits for ever.
+        is_message: [columns] whether what it waits for comes from another stage. A stage's own is on its rank; but an
+            engine of that rank may stand here as a rank.
         rounds: rows that can go together when those of the rounds before have gone: of each rank its next, if it can.
         stuck: the rows that stand first on their ranks when nothing can go on: none if the order is possible.
     """
 
     before: Numbers
     needs: Numbers
+    is_message: NDArray[np.bool_]
     rounds: list[Numbers]
     stuck: Numbers
 
 
-def rows_of(ranks: Sequence[Sequence[Cell]], chains: Sequence[Sequence[int]]) -> Rows:
-    """The rows of an order's ranks and chains of stages."""
+def rows_of(
+    ranks: Sequence[Sequence[Cell]], chains: Sequence[Sequence[int]], waits: Sequence[tuple[Step, Step]] = ()
+) -> Rows:
+    """The rows of an order's ranks, chains of stages and further waits."""
     lengths = [len(cells) for cells in ranks]
     firsts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
     cells = list(chain.from_iterable(ranks))
     before = np.arange(-1, len(cells) - 1)
     before[firsts[:-1][firsts[:-1] < len(cells)]] = len(cells)
-    needs = _needs(cells, chains, np.repeat(np.arange(len(ranks)), lengths))
+    needs, is_message = _needs(cells, chains, np.repeat(np.arange(len(ranks)), lengths))
+    if waits:
+        needs = np.vstack((needs, _waits(cells, waits)))
+        is_message = np.append(is_message, False)
     rounds, stuck = _rounds(needs, firsts)
-    return Rows(before, needs, rounds, stuck)
+    return Rows(before, needs, is_message, rounds, stuck)
 
 
-def _needs(cells: Sequence[Cell], chains: Sequence[Sequence[int]], rank: Numbers) -> Numbers:
+def _needs(cells: Sequence[Cell], chains: Sequence[Sequence[int]], rank: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
     """See `Rows.needs`: of each step the step of its own stage, and that of the stage before or after."""
     number = len(cells)
     paired = not all(isinstance(cell, Step) for cell in cells)
     steps = list(chain.from_iterable(map(steps_of, cells))) if paired else cells
     row = np.repeat(np.arange(number), [len(steps_of(cell)) for cell in cells]) if paired else np.arange(number)
     if not number:
-        return np.empty((0, 0), dtype=np.int64)
+        return np.empty((0, 0), dtype=np.int64), np.empty(0, dtype=np.bool_)
     letters, stages, numbers = zip(*steps, strict=True)
     kind = np.array([KINDS[letter] for letter in letters])
     stage, k = np.array(stages), np.array(numbers)
@@ -68,7 +76,18 @@ def _needs(cells: Sequence[Cell], chains: Sequence[Sequence[int]], rank: Numbers
         columns[at, row[~second]] = wanted[~second]
         if paired:
             columns[2 + at, row[second]] = wanted[second]
-    return _without_what_rank_order_says(columns, rank)
+    columns = _without_what_rank_order_says(columns, rank)
+    is_used = (columns != number).any(axis=1)
+    return columns[is_used], (np.arange(len(columns)) % 2 == 1)[is_used]
+
+
+def _waits(cells: Sequence[Cell], waits: Sequence[tuple[Step, Step]]) -> Numbers:
+    """A column of `Rows.needs`."""
+    row = {step: at for at, cell in enumerate(cells) for step in steps_of(cell)}
+    column = np.full(len(cells), len(cells))
+    for step, other in waits:
+        column[row[step]] = row[other]
+    return column
 
 
 def _neighbours(chains: Sequence[Sequence[int]], stages: int) -> tuple[Numbers, Numbers]:
@@ -85,9 +104,7 @@ def _without_what_rank_order_says(columns: Numbers, rank: Numbers) -> Numbers:
     number = columns.shape[1]
     own = np.arange(number)
     is_own = np.append(rank, [-1, -1])[columns] == rank
-    columns = np.where(is_own, np.where(columns < own, number, number + 1), columns)
-    kept: Numbers = columns[(columns != number).any(axis=1)]
-    return kept
+    return np.where(is_own, np.where(columns < own, number, number + 1), columns)
 
 
 def _rounds(needs: Numbers, firsts: Numbers) -> tuple[list[Numbers], Numbers]:

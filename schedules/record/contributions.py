@@ -115,12 +115,12 @@ class Contributions:
     def __len__(self) -> int:
         return len(self.packed) // (8 * _WIDTH)
 
-    def all_tallies(self) -> StalenessOf:
-        """How stale all were, those that have entries too."""
+    def all_tallies(self, applied: Applied | None = None) -> StalenessOf:
+        """How stale all were, those that have entries too; `applied`: these, where they are decoded already."""
         found = StalenessOf(
             {key: Staleness(len(each), sum(each), max(each)) for key, each in self.behind.items() if each}
         )
-        applied = self.applied()
+        applied = self.applied() if applied is None else applied
         for number, what in enumerate(self.whats):
             versions = applied.versions[applied.what == number]
             if len(versions):

@@ -68,7 +68,7 @@ def summarise(
     peaks = ledger.peak_memory()
     held = peaks.sum(axis=1)
     whole = max(makespan_ns, 1) * ledger.num_ranks  # a run of no time is idle, not an error
-    tallies = ledger.contributions.all_tallies()
+    tallies = ledger.contributions.all_tallies(applied)
     num_gradients = int(applied.gradients.sum())
     dropped = ledger.ended.dropped(num_gradients, is_cut=cut_ns is not None)
     counted = window(applied, ledger.num_ranks, makespan_ns, cut_ns=cut_ns, failed=failed, servers=servers)

@@ -103,22 +103,23 @@ class Model:
             self.state.run(rule, (contribution, *arguments))
         given: Any = contribution
         try:
-            what, read, version = given.what, given.version, self.version
+            what, read = given.what, given.version
         except AttributeError:
             self._count_all(given)
             return
+        version = self.version
         # First, and at once: a run of gossip averages as often as it makes gradients.
-        if self._log is None and read >= 0:
+        if read >= 0 and self._log is None:
             if what is AVERAGE:
                 average = self._average
                 average(version - read)
                 self.version = version + 1
                 return
             if what is GRADIENT:
-                enter = self._enter
-                enter(self._place, version, self.steps, self._ledger.now, given)
+                enter, steps = self._enter, self.steps
+                enter(self._place, version, steps, self._ledger.now, given)
                 self.version = version + 1
-                self.steps += 1
+                self.steps = steps + 1
                 return
         kind, target, gradients = what
         if target != "x":

@@ -60,11 +60,18 @@ class State:
         names = self.__dict__
         if name not in names or name in _OWN:
             raise MisuseError(self._told(name))
-        if (
-            name in self._watched and value is not names[name]
-        ):  # `s.x -= g` writes in place, and then sets s.x to itself
-            _check_like(name, names[name], value)
-            self._watched[name] = sealed(value), _writes(value)
+        watched = names["_watched"]
+        if name in watched:
+            old: Any = names[name]
+            if value is old:  # `s.x -= g` writes in place, and then sets s.x to itself
+                return
+            if isinstance(value, np.ndarray) and value.dtype is old.dtype and value.shape == old.shape:
+                # As below, for most: rules replace vectors at every event.
+                value.setflags(write=False)
+                watched[name] = value, 0
+            else:
+                _check_like(name, old, value)
+                watched[name] = sealed(value), _writes(value)
         names[name] = value
 
     def __getattr__(self, name: str) -> Any:
@@ -116,7 +123,7 @@ class State:
             if not callable(rule):
                 raise MisuseError(f"expected a rule, a function of the state, found {short(rule)}") from None
             raise
-        if isinstance(result, GeneratorType):
+        if result is not None and isinstance(result, GeneratorType):
             raise MisuseError(f"rule {_name(rule)}: expected a plain function, found one that yields")
         if watch is not None and (written := watch.written(self._held())):
             raise MisuseError(_written(rule, written))
@@ -147,14 +154,17 @@ def is_free(name: object) -> bool:
 def sealed(array: Array) -> Array:
     """The array itself, which cannot be written to any more where its library can say so."""
     if isinstance(array, np.ndarray):
-        array.flags.writeable = False
+        array.setflags(write=False)
     return array
 
 
 def _plain(value: Any, rule: Rule) -> Any:
     """A rule's argument: a payload's array, a tuple of them; numbers, slices and the like as they are."""
-    if isinstance(value, Payload):
+    kind = value.__class__
+    if kind is Payload:
         return sealed(value.array)
+    if kind is float or kind is int:
+        return value
     if isinstance(value, tuple | list):
         return tuple(_plain(each, rule) for each in value)
     if hasattr(value, "account"):  # a worker, or its model: what a rule did with them no world would know

@@ -11,7 +11,7 @@ from schedules.driving.checks import kernel_without_row
 from schedules.driving.driver import Handler, Running
 from schedules.errors import ProgramError, UnknownKernelError, UnknownStageError
 from schedules.operations import Compute, Operation
-from schedules.payload import What
+from schedules.payload import What, fresh
 from schedules.platform.durations import Draw, Key, key
 from schedules.platform.stragglers import Pace
 from schedules.record.ledger import Ledger
@@ -22,9 +22,10 @@ from simulator.computing.hosts import Hosts
 from simulator.computing.retiming import Retiming
 from simulator.events import Events
 
-Row = tuple[Draw, Model, Kernel, What]
+Row = tuple[Draw, Model, Kernel, What, int]
 """What computations of one kernel and stage of a rank have in common: how long they take, on which model, by which
-kernel, and what their answers are. A plain tuple: it is taken apart for every kernel, and one with names slowly."""
+kernel, what their answers are, and the bytes of one whose operation does not say them. A plain tuple: it is taken apart
+for every kernel, and one with names slowly."""
 
 
 class Computing:
@@ -77,9 +78,13 @@ class Computing:
         name, stage = operation.kernel, operation.stage
         # `durations.key`, which would cost a call.
         row = self._rows[rank].get(name if stage < 0 else (name, stage))
-        draw, model, kernel, what = self._row(running) if row is None else row
+        draw, model, kernel, what, usual = self._row(running) if row is None else row
         running.work_ns = draw()  # in the order of the program, as the executor does it
-        running.result = answers.of_kernel(model, kernel, operation, now, what)
+        if operation.at is None:  # as below; of most, without a call
+            size = operation.size
+            running.result = fresh(usual if size is None else size, model.version, model.steps, now, what)
+        else:
+            running.result = answers.of_kernel(model, kernel, operation, now, what)
         if model.state is not None:
             # Computed at once: no time passes here, and the parameters are those of the issue.
             prepared(kernel, operation, model, model.state, running.result)()
@@ -106,7 +111,8 @@ class Computing:
         is_known = kernel is not None
         if kernel is None:
             kernel = kernel_without_row(running, model, self.kernels[rank])
-        row = draw, model, kernel, answers.kind_of(model, kernel, operation)
+        size = model.size if kernel.size is None else kernel.size
+        row = draw, model, kernel, answers.kind_of(model, kernel, operation), size
         if is_known or model.state is None:  # else it is the operation that brings its work, and the next may not
             self._rows[rank][asked] = row
         return row

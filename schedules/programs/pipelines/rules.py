@@ -78,6 +78,12 @@ def validate(s: State, squared: Array) -> None:
         s.x = x + optimizer.delta(x, gradient, squared)
 
 
+def is_scaled(s: State, squared: Array) -> Array:
+    """1 where the whole norm has a step clipped or skipped, else 0: then it is what it was by any part of the norm."""
+    found: Array = s.xp.ones_like(squared) * (_scaled_by(s, squared) != 1.0)
+    return found
+
+
 def _scaled_by(s: State, squared: Array) -> float | None:
     """What a step multiplies the gradient by; None: it is skipped."""
     if not math.isfinite(float(squared[0])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from schedules import Program, Put, Take, Worker
 from schedules.programs.pipelines.policies import Policy, Stepping
@@ -25,7 +25,7 @@ def two_engines(worker: Worker, tracks: Tracks, policy: Policy) -> Mapping[str, 
     On a last stage whose backward pass follows its forward pass they are one after the other.
     """
     cells = tracks.ranks[worker.rank]
-    if _most_ahead(cells) == 1:
+    if _ahead_in(cells) == 1:
         return one_engine(worker, tracks, policy)
     walk = _walk(worker, tracks, policy, cells)
     walk.engines |= {"F": "forward", "D": "backward"}
@@ -37,14 +37,14 @@ def two_engines(worker: Worker, tracks: Tracks, policy: Policy) -> Mapping[str, 
 def _walk(worker: Worker, tracks: Tracks, policy: Policy, cells: Sequence[Cell]) -> Walk:
     (stage,) = tuple(worker.stages or ())
     holders = tracks.holders
-    is_fused = stage == len(holders) - 1 and _most_ahead(cells) == 1  # of a single micro-batch all stages' do so
+    is_fused = stage == len(holders) - 1 and _ahead_in(cells) == 1  # of a single micro-batch all stages' do so
     return Walk(worker, tracks, Stepping(worker, stage, policy, holders=holders[stage], is_fused=is_fused))
 
 
 def _forwards(walk: Walk, cells: Sequence[Cell]) -> Program:
     """Never further ahead of the backward passes than in the order: else the first stages would run away from the
     last, whose queues have no end."""
-    ahead = _most_ahead(cells)
+    ahead = _ahead_in(cells)
     for number, cell in enumerate(each for each in cells if each[0].kind == "F"):
         if number >= ahead:
             yield Take(LOCK)
@@ -59,10 +59,14 @@ def _backwards(walk: Walk, cells: Sequence[Cell]) -> Program:
         yield Put(LOCK)
 
 
-def _most_ahead(cells: Sequence[Cell]) -> int:
-    """How many forward passes have begun, at most, whose backward pass is not over."""
+def _ahead_in(cells: Sequence[Cell]) -> int:
+    return most_ahead(part.kind for (part,) in cells)
+
+
+def most_ahead(kinds: Iterable[str]) -> int:
+    """How many forward passes have begun, at most, whose backward pass is not over; by the kinds of a rank's steps."""
     most = under_way = 0
-    for (part,) in cells:
-        under_way += 1 if part.kind == "F" else -1
+    for kind in kinds:
+        under_way += 1 if kind == "F" else -1
         most = max(most, under_way)
     return most

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, pairwise
+from functools import cached_property, lru_cache
+from itertools import chain, pairwise, takewhile
 from typing import Any
 
 from schedules.orders import Order, OrderError, Step, build, replicated, steps_of
@@ -106,6 +106,36 @@ class Tracks:
         self.holders = holders_of(order)
         self.ranks: list[tuple[Cell, ...]] = [self._track(rank) for rank in range(len(order.ranks))]
 
+    @cached_property
+    def warm_ups(self) -> list[int]:
+        """By rank, with how many cells it begins that are forward passes alone, of what others begin with."""
+        found = [sum(1 for _ in takewhile(_is_forward, cells)) for cells in self.ranks]
+        is_new = True
+        while is_new:
+            is_new = False
+            for rank, cells in enumerate(self.ranks):
+                wanted = [(at, part.mail) for at in range(found[rank]) for part in cells[at] if part.mail is not None]
+                late = (at for at, mail in wanted if self._sent[rank, mail] >= found[mail.peer])
+                if (shorter := next(late, found[rank])) < found[rank]:
+                    found[rank], is_new = shorter, True
+        return found
+
+    def early(self, rank: int) -> list[Mail]:
+        """The messages that others send a rank in their warm-up and that it takes after its own."""
+        later = chain.from_iterable(self.ranks[rank][self.warm_ups[rank] :])
+        mails = [part.mail for part in later if part.mail is not None]
+        return [mail for mail in mails if self._sent[rank, mail] < self.warm_ups[mail.peer]]
+
+    @cached_property
+    def _sent(self) -> dict[tuple[int, Mail], int]:
+        """By receiving rank and message, after how many cells of its sender it is sent."""
+        parts = (
+            (rank, at, part) for rank, cells in enumerate(self.ranks) for at, cell in enumerate(cells) for part in cell
+        )
+        sent = {(rank, part.target, part.channel, part.tag): at for rank, at, part in parts if part.target != NOBODY}
+        mails = ((rank, part.mail) for rank, cells in enumerate(self.ranks) for part in chain.from_iterable(cells))
+        return {(rank, mail): sent[mail.peer, rank, mail.channel, mail.tag] for rank, mail in mails if mail is not None}
+
     def _track(self, rank: int) -> tuple[Cell, ...]:
         cells = [steps_of(cell) for cell in self.order.ranks[rank]]
         mails = {step: self._mail(rank, step) for step in chain.from_iterable(cells)}
@@ -170,6 +200,10 @@ class Tracks:
             for number, (step, _) in enumerate(lane):
                 posted[step] += tuple(its[number + self._ahead : number + self._ahead + 1])
         return posted
+
+
+def _is_forward(cell: Cell) -> bool:
+    return all(part.kind == "F" for part in cell)
 
 
 def order_of(program: str, settings: Any, workers: int) -> Order:

@@ -110,10 +110,13 @@ class Walk:
             self._posted[mail], _ = yield Start(self._receive(mail, offset))
         if part.mail is None:
             return (self._handed.pop(part.needs),) if part.has_input else ()
-        if part.mail in self._posted:
-            arrivals, _ = yield Await((self._posted.pop(part.mail),))
+        return (yield from self._received(part.mail, offset))
+
+    def _received(self, mail: Mail, offset: int) -> Generator[Operation, Any, Given]:
+        if mail in self._posted:
+            arrivals, _ = yield Await((self._posted.pop(mail),))
             return tuple(arrivals.results)
-        received, _ = yield self._receive(part.mail, offset)
+        received, _ = yield self._receive(mail, offset)
         return (received,)
 
     def _receive(self, mail: Mail, offset: int) -> Receive:

@@ -11,6 +11,7 @@ from simulator import simulate
 from tests.analysis.fake_runs import trace_of
 from tests.analysis.pipelines.test_steps import ORDERS, step
 from tests.analysis.pipelines.traces import trace_of_order
+from tests.worlds.pipelines import cases as pipelines
 
 
 def parts_of(trace, latency):
@@ -29,6 +30,31 @@ def test_parts_sum_to_the_idle_time_and_nothing_contends_in_latency_mode(
     assert (found["contention_ns"] == 0).all()
     assert (found["idle_ns"] + found["compute_ns"] == trace["end_ns"].max()).all()
     assert (found["latency_ns"] == 0).all() == (latency == 0)
+
+
+TWO_ENGINES = [
+    ("petra", {}, [5, 3, 1, 0]),
+    ("petra", {"replicas": 2}, [5, 3, 1, 0] * 2),
+    ("delayed-gradients", {}, [9, 6, 3, 0]),
+    ("delayed-gradients", {"overlap_last": True}, [2, 1, 0, 0]),
+]
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.3, 2.5])
+@pytest.mark.parametrize(("program", "keys", "between"), TWO_ENGINES)
+def test_ranks_with_two_engines(program, keys, between, latency):
+    """F 1 s, backward 2 s, made again 1 s; one computes while either engine does. Their lock is part of the order."""
+    kernels = {"forward": 1.0, "backward": 2.0, "reconstruct": 1.0}
+    workers = 4 * keys.get("replicas", 1)
+    run = pipelines.run(program, workers, 12, latency, kernels, {"engines": 2, **keys})
+    found = idle_of(run).parts
+    assert (found[[f"{part}_ns" for part in IDLE_PARTS]].sum(axis=1) == found["idle_ns"]).all()
+    assert (found["idle_ns"] + found["compute_ns"] == run.trace["end_ns"].max()).all() or "replicas" in keys
+    assert found["before_ns"].tolist() == [0, 10**9, 2 * 10**9, 3 * 10**9] * (workers // 4)
+    assert (found["between_ns"] / 1e9).tolist() == pytest.approx(between)
+    assert (found["latency_ns"] == 0).all() == (latency == 0)
+    if "replicas" not in keys or latency == 0:  # an update's all-reduce is in no order
+        assert (found["contention_ns"] == 0).all()
 
 
 def test_closed_forms_of_1f1b():

@@ -69,7 +69,7 @@ def test_what_no_micro_batch_is_for_is_a_cell_of_its_rank():
 def test_a_run_that_no_order_says_has_none():
     alone = trace_of(step(0, "forward", 0, 2), step(0, "backward", 2, 4))
     abreast = trace_of(
-        step(0, "forward", 0, 2), step(1, "forward", 2, 5), step(1, "backward", 4, 8, stream="backward"),
+        step(0, "forward", 0, 2), step(1, "forward", 2, 5), step(1, "backward", 4, 8),
         step(0, "backward", 8, 9),
     )  # fmt: skip
     split = trace_of(

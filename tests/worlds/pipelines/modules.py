@@ -34,6 +34,14 @@ class Chain:
         return {"loss": self.loss(outputs, self.batch(1000)[1]).item(), "layers": len(list(module.modules()))}
 
 
+class Overflowing(Chain):
+    """Two of its micro-batches, of which one is the first, have gradients without end."""
+
+    def batch(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, targets = super().batch(k)
+        return inputs, targets * (torch.inf if k in (2, 9) else 1.0)
+
+
 class Forked(nn.Module):
     """Two tensors go on, of unlike shapes."""
 
