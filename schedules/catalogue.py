@@ -33,6 +33,9 @@ class Schedule:
         name: as in `program = "..."`.
         summary: one line.
         source: the paper.
+        family: what it is one of: the folder of ours, "your own" of others.
+        staleness: how old what it applies is, in words; empty where nobody has said.
+        ours: what of it is not the paper's, in words; empty: nothing.
         settings: pydantic model of the keys of [schedule].
         streams: worker -> its programs by stream name, in the order in which they begin.
         vectors: what the workers keep beside x; or settings -> these, where it depends on a key.
@@ -66,6 +69,9 @@ class Schedule:
     source: str
     settings: type[BaseModel]
     streams: Callable[[Worker], Mapping[str, Program]]
+    family: str = "your own"
+    staleness: str = ""
+    ours: str = ""
     vectors: Vectors | Callable[[Any], Vectors] = field(default_factory=dict)
     optimizer: Vector | None = None
     constants: Callable[[Worker], Mapping[str, Any]] | None = None
@@ -109,7 +115,7 @@ _FUNCTIONS = (
 """What a module may have beside `streams`: see `Schedule`."""
 
 _DECLARED = {
-    "SOURCE": Sort("text", text),
+    **dict.fromkeys(("SOURCE", "STALENESS", "OURS"), Sort("text", text)),
     "Settings": Sort("a class that is derived from Table", derived_from(BaseModel)),
     "STATE": Sort("a dict of vectors by name", lambda value: value if callable(value) else an(Mapping)(value)),
     "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
@@ -176,6 +182,9 @@ def find(name: object) -> Schedule:
         name=str(name),
         summary=(module.__doc__ or str(name)).strip().splitlines()[0],
         source=module.SOURCE,
+        family=_family(name),
+        staleness=getattr(module, "STALENESS", ""),
+        ours=getattr(module, "OURS", ""),
         settings=module.Settings,
         streams=module.streams,
         vectors=_vectors(module, name),
@@ -188,6 +197,19 @@ def find(name: object) -> Schedule:
         is_varying=getattr(module, "VARYING_GRAPHS", False),
         is_pipeline=getattr(module, "PIPELINE", False),
     )
+
+
+def _family(name: object) -> str:
+    """The folder of ours: "schedules.programs.local.qsr" is of the family "local"."""
+    path = MODULES.get(str(name))
+    return "your own" if path is None else path.split(".")[-2]
+
+
+def families() -> dict[str, str]:
+    """Of every family of ours what its package says of it, in the catalogue's order."""
+    found = dict.fromkeys(path.rpartition(".")[0] for path in MODULES.values())
+    docs = {path: importlib.import_module(path).__doc__ or "" for path in found}
+    return {path.rpartition(".")[2]: doc.strip().splitlines()[0] for path, doc in docs.items()}
 
 
 def _check_declared(module: ModuleType, name: object) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from schedules.record.quantities import EQUAL_SAMPLES
 from schedules.record.whole import whole_file
 from simulator.cases import IMPOSSIBLE, Case, Source, plan
 from simulator.pool import Outcome, SweepError, Value, outcomes
@@ -163,7 +164,9 @@ class Sweep:
         )
         # Put last: where the first case failed, its row has no numbers, and theirs would come behind the error.
         numbers = results[[*results.columns.drop("error"), "error"]]
-        return pd.concat([self._settings(), numbers], axis=1)
+        table = pd.concat([self._settings(), numbers], axis=1)
+        table.attrs[EQUAL_SAMPLES] = all(_samples(case) == _samples(self.cases[0]) is not None for case in self.cases)
+        return table
 
     def _error(self, case: Case) -> str:
         return self.errors.get(case.key, "") if case.reason is None else f"{IMPOSSIBLE}: {case.reason}"
@@ -187,6 +190,12 @@ class Sweep:
         rows = [number for number, frame in frames.items() for _ in range(len(frame))]
         settings = self._settings().iloc[rows].reset_index(drop=True)
         return pd.concat([settings, pd.concat(frames.values(), ignore_index=True)], axis=1)
+
+
+def _samples(case: Case) -> object:
+    """`run.samples` of a case; None: it does not say."""
+    run = case.tables.get("run")
+    return run.get("samples") if isinstance(run, Mapping) else None
 
 
 def _column(values: list[object]) -> pd.Series[Any]:

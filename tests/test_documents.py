@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import schedules
 from executor import execute
+from schedules import catalogue
 from schedules.operations import OPERATIONS, parse
 from schedules.record.trace import COLUMNS
 from schedules.scenario import load
@@ -22,6 +23,7 @@ from schedules.worker import Worker
 from simulator import simulate, simulate_jobs
 from simulator.sweep import plan
 from twinclock.main import main
+from twinclock.schedule_list import schedule_list
 
 ROOT = Path(__file__).parent.parent
 NAMES = [
@@ -35,6 +37,7 @@ NAMES = [
     "docs/papers/a2cid2-doubling.md",
     "docs/wide-area.md",
     "docs/pipelines.md",
+    "docs/low-communication.md",
 ]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(TEXTS.values())
@@ -155,6 +158,13 @@ def test_commands_of_the_page_on_paper_tables_run(at_readers_desk: Path, monkeyp
     for line in commands.splitlines():
         result = CliRunner().invoke(main, shlex.split(line.removeprefix("twinclock ")))
         assert (result.exit_code, result.stderr) == (0, ""), line
+
+
+def test_readme_says_of_all_schedules_what_is_simulated_and_executed() -> None:
+    """As the catalogue has it; a new schedule changes the table, and `twinclock schedules --markdown` prints it."""
+    told = "\n".join(schedule_list())
+    assert f"\n{told}\n" in README
+    assert all(f"`{name}`" in told for name in catalogue.names())
 
 
 def test_readme_names_only_commands_that_exist() -> None:

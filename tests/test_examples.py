@@ -22,7 +22,9 @@ OURS = [
         "cyclic",
         "d-psgd",
         "dadao",
+        "diloco",
         "gpu-cluster",
+        "low-communication",
         "petra_digits",
         "pipeline",
         "pipeline_module",
@@ -47,15 +49,19 @@ def run(*arguments):
     return result.stdout
 
 
-def length_key(scenario):
-    """What a run of it is as long as: gradients, or iterations."""
-    program = tomllib.loads((ROOT / scenario).read_text())["schedule"]["program"]
-    return find(str(ROOT / "examples" / program) if program.endswith(".py") else program).length_key
+def length(scenario, few):
+    """What makes a run of it short: a few gradients, iterations or rounds; samples, where it is as long as these."""
+    tables = tomllib.loads((ROOT / scenario).read_text())
+    if "samples" in tables.get("run", {}):
+        return f"run.samples={few * 100}"
+    program = tables["schedule"]["program"]
+    key = find(str(ROOT / "examples" / program) if program.endswith(".py") else program).length_key
+    return f"schedule.{key}={few}"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_example_is_simulated(scenario):
-    assert "gradients/s" in run("simulate", scenario, "--set", f"schedule.{length_key(scenario)}=20")
+    assert "gradients/s" in run("simulate", scenario, "--set", length(scenario, 20))
 
 
 @pytest.mark.slow
@@ -70,12 +76,18 @@ def test_the_module_in_stages_learns():
     assert json.loads(text)["summary"]["module_accuracy"] > 0.85
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["diloco", "eager-diloco"])
+def test_a_transformer_learns_in_local_steps(program):
+    """Next letters of sequences that repeat: 0.125 by chance, and most that can be known is about 0.85."""
+    text = run("execute", "examples/diloco.toml", "--set", f"schedule.program={program}", "--json")
+    assert json.loads(text)["summary"]["module_accuracy"] > 0.5
+
+
 @pytest.mark.parametrize("scenario", SWEPT, ids=str)
 def test_example_is_swept(scenario, tmp_path):
     cases = len(plan(scenario))
-    text = run(
-        "sweep", scenario, "--set", f"schedule.{length_key(scenario)}=2", "--jobs", "1", "--out", tmp_path / "out"
-    )
+    text = run("sweep", scenario, "--set", length(scenario, 2), "--jobs", "1", "--out", tmp_path / "out")
     assert text.startswith(f"{cases} cases\n")
 
 

@@ -124,6 +124,9 @@ OF_SCHEDULES: Final = frozenset({"period_s"})
 """Those that a schedule's own `summary(run)` may say."""
 
 WORK: Final = "work."
+EQUAL_SAMPLES = "equal_samples"
+"""An attribute of a sweep's table: whether `run.samples` says of all cases that they go over as many samples."""
+
 WORK_PER_S: Final = "work_per_s."
 """How the keys begin that a summary has for a schedule's own units: `work.tokens`, `work_per_s.tokens`."""
 

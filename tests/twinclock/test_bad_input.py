@@ -503,6 +503,7 @@ OPTIONS = [
     (("export", "other", "--format", "csv", "--out", "file/x.csv"), "file/x.csv: expected a place in a directory"),
     (("schedules", "gosip"), "expected one of all-reduce", "found 'gosip' (did you mean gossip?)"),
     (("schedules", "gossip", "--tables"), "--tables: expected no NAME beside it"),
+    (("schedules", "gossip", "--markdown"), "--markdown: expected no NAME and no other option beside it"),
     (("topologies", "rong"), "graph: expected one of ring", "found 'rong' (did you mean 'ring'?)"),
     (("topologies", "ring", "--workers", "0"), "workers: expected a number of at least 1, found 0"),
     (("topologies", "ring", "--rate", "-1"), "per_worker: expected a finite number above 0", "found -1"),

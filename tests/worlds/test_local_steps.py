@@ -337,29 +337,3 @@ def test_the_rounds_of_qsr(simulated: World) -> None:
         step += wanted[-1]
     assert found == wanted
     assert len(set(wanted)) > 3
-
-
-@pytest.mark.parametrize("name", ["diloco", "eager-diloco", "co2"])
-def test_how_old_a_change_is(name: str, world: World) -> None:
-    """In outer versions: none where all wait for it, one where it is reduced while the next round is computed."""
-    rows = world(scenario(name, OUTER)).summary["staleness_by_target"]
-    (found,) = (row for row in rows if row["target"] == "theta")
-    assert (found["kind"], found["staleness_max"]) == ("change", 0 if name == "diloco" else 1)
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_every_local_step_counts(name: str, world: World) -> None:
-    settings = RULES[name][0]
-    steps = settings.get("steps") or settings["rounds"] * settings["local_steps"]
-    assert world(scenario(name, settings)).summary["per_rank"]["gradients"] == [steps] * N
-
-
-def test_moments_are_averaged_too(world: World) -> None:
-    """Where all is averaged after every step, workers remember the same; else they do not."""
-    case = {"steps": 6, "local_steps": 2}
-    alone, all_of_it = (
-        world(scenario("local-sgd", {**case, "average": average}, optimizer={"name": "adamw", "learning_rate": RATE}))
-        for average in ("parameters", "all")
-    )
-    assert all_of_it.summary["bytes_sent"] == 3 * alone.summary["bytes_sent"]
-    assert difference(alone, all_of_it) > 1e-6

@@ -12,21 +12,29 @@ from twinclock.endings import bad_input, reading
 from twinclock.options import json_option
 from twinclock.printing.setting_docs import scenario_tables, setting_docs, shown
 from twinclock.printing.tables import print_json, table_lines
+from twinclock.schedule_list import schedule_list
 
 EXAMPLES = """\b
 Examples:
   twinclock schedules              all of them
   twinclock schedules a2cid2       one, with every key of its [schedule] table
   twinclock schedules --tables     the keys of the scenario's other tables
+  twinclock schedules --markdown   what is simulated and what is executed
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("name", required=False)
 @click.option("--tables", is_flag=True, help="Describe the other tables of a scenario.")
+@click.option("--markdown", is_flag=True, help="Say by family what is simulated and what is executed, as a table.")
 @json_option
-def schedules(name: str | None, tables: bool, as_json: bool) -> None:
+def schedules(name: str | None, tables: bool, markdown: bool, as_json: bool) -> None:
     """List the schedules, or describe one and its keys."""
+    if markdown and (name or tables or as_json):
+        raise bad_input("--markdown: expected no NAME and no other option beside it, it is one table of all schedules")
+    if markdown:
+        click.echo("\n".join(schedule_list()))
+        return
     if name and tables:
         raise bad_input("--tables: expected no NAME beside it, the tables are the same for all schedules")
     if tables:
@@ -47,9 +55,18 @@ def _show_all(as_json: bool) -> None:
     if as_json:
         print_json([_described(entry) for entry in entries])
         return
-    for entry in entries:
-        click.echo(f"{entry.name}\n  {entry.summary}\n  Source: {entry.source}\n  Keys: {_keys(entry)}\n")
+    for family, doc in catalogue.families().items():
+        click.echo(f"{family}: {doc}\n")
+        for entry in (each for each in entries if each.family == family):
+            lines = [entry.name, entry.summary, *_told(entry), f"Keys: {_keys(entry)}"]
+            click.echo("\n  ".join(lines) + "\n")
     click.echo("twinclock schedules NAME explains the keys.")
+
+
+def _told(entry: Schedule) -> list[str]:
+    """Where it is from, how old what it applies is, and what of it is ours."""
+    told = {"Source": entry.source, "Staleness": entry.staleness, "Ours": entry.ours}
+    return [f"{name}: {words}" for name, words in told.items() if words]
 
 
 def _keys(entry: Schedule) -> str:
@@ -61,7 +78,7 @@ def _show_one(entry: Schedule, as_json: bool) -> None:
     if as_json:
         print_json(_described(entry))
         return
-    click.echo(f"{entry.name}: {entry.summary}\nSource: {entry.source}\n")
+    click.echo("\n".join([f"{entry.name}: {entry.summary}", *_told(entry)]) + "\n")
     click.echo(f'[schedule]\nprogram = "{entry.name}"')
     _print_docs([each.cells() for each in setting_docs(entry.settings)])
 
@@ -88,5 +105,6 @@ def _print_docs(rows: list[tuple[str, str, str, str]]) -> None:
 
 
 def _described(entry: Schedule) -> dict[str, object]:
-    told = {"name": entry.name, "summary": entry.summary, "source": entry.source}
+    told = {"name": entry.name, "summary": entry.summary, "source": entry.source, "family": entry.family}
+    told |= {"staleness": entry.staleness, "ours": entry.ours}
     return {**told, "settings": [each.as_dict() for each in setting_docs(entry.settings)]}

@@ -41,7 +41,8 @@ Keys that go together are tables, each multiplied with the lists:
   "optimizer.learning_rate" = 0.05
 \b
 Below the table stand the cases that no other beats in throughput, memory (of the worker that
-holds most) and staleness: also in DIR/pareto.csv.
+holds most) and staleness: also in DIR/pareto.csv. With run.samples and a problem's numbers it is
+loss, seconds, bytes, staleness and memory.
 \b
 Interrupted? The same command goes on where it was: finished cases are in DIR/cases.
 \b

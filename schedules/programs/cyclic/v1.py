@@ -11,6 +11,7 @@ from schedules import Program, Worker
 from schedules.programs.cyclic import cycle, told
 
 SOURCE = "Fournier and Oyallon 2024, Cyclic Data Parallelism (arXiv:2403.08837), rule v1"
+STALENESS = "one step"
 IN_STEP = True
 
 STATE, Settings = cycle.STATE, cycle.Settings

@@ -12,6 +12,7 @@ from schedules import Program, Worker
 from schedules.programs.cyclic import cycle, told
 
 SOURCE = "Fournier and Oyallon 2024, Cyclic Data Parallelism (arXiv:2403.08837), rule v2 and its code"
+STALENESS = "one step of stage j of worker i where i + j < N - 1, none of the others"
 IN_STEP = True
 
 STATE, Settings = cycle.STATE, cycle.Settings

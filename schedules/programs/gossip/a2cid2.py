@@ -31,6 +31,9 @@ from schedules.programs.gossip import pairing, ticks
 from topologies import a2cid2_parameters, chi_1, chi_2, with_counted_rates
 
 SOURCE = "A²CiD² (arXiv:2306.08289), and its official code, AdelNabli/ACiD"
+STALENESS = (
+    "of a gradient as many versions as averages ended while it was computed; of an average likewise, by gradients"
+)
 STATE = {"x_tilde": COPY}
 SURVIVES_FAILURES = True
 VARYING_GRAPHS = True

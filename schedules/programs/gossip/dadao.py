@@ -26,6 +26,7 @@ from schedules.programs.gossip import pairing, ticks
 from topologies import chi_1, sufficient_rate
 
 SOURCE = "DADAO (arXiv:2208.00779, version 1), and its official code, AdelNabli/DADAO"
+STALENESS = "none at the clock's own time; by wall time as that of a2cid2"
 STATE = {"x_tilde": ZERO, "y": ZERO, "y_tilde": ZERO, "z": ZERO, "z_tilde": ZERO}
 SURVIVES_FAILURES = True
 VARYING_GRAPHS = True

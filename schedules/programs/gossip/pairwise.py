@@ -12,6 +12,9 @@ from schedules import Array, Exchange, Payload, Program, State, Worker, descend
 from schedules.programs.gossip import pairing
 
 SOURCE = "A²CiD² (arXiv:2306.08289), asynchronous baseline; AD-PSGD (arXiv:1710.06952)"
+STALENESS = (
+    "of a gradient as many versions as averages ended while it was computed; of an average likewise, by gradients"
+)
 SURVIVES_FAILURES = True
 VARYING_GRAPHS = True
 

@@ -26,8 +26,10 @@ from schedules import (
 from schedules.programs.local import outer
 from schedules.programs.local.outer import change, local_steps
 
-SOURCE = "Sun et al. 2024, CO2 (arXiv:2401.16265); penalty and clip are constants here, which is ours"
-IN_STEP = True
+SOURCE = "Sun et al. 2024, CO2 (arXiv:2401.16265)"
+STALENESS = "one outer version"
+OURS = "penalty and clip are constants; what is on its way after the last round is applied before the end"
+IN_STEP, LENGTH = True, "rounds"
 
 STATE, length, read_out = outer.STATE, outer.length, outer.read_out
 

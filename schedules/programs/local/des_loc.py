@@ -12,6 +12,8 @@ from schedules import AllReduce, Compute, Count, Program, Table, Worker, descend
 from schedules.programs.local.local_sgd import adopt, adopt_moment, moment
 
 SOURCE = "Iacob et al. 2025, DES-LOC (arXiv:2505.22549)"
+STALENESS = "none: all wait for each average"
+OURS = "it goes with any optimizer; one that remembers less than two arrays has fewer averages"
 IN_STEP, LENGTH = True, "steps"
 
 

@@ -9,7 +9,8 @@ from schedules.programs.local import outer
 from schedules.programs.local.outer import change, local_steps, outer_step
 
 SOURCE = "Douillard et al. 2023, DiLoCo (arXiv:2311.08105), algorithm 1"
-IN_STEP = True
+STALENESS = "none: all wait for the outer step"
+IN_STEP, LENGTH = True, "rounds"
 
 STATE, Settings, length, read_out = outer.STATE, outer.Outer, outer.length, outer.read_out
 

@@ -14,7 +14,9 @@ from schedules.programs.local import outer
 from schedules.programs.local.outer import change, local_steps, outer_step
 
 SOURCE = "Kale et al. 2025, Eager Updates for Overlapped Communication in DiLoCo (arXiv:2502.12996)"
-IN_STEP = True
+STALENESS = "one outer version of what others send, none of the worker's own part (delayed: one of all)"
+OURS = "what is on its way after the last round is applied before the end"
+IN_STEP, LENGTH = True, "rounds"
 
 STATE = {"theta": COPY, "momentum": ZERO, "sent": ZERO}
 length, read_out = outer.length, outer.read_out

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from schedules import AllReduce, Array, Compute, Count, Program, State, Table, Worker, descend
 
 SOURCE = "Stich 2019, Local SGD Converges Fast and Communicates Little (arXiv:1805.09767)"
+STALENESS = "none: all wait for the average"
+OURS = "the average after the last step, wherever it is"
 IN_STEP, LENGTH = True, "steps"
 
 

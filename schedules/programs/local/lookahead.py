@@ -9,7 +9,8 @@ from schedules.programs.local import outer
 from schedules.programs.local.outer import change, outer_step
 
 SOURCE = "Charles et al. 2025, Scaling Laws for DiLoCo (arXiv:2503.09799), M = 1; Zhang et al. 2019 (arXiv:1907.08610)"
-IN_STEP = True
+STALENESS = "none: every step waits for all gradients"
+IN_STEP, LENGTH = True, "rounds"
 
 STATE, Settings, length, read_out = outer.STATE, outer.Outer, outer.length, outer.read_out
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from schedules import ZERO, AllReduce, Array, Compute, Count, Field, Number, Program, State, Table, Worker
 
 SOURCE = "Mishchenko et al. 2022, ProxSkip (arXiv:2202.09357), algorithm 2 (Scaffnew)"
+STALENESS = "none: all wait for the average"
+OURS = "the learning rate is that of the step; momentum and the like of [optimizer] are not used"
 IN_STEP, LENGTH = True, "steps"
 STATE = {"h": ZERO}
 

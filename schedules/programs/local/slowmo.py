@@ -14,7 +14,8 @@ from schedules.programs.local import outer
 from schedules.programs.local.outer import local_steps
 
 SOURCE = "Wang et al. 2020, SlowMo (arXiv:1910.00643), algorithm 1"
-IN_STEP = True
+STALENESS = "none: all wait for the average"
+IN_STEP, LENGTH = True, "rounds"
 
 STATE = {"theta": COPY, "slow": ZERO}
 length, read_out = outer.length, outer.read_out

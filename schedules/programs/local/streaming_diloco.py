@@ -37,7 +37,9 @@ from schedules import (
 from schedules.programs.local import outer
 from schedules.programs.local.outer import nesterov
 
-SOURCE = "Douillard et al. 2025, Streaming DiLoCo (arXiv:2501.18512), algorithm 2; offsets as torchft has them"
+SOURCE = "Douillard et al. 2025, Streaming DiLoCo (arXiv:2501.18512), algorithm 2"
+OURS = "the offsets floor((p+1) H / P), as torchft has them"
+STALENESS = "no outer versions, of each fragment, but `overlap` steps"
 IN_STEP, LENGTH = True, "steps"
 
 STATE, read_out = outer.STATE, outer.read_out

@@ -30,6 +30,7 @@ class Pipeline:
     walked: Streams
     check: Callable[[Any, int], None] | None = None
     policy: Callable[[Any], Policy] | None = None
+    STALENESS: str = "none: an iteration's micro-batches all see the parameters of the last flush"
     streams: Callable[[Worker], Mapping[str, Program]] = field(init=False)
     STATE: Mapping[str, Vector] = field(default_factory=lambda: STATE)
     PIPELINE: bool = True

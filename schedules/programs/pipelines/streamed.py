@@ -61,14 +61,22 @@ def check_buffers(settings: Any, workers: int) -> None:
 
 
 def _streamed(
-    program: str, line: str, source: str, keys: type[Table], policy: Callable[[Any], Policy], check: Check | None = None
+    program: str,
+    line: str,
+    source: str,
+    keys: type[Table],
+    policy: Callable[[Any], Policy],
+    staleness: str,
+    check: Check | None = None,
 ) -> Pipeline:
     def streams(worker: Worker, tracks: Tracks) -> Mapping[str, Program]:
         walked = two_engines if getattr(worker.settings, "engines", 1) == 2 else one_engine
         return walked(worker, tracks, policy(worker.settings))
 
-    return Pipeline(program, line, source, keys, streams, check, policy)
+    return Pipeline(program, line, source, keys, streams, check, policy, staleness)
 
+
+_TWICE = "of stage i of p, counted from 0: 2 (p - 1 - i) micro-batches"
 
 _ROWS = (
     _streamed(
@@ -77,6 +85,7 @@ _ROWS = (
         "Harlap et al. 2018, PipeDream (arXiv:1806.03377)",
         PipeDream,
         _pipedream,
+        "of stage i of p, counted from 0: p - 1 - i micro-batches (vertical sync: p - 1 of every stage)",
     ),
     _streamed(
         "pipedream-2bw",
@@ -84,6 +93,7 @@ _ROWS = (
         "Narayanan et al. 2021, Memory-efficient pipeline-parallel DNN training (arXiv:2006.09503), section 3.1",
         Streamed,
         _two_buffers,
+        "one update, of every stage",
         check_buffers,
     ),
     _streamed(
@@ -92,6 +102,7 @@ _ROWS = (
         "The family of DDG, DSP and PipeMare, as PETRA accounts for it (arXiv:2406.02052, table 1)",
         Delayed,
         _delayed,
+        _TWICE,
     ),
     _streamed(
         "petra",
@@ -99,6 +110,7 @@ _ROWS = (
         "Rivaud et al. 2024, PETRA (arXiv:2406.02052), algorithm 1 and equation 5",
         Petra,
         _petra,
+        _TWICE,
         check_buffered,
     ),
 )

@@ -32,6 +32,7 @@ from schedules.programs.synchronous import accumulation
 from schedules.programs.synchronous.accumulation import add, batches, clear, mean_of
 
 SOURCE = "Li et al. 2020, PyTorch Distributed (arXiv:2006.15704): bucketed overlap, and no_sync for accumulation"
+STALENESS = "none: every step waits for all gradients"
 IN_STEP = True
 
 STATE = accumulation.vectors

@@ -26,6 +26,7 @@ from schedules.programs.synchronous import accumulation
 from schedules.programs.synchronous.accumulation import add, batches, clear, mean_of
 
 SOURCE = "Lian et al. 2017, D-PSGD (arXiv:1705.09056), algorithm 1; weights: Xiao and Boyd 2004"
+STALENESS = "none: every step waits for all neighbours"
 IN_STEP = True
 
 STATE = accumulation.vectors

@@ -54,3 +54,28 @@ def test_the_fastest_that_fits_of_equals_the_least_stale():
     assert fastest_within(table, 29).empty
     assert smallest(table).index.tolist() == [3]
     assert smallest(table.drop(columns="peak_memory_bytes")).empty
+
+
+def equal_samples(*rows, bandwidths):
+    """Of (loss, seconds, bytes, staleness of gradients, of changes, memory), over as many samples."""
+    keys = ("loss", "makespan_s", "bytes_sent", "staleness_mean.gradient", "staleness_mean.change", "peak_memory_bytes")
+    table = pd.DataFrame([dict(zip(keys, row, strict=True)) for row in rows]).assign(error="", gradients_per_s=1.0)
+    table = table.assign(**{"platform.link.bandwidth": bandwidths})
+    table.attrs["equal_samples"] = True
+    return table
+
+
+def test_of_as_many_samples_loss_seconds_and_bytes_are_compared_within_a_platform():
+    one, stale, beaten, other = (1, 5, 9, 0, 0, 3), (1, 4, 9, 0, 1, 3), (2, 5, 9, 0, 0, 3), (3, 9, 9, 0, 0, 3)
+    table = equal_samples(one, stale, beaten, other, bandwidths=["10", "10", "10", "1"])
+    assert goals(table) == ("loss", "makespan_s", "bytes_sent", "staleness_mean.stalest", "peak_memory_bytes")
+    assert sorted(unbeaten(table).index) == [0, 1, 3]
+    assert unbeaten(table)["staleness_mean.stalest"].loc[1] == 1
+    assert unbeaten(table.assign(**{"platform.link.bandwidth": "10"})).index.tolist() == [1, 0]
+    assert fastest_within(table, 3).index.tolist() == [1]
+
+
+def test_without_samples_asked_for_throughput_is_compared():
+    table = equal_samples((1, 5, 9, 0, 0, 3), bandwidths=["10"])
+    table.attrs.clear()
+    assert goals(table) == ("gradients_per_s", "peak_memory_bytes")

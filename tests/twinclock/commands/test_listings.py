@@ -16,8 +16,21 @@ def test_schedules_are_listed_with_summary_source_and_keys(run):
     for name in catalogue.names():
         entry = catalogue.find(name)
         first = next(iter(entry.settings.model_fields))
-        assert f"{name}\n  {entry.summary}\n  Source: {entry.source}\n  Keys: {first}" in text
+        ours = f"  Ours: {entry.ours}\n" * bool(entry.ours)
+        told = f"  Source: {entry.source}\n  Staleness: {entry.staleness}\n{ours}"
+        assert entry.staleness
+        assert f"{name}\n  {entry.summary}\n{told}  Keys: {first}" in text
     assert 'rate = 1, pairing = "edge-clock", gradient_clock = "free"' in text
+
+
+def test_schedules_stand_below_their_families(run):
+    text = run("schedules").stdout
+    places = [text.index(f"{name}: {doc}\n") for name, doc in catalogue.families().items()]
+    assert places == sorted(places)
+    assert set(catalogue.families()) == {"synchronous", "gossip", "local", "pipelines", "cyclic"}
+    for name in catalogue.names():
+        above = max(place for place in places if place < text.index(f"\n{name}\n"))
+        assert text[above:].startswith(f"{catalogue.find(name).family}: ")
 
 
 @pytest.mark.parametrize("name", catalogue.names())

@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.deciding.pareto import MEMORY, compared, fastest_within, goals, smallest, unbeaten
+from analysis.deciding.pareto import (
+    BYTES,
+    LOSS,
+    MEMORY,
+    SECONDS,
+    STALEST,
+    compared,
+    fastest_within,
+    goals,
+    platforms,
+    smallest,
+    unbeaten,
+)
 from schedules.record.quantities import QUANTITIES, beside_words, with_unit, words
 from schedules.record.whole import whole_file
 from twinclock.printing.sweep_table import setting_text
@@ -15,8 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "pareto.csv"
-MAX_ROWS = 24
-_WORDS = {"staleness_mean": "staleness", MEMORY: "memory"}
+MAX_ROWS = 40
+_WORDS = {
+    "staleness_mean": "staleness", STALEST: "staleness", MEMORY: "memory", LOSS: "loss", SECONDS: "seconds",
+    BYTES: "bytes",
+}  # fmt: skip
 
 
 def write_unbeaten(table: pd.DataFrame, settings: list[str], out: Path) -> list[Path]:
@@ -31,12 +46,13 @@ def write_unbeaten(table: pd.DataFrame, settings: list[str], out: Path) -> list[
 
 
 def pareto_lines(table: pd.DataFrame, settings: list[str]) -> list[str]:
-    """The cases that no other beats, the fastest first; nothing where there are no two cases to compare."""
+    """The cases that no other beats, in the order of `unbeaten`; nothing where there are no two cases to compare."""
     keys, cases, found = goals(table), compared(table), unbeaten(table)
     if len(cases) < 2 or len(keys) < 2:
         return []
     told = [_WORDS.get(key, "throughput") for key in keys]
-    first = f"no other beats {len(found)} of {len(cases)} cases in {', '.join(told[:-1])} and {told[-1]}:"
+    where = " of its platform" if len(platforms(cases)) > 1 else ""
+    first = f"no other{where} beats {len(found)} of {len(cases)} cases in {', '.join(told[:-1])} and {told[-1]}:"
     missing = int((table["error"] == "").sum()) - len(cases)
     rows = [_row(row, settings, keys) for row in found.head(MAX_ROWS).to_dict("records")]
     header = [*settings, *(_heading(key) for key in keys)]
