@@ -136,6 +136,7 @@ MODULES = {
     "qsr": "schedules.programs.local.qsr",
     "diloco": "schedules.programs.local.diloco",
     "lookahead": "schedules.programs.local.lookahead",
+    "streaming-diloco": "schedules.programs.local.streaming_diloco",
     "eager-diloco": "schedules.programs.local.eager_diloco",
     "co2": "schedules.programs.local.co2",
     "slowmo": "schedules.programs.local.slowmo",

@@ -60,12 +60,13 @@ class Worker:
         moments: how many arrays its optimizer remembers, each as large as the model; there in timing-only runs too.
         warmup_steps: steps of the learning rate's warm-up; see `learning_rate`.
         stage_sizes: bytes of every stage of the model, whoever holds it; of the whole, where there are none.
+        layers: how many the model has, where the scenario says so.
     """
 
     __slots__ = (
         "_clocks", "_rate", "account", "activations", "boundaries", "capacities", "graph", "horizon", "kernels",
-        "mean_time", "model", "moments", "neighbours", "num_workers", "rank", "settings", "speed", "stage_sizes",
-        "stages", "ties",
+        "layers", "mean_time", "model", "moments", "neighbours", "num_workers", "rank", "settings", "speed",
+        "stage_sizes", "stages", "ties",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +99,7 @@ class Worker:
         self.capacities: dict[str, int] = {}
         self.moments = 0
         self.stage_sizes: tuple[int, ...] = ()
+        self.layers: int | None = None
         self._clocks = clocks
         self._rate = rate
 

@@ -24,7 +24,8 @@ def _names(entries: Sequence[Schedule]) -> str:
 
 
 def _simulated(entries: Sequence[Schedule]) -> str:
-    told = ["all, timing alone or a problem's numbers"]
+    # The stages of a pipeline have kernels of a module's, or durations alone: no problem is cut so.
+    told = ["all, timing alone" + " or a problem's numbers" * (not _are_pipelines(entries))]
     surviving = [entry for entry in entries if entry.survives]
     varying = [entry for entry in entries if entry.is_varying]
     told += [f"without a rank that fails: {_names(surviving)}"] * bool(surviving)
@@ -33,9 +34,11 @@ def _simulated(entries: Sequence[Schedule]) -> str:
 
 
 def _executed(entries: Sequence[Schedule]) -> str:
-    told = ["all, paced or a problem's numbers"]
-    if all(entry.place is None for entry in entries):
-        told.append("your own torch module under all")
-    elif all(entry.is_pipeline for entry in entries):
-        told.append("your own torch module in stages")
-    return "; ".join(told)
+    if _are_pipelines(entries):
+        return "all, paced; your own torch module in stages"
+    told = "all, paced or a problem's numbers"
+    return told if any(entry.place for entry in entries) else f"{told}; your own torch module under all"
+
+
+def _are_pipelines(entries: Sequence[Schedule]) -> bool:
+    return all(entry.is_pipeline for entry in entries)

@@ -56,6 +56,7 @@ def check(scenario: Scenario, where: str) -> None:
     _check_tensors(scenario, where)
     _check_decay(scenario, where)
     _check_stages(scenario, where)
+    _check_layers(scenario, where)
 
 
 def _check_plan(scenario: Scenario, where: str) -> None:
@@ -93,6 +94,13 @@ def _check_stages(scenario: Scenario, where: str) -> None:
         check_stages(scenario, catalogue.find(scenario.program))
     except ValueError as error:
         raise ScenarioError(f"{where}: {error}") from None
+
+
+def _check_layers(scenario: Scenario, where: str) -> None:
+    fragments, layers = getattr(scenario.schedule, "fragments", 0), scenario.workload.layers
+    if layers is not None and fragments > layers:
+        told = f"expected at most workload.layers = {layers}, found {fragments}"
+        raise ScenarioError(f"{where}: schedule.fragments: {told}")
 
 
 def _check_topology(scenario: Scenario, where: str) -> None:

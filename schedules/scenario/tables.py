@@ -136,6 +136,8 @@ class WorkloadTable(Table):
     for the weights]."""
     boundary: BytesOrList = 0.0
     """In a pipeline, bytes of a micro-batch that go from a stage to the next; or a list, one a boundary."""
+    layers: Count | None = None
+    """Of the model, of one size each: what `streaming-diloco` makes fragments of."""
     buffers: Literal["own", "average", "recompute"] = "average"
     """What a module keeps beside its parameters (batch norms' statistics), where these are read out: each rank's own;
     their average over the ranks; or taken anew at the final parameters, in one pass over each rank's data, and averaged

@@ -40,6 +40,9 @@ def of(program, **keys):
     return {**told, "schedule.program": f'"{program}"'}
 
 
+STREAMING = of("streaming-diloco", steps="20", local_steps="8")
+
+
 ROUNDS = {"rounds": "2", "local_steps": "2"}
 STEPS = {"steps": "4"}
 PERIODS = {**STEPS, "period": "2", "first_period": "2", "second_period": "2"}
@@ -88,6 +91,11 @@ KEYS = [
     ("schedule.local_steps", "0", "expected a number of at least 1, found 0", of("local-sgd", **STEPS)),
     ("schedule.average", '"x"', "expected 'parameters' or 'all', found 'x'", of("local-sgd", local_steps="2", **STEPS)),
     ("schedule.alpha", "0", "expected a number above 0, found 0", of("qsr", local_steps="2", **STEPS)),
+    ("schedule.fragments", "0", "expected a number of at least 1, found 0", STREAMING),
+    ("schedule.fragments", "7", "expected at most workload.layers = 6, found 7", {**STREAMING, "workload.layers": "6"}),
+    ("schedule.pattern", '"random"', "expected 'strided' or 'sequential', found 'random'", STREAMING),
+    ("schedule.overlap", "8", "expected less than schedule.local_steps = 8, found 8", STREAMING),
+    ("schedule.mixing", "1.5", "expected a number of at most 1, found 1.5", STREAMING),
     ("schedule.rounds", "0", "expected a number of at least 1, found 0", of("diloco", local_steps="2")),
     ("schedule.outer_learning_rate", "-1", "expected a number of at least 0, found -1", of("diloco", **ROUNDS)),
     ("schedule.outer_momentum", "1", "expected a number below 1, found 1", of("diloco", **ROUNDS)),
@@ -308,6 +316,7 @@ KEYS = [
     ("workload.buffers", '"all"', "expected 'own', 'average' or 'recompute', found 'all'"),
     ("workload.master", '"float64"', "expected 'float32', found 'float64'", HALF),
     ("workload.master", '"float32"', "expected workload.dtype 'bfloat16' or 'float16' beside it, found 'float32'"),
+    ("workload.layers", "0", "expected a number of at least 1, found 0"),
     ("workload.batch_size", "0", "expected a number of at least 1, found 0"),
     ("workload.activations", '"-1 GB"', "expected a number of at least 0, found '-1 GB'"),
     ("workload.activations", '"2 s"', 'in byte, such as "44.7 MB"', "found '2 s'"),

@@ -71,6 +71,37 @@ def delayed(x: Vectors, gradient: Gradient) -> Vectors:
     return outer(x, gradient, lambda found: mean(found[-2]) if len(found) > 1 else np.zeros_like(found[0]), after=True)
 
 
+def streaming(x: Vectors, gradient: Gradient, layers: list[list[int]], overlap: int, mixing: float) -> Vectors:
+    """theta after thirteen steps, H = 5; what is sent after the last outer step of a fragment comes at the end.
+
+    Args:
+        layers: by fragment the elements that it has.
+    """
+    theta, momentum, x = x.copy(), np.zeros_like(x), x.copy()
+    begun: list[tuple[int, list[int], Vectors]] = []
+
+    def arrive(mine: list[int], delta: Vectors) -> None:
+        momentum[:, mine] = 0.8 * momentum[:, mine] + delta
+        theta[:, mine] -= 0.6 * (delta + 0.8 * momentum[:, mine])
+        x[:, mine] = mixing * x[:, mine] + (1 - mixing) * theta[:, mine]
+
+    for t in range(1, 14):
+        x -= RATE * gradient(x, t - 1)
+        for p, mine in enumerate(layers):
+            if t % 5 == math.floor((p + 1) * 5 / len(layers)) % 5:
+                begun.append((t + overlap, mine, mean(theta[:, mine] - x[:, mine])))
+        while begun and begun[0][0] == t:
+            arrive(*begun.pop(0)[1:])
+    for _, mine, delta in begun:
+        arrive(mine, delta)
+    return theta
+
+
+STREAMING = {"steps": 13, "local_steps": 5, "outer_learning_rate": 0.6, "outer_momentum": 0.8}
+SEQUENTIAL, STRIDED = [[0, 1], [2, 3], [4, 5, 6]], [[0, 3], [1, 4], [2, 5, 6]]
+"""Seven parameters in six layers, of which the last has two, in three fragments."""
+
+
 def lookahead(x: Vectors, gradient: Gradient) -> Vectors:
     return diloco(x, lambda at, step: mean(gradient(at, step)))
 
@@ -169,6 +200,15 @@ def local_adam(x: Vectors, gradient: Gradient) -> Vectors:
 RULES: dict[str, tuple[dict[str, Any], Callable[[Vectors, Gradient], Vectors]]] = {
     "local-sgd": ({"steps": 11, "local_steps": 4}, local_sgd),
     "diloco": (OUTER, diloco),
+    "streaming-diloco": (STREAMING, lambda x, g: streaming(x, g, [[*range(7)]], 0, 0.0)),
+    "streaming-diloco, overlapped": (
+        {**STREAMING, "fragments": 3, "overlap": 3, "mixing": 0.25},
+        lambda x, g: streaming(x, g, STRIDED, 3, 0.25),
+    ),
+    "streaming-diloco, sequential": (
+        {**STREAMING, "fragments": 3, "overlap": 4, "pattern": "sequential"},
+        lambda x, g: streaming(x, g, SEQUENTIAL, 4, 0.0),
+    ),
     "lookahead": (OUTER, lookahead),
     "eager-diloco": (OUTER, eager),
     "eager-diloco, delayed": ({**OUTER, "delayed": True}, delayed),
@@ -195,6 +235,8 @@ def scenario(name: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]
         more = {"optimizer": OPTIMIZERS[name], **more}
     tables = {**BASE, "schedule": {"program": name.partition(",")[0], **settings}}
     noisy = {**BASE["workload"], "options": {"dimension": 7, "noise": 0.5}}
+    if "," in name and name.startswith("streaming"):
+        noisy["layers"] = 6
     return {**tables, "workload": noisy, **more}
 
 
@@ -246,6 +288,27 @@ def test_one_local_step_and_an_outer_step_of_one_is_all_reduce(world: World) -> 
     settings = {"rounds": 8, "local_steps": 1, "outer_learning_rate": 1.0, "outer_momentum": 0.0}
     alike = world(scenario("all-reduce", {"gradients": 8}))
     assert difference(alike, world(scenario("diloco", settings))) <= 1e-12
+
+
+def test_one_fragment_that_is_waited_for_is_diloco(world: World) -> None:
+    rates = {"outer_learning_rate": 0.6, "outer_momentum": 0.8}
+    alike = world(scenario("diloco", {"rounds": 4, "local_steps": 3, **rates}))
+    streamed = world(scenario("streaming-diloco", {"steps": 12, "local_steps": 3, **rates}))
+    assert difference(alike, streamed) <= 1e-12
+    assert alike.summary["bytes_sent"] == streamed.summary["bytes_sent"]
+
+
+@pytest.mark.parametrize("overlap", [0, 2, 4])
+def test_a_streamed_change_is_as_old_as_its_overlap(overlap: int, world: World) -> None:
+    settings = {**STREAMING, "steps": 15, "fragments": 5, "overlap": overlap}
+    trace = world(scenario("streaming-diloco", settings)).trace
+    assert trace is not None
+    applied = trace[trace["applied"] == "change"]
+    assert set(applied["target"]) == {f"fragment-{p}" for p in range(5)}
+    assert (applied["version_written"] - applied["version_read"] == 1).all()
+    last = 4 - overlap  # what is begun after the last steps but these is on its way at the end
+    assert sorted(set(applied["steps_behind"])) == ([0] if not overlap else [*range(overlap + 1)])
+    assert (applied["steps_behind"] == overlap).sum() == 4 * (10 + max(0, last) + 1)
 
 
 @pytest.mark.parametrize(("name", "is_equal"), [("diloco", True), ("eager-diloco", False), ("co2", True)])

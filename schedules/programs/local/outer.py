@@ -59,9 +59,14 @@ def change(s: State) -> Array:
 
 def outer_step(s: State, delta: Array, rate: float, mu: float) -> None:
     """m <- mu m + Delta;  theta <- theta - nu (Delta + mu m);  x <- theta."""
-    momentum = mu * s.momentum + delta
-    s.x = s.theta = s.theta - rate * (delta + mu * momentum)
-    s.momentum = momentum
+    s.theta, s.momentum = nesterov(s.theta, s.momentum, delta, rate, mu)
+    s.x = s.theta
+
+
+def nesterov(theta: Array, momentum: Array, delta: Array, rate: float, mu: float) -> tuple[Array, Array]:
+    """theta and m after an outer step."""
+    momentum = mu * momentum + delta
+    return theta - rate * (delta + mu * momentum), momentum
 
 
 def read_out(s: State, time: float) -> Array:

@@ -1,0 +1,138 @@
+"""Streaming DiLoCo: an outer step of a fragment at a time, while the next steps are made.
+
+After step t, of a fragment p of P with offset t_p = floor((p+1) H / P):
+
+  (t - t_p) mod H = 0:        Delta_p = theta_p - x_p; its mean over the workers is begun
+  (t - t_p - tau) mod H = 0:  m_p <- mu m_p + Delta_p;  theta_p <- theta_p - nu (Delta_p + mu m_p)
+                              x_p <- alpha x_p + (1 - alpha) theta_p
+
+The timetable follows from the settings: no message says whose turn it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from schedules import (
+    AllReduce,
+    Array,
+    Await,
+    Compute,
+    Count,
+    Field,
+    Handle,
+    NonNegative,
+    Number,
+    Program,
+    Start,
+    State,
+    Table,
+    ValidationInfo,
+    Worker,
+    descend,
+    field_validator,
+    part,
+)
+from schedules.programs.local import outer
+from schedules.programs.local.outer import nesterov
+
+SOURCE = "Douillard et al. 2025, Streaming DiLoCo (arXiv:2501.18512), algorithm 2"
+OURS = "the offsets floor((p+1) H / P), as torchft has them"
+STALENESS = "no outer versions, of each fragment, but `overlap` steps"
+IN_STEP, LENGTH = True, "steps"
+
+STATE, read_out = outer.STATE, outer.read_out
+
+
+class Settings(Table):
+    """The keys of [schedule]."""
+
+    steps: Count
+    """Of every worker."""
+    local_steps: Count
+    """From one outer step of a fragment to its next: H."""
+    fragments: Count = 1
+    """P: as many parts has the model, of whole layers (workload.layers)."""
+    pattern: Literal["strided", "sequential"] = "strided"
+    """Which layers a fragment has: every P-th, or such that follow one another."""
+    overlap: Annotated[int, Field(ge=0)] = 0
+    """tau: steps that are made while a fragment's mean is on its way."""
+    mixing: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """alpha: how much of a worker's own fragment stays."""
+    outer_learning_rate: NonNegative = 0.7
+    """nu."""
+    outer_momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    """mu, of Nesterov's kind."""
+
+    @field_validator("overlap")
+    @classmethod
+    def _check_over(cls, overlap: int, info: ValidationInfo) -> int:
+        if overlap >= info.data.get("local_steps", overlap + 1):
+            raise ValueError(f"expected less than schedule.local_steps = {info.data['local_steps']}, found {overlap}")
+        return overlap
+
+
+def length(settings: Any, rank: int) -> int:
+    """Steps of a worker."""
+    return int(settings.steps)
+
+
+def streams(worker: Worker) -> Mapping[str, Program]:
+    """The programs of a worker."""
+    return {"compute": steps(worker)}
+
+
+def steps(worker: Worker) -> Program:
+    """The algorithm of a worker."""
+    model, settings = worker.model, worker.settings
+    period, pieces = settings.local_steps, fragments(model.size, worker.layers, settings)
+    offsets = [(p + 1) * period // settings.fragments for p in range(settings.fragments)]
+    rates = settings.outer_learning_rate, settings.outer_momentum, settings.mixing
+    reducing: dict[int, Handle] = {}
+    for t in range(1, settings.steps + 1):
+        gradient, _ = yield Compute("gradient")
+        model.apply(descend, gradient)
+        for p, offset in enumerate(offsets):
+            if (t - offset) % period == 0:
+                size = sum(each.stop - each.start for each in pieces[p])
+                delta = model.payload(change, pieces[p], size=size, to=f"fragment-{p}")
+                reducing[p], _ = yield Start(AllReduce(delta, tag=p))
+        for p, offset in enumerate(offsets):
+            if (t - offset - settings.overlap) % period == 0 and p in reducing:
+                ((mean,), _), _ = yield Await((reducing.pop(p),))
+                model.apply(outer_step, mean, pieces[p], *rates)
+    for p, handle in reducing.items():  # what is on its way after the last step
+        ((mean,), _), _ = yield Await((handle,))
+        model.apply(outer_step, mean, pieces[p], *rates)
+
+
+def fragments(size: int, layers: int | None, settings: Any) -> list[list[slice]]:
+    """The bytes of each fragment, of a model of `size` bytes whose layers are of one size."""
+    number = settings.fragments if layers is None else layers
+    cuts = [part(size // 8, layer, number) for layer in range(number)]  # no number of any dtype is cut in two
+    whole = [slice(8 * cut.start, 8 * cut.stop) for cut in cuts[:-1]] + [slice(8 * cuts[-1].start, size)]
+    if settings.pattern == "strided":
+        return [whole[p :: settings.fragments] for p in range(settings.fragments)]
+    return [whole[part(number, p, settings.fragments)] for p in range(settings.fragments)]
+
+
+def change(s: State, pieces: Sequence[slice]) -> Array:
+    """Delta: what the worker's own steps have changed in a fragment, as a gradient."""
+    return s.xp.concat([s.theta[each] - s.x[each] for each in numbers(s, pieces)])
+
+
+def outer_step(s: State, delta: Array, pieces: Sequence[slice], rate: float, mu: float, alpha: float) -> None:
+    """The outer step of a fragment, and what a worker goes on from."""
+    x, theta, momentum, begin = s.x + 0, s.theta + 0, s.momentum + 0, 0  # new vectors, which may be written to
+    for each in numbers(s, pieces):
+        end = begin + each.stop - each.start
+        theta[each], momentum[each] = nesterov(theta[each], momentum[each], delta[begin:end], rate, mu)
+        x[each] = alpha * x[each] + (1 - alpha) * theta[each]
+        begin = end
+    s.x, s.theta, s.momentum = x, theta, momentum
+
+
+def numbers(s: State, pieces: Sequence[slice]) -> list[slice]:
+    """Slices of bytes as those of numbers."""
+    return [slice(each.start // s.x.itemsize, each.stop // s.x.itemsize) for each in pieces]
