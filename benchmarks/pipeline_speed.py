@@ -3,9 +3,9 @@
 Workers by micro-batches, of `1f1b`, `zb-h2` and `interleaved-1f1b` (2 chunks) under a pure latency. A step is what one
 rank computes at a time (F, B, W or D).
 
-* `world` is the simulated world without trace, its set-up apart.
+* `world` is the simulated world without trace, from its first event to its last.
 * `bare` is what one writes by hand in SimPy: a process a rank, a timeout a step, an event a message. It says when
-  things end, and no more.
+  things end, and no more. It is timed likewise: both are given the order, and are made before the clock starts.
 * `torch` is `_simulate_comms_compute` with the lowering that it needs, `_add_send_recv`. It has no times: an action is
   a step of its clock.
 * `retime` is the longest path over the order with one variant, from a fresh order: what each cell waits for is worked
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -211,7 +212,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, default=len(SIZES), help="how many sizes, from the smallest")
     parser.add_argument("--out", help="write the figures to this JSON file")
     arguments = parser.parse_args()
-    speed = []
+    speed, load = [], os.getloadavg()[0]
     gc.freeze()  # what is imported is not looked through before each run
     for workers, micro_batches in SIZES[: arguments.sizes]:
         for program in PROGRAMS:
@@ -222,7 +223,9 @@ def main() -> None:
         many.append(variants(program, arguments.repeats))
         show(many[-1])
     if arguments.out:
-        info = {"date": datetime.now(UTC).isoformat(), "host": host(), "versions": versions()}
+        command = f"python -m benchmarks.pipeline_speed --repeats {arguments.repeats} --sizes {arguments.sizes}"
+        info = {"date": datetime.now(UTC).isoformat(), "command": command, "load_before": load}
+        info |= {"host": host(), "versions": versions()}
         with open(arguments.out, "w", encoding="utf-8") as file:
             json.dump({**info, "speed": speed, "variants": many}, file, indent=2)
 
