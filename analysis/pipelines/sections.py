@@ -80,6 +80,9 @@ def latency_words(idle: Mapping[str, Idle]) -> str:
     """Where the latency that the parts go by comes from."""
     told = []
     for world, each in idle.items():
+        if each.latency_s is None:
+            told.append(f"that of its route (platform.network of the {world} run's scenario)")
+            continue
         where = f"platform.transport = {each.transport!r}" if not each.takes_latency else "platform.link.latency"
         told.append(f"{with_unit(each.latency_s, 's')} ({where} of the {world} run's scenario)")
     return f"Latency of a message: {'; '.join(told)}."

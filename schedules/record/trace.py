@@ -48,6 +48,7 @@ What = tuple[str, str, int, int, str, str]
 """Of an operation: the columns op, kernel, stage, micro_batch, group and channel."""
 
 _row = struct.Struct(f"<{len(NUMBERS)}q")
+_pack_row = _row.pack  # looked up once: for every operation
 
 
 Name = TypeVar("Name")
@@ -93,20 +94,20 @@ class Recorder:
         answer, texts, payload, due = 0, self.texts, operation.payload, operation.due
         if running.note:
             answer, running.note = texts[running.note], ""  # a stream's object serves its next operation, too
+        # As in `moved`, which is called only for those that carry nothing: this is done for every row.
+        size = payload.size if payload is not None else 0 if operation.kernel else moved(operation, running.result)
+        due = -1 if due is None else int(due * running.world.gradient_ns + 0.5)
         kind, target, read, written, steps_behind, read_ns, gradients, _ = applied or NOTHING_APPLIED
-        self.rows += _row.pack(
-            running.lane, what, operation.peer, operation.tag,
-            # As in `moved`, which is called only for those that carry nothing: this is done for every row.
-            moved(operation, running.result) if payload is None else payload.size,
-            running.start_ns, running.ready_ns, running.end_ns, read, written, texts[kind], texts[target], gradients,
-            steps_behind, read_ns, -1 if due is None else int(due * running.world.gradient_ns + 0.5), answer,
+        self.rows += _pack_row(
+            running.lane, what, operation.peer, operation.tag, size, running.start_ns, running.ready_ns, running.end_ns,
+            read, written, texts[kind], texts[target], gradients, steps_behind, read_ns, due, answer,
         )  # fmt: skip
 
     def apply_row(self, running: Any, applied: Contribution) -> None:
         """Record a further contribution applied in the same segment: a row `Apply` that takes no time."""
         kind, target, read, written, steps_behind, read_ns, gradients, stage = applied
         end, what = running.end_ns, self.whats["Apply", "", stage, -1, "", ""]
-        self.rows += _row.pack(
+        self.rows += _pack_row(
             running.lane, what, -1, -1, 0, end, end, end, read, written, self.texts[kind], self.texts[target],
             gradients, steps_behind, read_ns, -1, 0,
         )  # fmt: skip

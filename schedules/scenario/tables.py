@@ -5,10 +5,20 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from schedules.settings import Count, NonNegative, Number, Positive, Table, Tables
-from schedules.units import Bytes, Seconds, Span
+from schedules.units import Bytes, Seconds, Span, quantity
 from topologies.files import SUFFIXES as GRAPH_FILES
 
 
@@ -16,8 +26,14 @@ def _is_list(value: object) -> str:
     return "list" if isinstance(value, list) else "number"
 
 
+def _sum(value: object) -> object:
+    """What the tensors of a list take together."""
+    return sum(quantity(each, "byte") for each in value) if isinstance(value, list) else value
+
+
 # So that of a wrong number no more is said than that it is no number.
-BytesOrList = Annotated[Annotated[Bytes, Tag("number")] | Annotated[list[Bytes], Tag("list")], Discriminator(_is_list)]
+_Sum = Annotated[Bytes, BeforeValidator(_sum)]
+BytesOrList = Annotated[Annotated[Bytes, Tag("number")] | Annotated[list[_Sum], Tag("list")], Discriminator(_is_list)]
 _Pair = Annotated[list[Bytes], Field(min_length=2, max_length=2)]
 BytesOrPair = Annotated[Annotated[Bytes, Tag("number")] | Annotated[_Pair, Tag("list")], Discriminator(_is_list)]
 
@@ -135,7 +151,8 @@ class WorkloadTable(Table):
     worker, for all its stages; a list of two: [after the forward pass, between the backward pass for the input and that
     for the weights]."""
     boundary: BytesOrList = 0.0
-    """In a pipeline, bytes of a micro-batch that go from a stage to the next; or a list, one a boundary."""
+    """In a pipeline, bytes of a micro-batch that go from a stage to the next; or a list, one a boundary, of which each
+    may be a list of its tensors: they go in one message."""
     layers: Count | None = None
     """Of the model, of one size each: what `streaming-diloco` makes fragments of."""
     buffers: Literal["own", "average", "recompute"] = "average"

@@ -33,7 +33,10 @@ class Message:
 
     def arrive(self) -> None:
         """The last byte is there."""
-        flow = self.flow
+        flow, self.flow = (
+            self.flow,
+            None,
+        )  # they know each other: only so both are gone at once, and not with a collection
         assert flow is not None
         end = flow.end - self.connection.since
         self.connection.go_on(self, end)

@@ -126,6 +126,7 @@ KEYS = [
     ("schedule.offset", "-1", "expected a number of at least 0, found -1", of("cdp-v1", gradients="2")),
     ("schedule.parameters", '"x"', "found 'x'", of("cdp-v1", gradients="2")),
     ("schedule.placement", '"x"', "found 'x'", of("cdp-v1", gradients="2")),
+    ("workload.boundary", '["1 MB", ["x"]]', "boundary.1: expected a quantity such as", of("gpipe", **PIPELINE)),
     ("workload.boundary", '"x"', "expected a quantity such as", of("gpipe", **PIPELINE)),
     ("workload.split", "[1]", "expected workload.module beside it, found none", of("gpipe", **PIPELINE)),
     ("workload.tied", "3", "expected a list, found 3", of("gpipe", **PIPELINE)),

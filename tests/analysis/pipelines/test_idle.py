@@ -57,6 +57,27 @@ def test_ranks_with_two_engines(program, keys, between, latency):
         assert (found["contention_ns"] == 0).all()
 
 
+RACKS = {
+    "kind": "racks", "hosts_per_rack": 3, "bandwidth": "1 GB/s", "latency": "1 ms", "uplink_bandwidth": "1 GB/s",
+    "uplink_latency": "5 ms",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("program", ["1f1b", "zb-v", "dualpipe", "petra"])
+def test_on_a_network_each_message_has_the_latency_of_its_route(program):
+    keys = {"engines": 2} if program == "petra" else {}
+    kernels = {"forward": 0.01, "backward-input": 0.01, "backward-weight": 0.01, "reconstruct": 0.01}
+    tables = {"platform": {"network": RACKS}, "workload": {"boundary": "4 MB"}}
+    apart = idle_of(pipelines.run(program, 4, 8, 0.0, kernels, keys, **tables)).parts
+    assert (apart["contention_ns"] == 0).all()
+    assert (apart["latency_ns"] > 0).all()
+    tables["platform"]["transport"] = "ideal"
+    shared = idle_of(pipelines.run(program, 4, 8, 0.0, kernels, keys, **tables)).parts
+    assert (shared["contention_ns"] > 0).all()
+    order = ["latency_ns", "before_ns", "after_ns", "between_ns"]
+    assert (shared[order] == apart[order]).all(axis=None)
+
+
 def test_closed_forms_of_1f1b():
     """p = 4, m = 8, F 1, D 2: (m+p-1) 3 + 2 (m+p-3-floor((m-2)/p)) c; without latency rank i begins at i."""
     found = parts_of(trace_of_order(build("1f1b", 4, 8), latency=500), 500)

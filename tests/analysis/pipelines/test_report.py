@@ -54,9 +54,9 @@ def test_other_runs_have_neither(tmp_path):
     assert '<section id="idle">' not in written.files[0].read_text()
 
 
-def test_without_one_latency_idle_time_is_not_taken_apart(tmp_path):
+def test_a_network_that_cannot_be_built_tells_of_no_latency(tmp_path):
     trace = trace_of_order(build("1f1b", 2, 2))
-    racks = load_run(write_run(tmp_path / "racks", trace, scenario=scenario(network={"kind": "racks"})))
+    racks = load_run(write_run(tmp_path / "racks", trace, scenario=scenario(network={"file": "gone.json"})))
     none = load_run(write_run(tmp_path / "none", trace, scenario=scenario(transport="none")))
     assert (latency_of(racks), idle_of(racks)) == (None, None)
     assert latency_of(none) == 0

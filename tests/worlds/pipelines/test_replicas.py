@@ -57,6 +57,16 @@ def test_a_flush_costs_the_all_reduce_of_a_stage(replicas: int) -> None:
     assert many - alone == pytest.approx(ring, rel=1e-6)
 
 
+def test_the_tensors_of_a_boundary_go_in_one_message() -> None:
+    tables = {"platform": {"transport": "ideal", "link": {"bandwidth": 1e6, "latency": 0.0}}}
+    apart = run("1f1b", 4, 8, 0.0, KERNELS, **tables, workload={"boundary": ["1 MB", ["1 MB", "0.5 MB"], ["2 MB"]]})
+    assert apart.trace is not None
+    sums = run("1f1b", 4, 8, 0.0, KERNELS, **tables, workload={"boundary": ["1 MB", "1.5 MB", "2 MB"]})
+    assert sums.trace is not None
+    assert apart.trace.equals(sums.trace)
+    assert apart.summary["bytes_per_link"]["1-2"] == 8 * 1_500_000
+
+
 def test_micro_batches_go_round() -> None:
     order = orders.replicated(orders.build("1f1b", 2, 3), 2)
     assert [sorted({step.micro_batch for cell in cells for step in steps_of(cell)}) for cells in order.ranks] == [
