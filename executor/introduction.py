@@ -38,7 +38,7 @@ def introduce(worker: Worker, module: FlatModule | StagedModule | None, seed: in
 
 
 def check_equal(told: Sequence[Introduction], scenario: Scenario) -> None:
-    """That all ranks start from the same parameters, and those of a pipeline have the same batches.
+    """That all ranks start from the same parameters, and those of one in stages have the same batches.
 
     Raises:
         ScenarioError: if they do not.
@@ -46,7 +46,7 @@ def check_equal(told: Sequence[Introduction], scenario: Scenario) -> None:
     where = f"scenario: workload.module = {scenario.workload.module!r}"
     other = next((rank for rank, each in enumerate(told) if each["batch"] != told[0]["batch"]), None)
     if other is not None:
-        wanted = "expected the same micro-batch 0 on all ranks of a pipeline"
+        wanted = "expected the same micro-batch 0 on all ranks of a model in stages"
         raise ScenarioError(f"{where}: {wanted}, found another on rank {other} than on rank 0")
     other = next((rank for rank, each in enumerate(told) if each["initial"] != told[0]["initial"]), None)
     if other is not None:

@@ -172,7 +172,7 @@ class RankRun:
         if scenario.workload.module is None or not scenario.run.numerics:
             return self.setup.worker(rank)
         device = self.placement.device
-        if self.setup.schedule.is_pipeline:
+        if self.setup.plan.stages:
             self.module = staged_module(scenario, rank, device, self._agreed)
         else:
             self.module = flat_module(scenario, rank, device)

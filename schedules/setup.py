@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from types import ModuleType
 
 import networkx as nx
@@ -276,6 +277,8 @@ def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], module: Stag
         worker.boundaries = boundaries(scenario)
     if scenario.plan.is_pipeline:
         worker.activations, worker.ties = activations(scenario, worker.rank), ties(scenario)
+    if worker.boundaries and scenario.is_numeric:  # of a problem: the parameters of the stages up to there
+        worker.boundaries = tuple(accumulate(worker.stage_sizes[:-1]))
     if module is not None:
         worker.boundaries, worker.ties = tuple(module.boundaries), tuple(module.ties)
 

@@ -20,6 +20,7 @@ OURS = [
         "a2cid2-sweep",
         "all-reduce-overlap",
         "cyclic",
+        "cyclic_module",
         "d-psgd",
         "dadao",
         "diloco",
@@ -72,8 +73,11 @@ def test_a_revnet_learns_under_petra():
 
 
 @pytest.mark.slow
-def test_the_module_in_stages_learns():
-    text = run("execute", "examples/pipeline_module.toml", "--set", "schedule.iterations=40", "--json")
+@pytest.mark.parametrize(
+    "told", [("pipeline_module", "schedule.iterations=40"), ("cyclic_module", "schedule.gradients=80")]
+)
+def test_the_module_in_stages_learns(told):
+    text = run("execute", f"examples/{told[0]}.toml", "--set", told[1], "--json")
     assert json.loads(text)["summary"]["module_accuracy"] > 0.85
 
 

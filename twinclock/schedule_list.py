@@ -37,7 +37,7 @@ def _executed(entries: Sequence[Schedule]) -> str:
     if _are_pipelines(entries):
         return "all, paced; your own torch module in stages"
     told = "all, paced or a problem's numbers"
-    return told if any(entry.place for entry in entries) else f"{told}; your own torch module under all"
+    return f"{told}; your own torch module {'in stages' if any(entry.place for entry in entries) else 'under all'}"
 
 
 def _are_pipelines(entries: Sequence[Schedule]) -> bool:

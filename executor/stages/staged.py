@@ -103,7 +103,7 @@ class StagedModule:
             _load(module, x[number])
         whole = torch.nn.Sequential(*modules)
         if self._scenario.workload.buffers == "recompute":
-            batches = range(num_batches(made, self._scenario.plan.lengths[0]))
+            batches = range(num_batches(made, _num_micro_batches(self._scenario)))
             with torch.no_grad():
                 update_bn((moved(made.batch(k), self._device)[0] for k in batches), whole)
         return training.evaluation(made, whole)
@@ -135,6 +135,12 @@ def staged_module(scenario: Scenario, rank: int, device: torch.device, agree: Ag
     asked = catalogue.find(scenario.program).keeps
     keeps: Any = "graph" if asked is None else asked(scenario.schedule)
     return StagedModule(scenario, rank, device, keeps=keeps, agree=agree)
+
+
+def _num_micro_batches(scenario: Scenario) -> int:
+    """Of the whole run. The length of a pipeline counts all; otherwise each of those that share the data has its own."""
+    plan = scenario.plan
+    return plan.lengths[0] * (1 if plan.is_pipeline else plan.num_shards)
 
 
 def _check_said(scenario: Scenario, module: StagedModule) -> None:

@@ -252,11 +252,8 @@ def _hand_on(turn: Turns, way: tuple[int, int], k: int, answer: Payload, sends: 
 
 
 def _boundary(worker: Worker, stage: int) -> int:
-    """Bytes that go from a stage to the one above it, and back; of a problem those that its kernels hand on."""
-    if not 0 <= stage < len(worker.boundaries):
-        return 0
-    is_numeric = any(model.is_numeric for model in (worker.stages or {}).values())
-    return sum(worker.stage_sizes[: stage + 1]) if is_numeric else worker.boundaries[stage]
+    """Bytes that go from a stage to the one above it, and back."""
+    return worker.boundaries[stage] if 0 <= stage < len(worker.boundaries) else 0
 
 
 def _begin(worker: Worker, turn: Turns) -> float:

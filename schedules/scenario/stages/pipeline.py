@@ -106,11 +106,6 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
     if schedule.is_pipeline and workload.problem is not None and scenario.run.numerics:
         told = f"expected none for {scenario.program}, whose stages have kernels of a module's, or durations alone"
         raise ValueError(f"workload.problem: {told}, found {workload.problem!r}")
-    if num_stages and not schedule.is_pipeline and workload.module is not None and scenario.run.numerics:
-        told = (
-            f"expected none for {scenario.program}, whose stages are of a problem (run.numerics = false: times alone)"
-        )
-        raise ValueError(f"workload.module: {told}, found {workload.module!r}")
     if workload.tied and "optimizer_sync" not in type(scenario.schedule).model_fields:
         told = f"expected none for {scenario.program}, which has no flush at which gradients are summed, found one"
         raise ValueError(f"workload.tied: {told}")
@@ -124,8 +119,8 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
 
 
 def _check_no_pipeline(scenario: Scenario) -> None:
-    """What belongs to a pipeline alone, and what that alone may lack."""
-    for key in ("split", "tied"):
+    """What belongs to stages alone, and what a pipeline alone may lack."""
+    for key in ("split", "tied") if not scenario.plan.stages else ():
         if getattr(scenario.workload, key):
             told = f"expected none for {scenario.program}, which has no stages, found one"
             raise ValueError(f"workload.{key}: {told}")

@@ -30,8 +30,8 @@ from tests.schedules.programs.cyclic.cases import tables
         ),
         ({"platform.kernels": {}}, r"platform\.kernels: expected a duration of backward for cdp-v2, found none"),
         (
-            {"workload.module": "examples.user_module:factory"},
-            r"workload\.module: expected none for cdp-v2, whose stages are of a problem \(run\.numerics = false",
+            {"workload.tied": [{"stages": [0, 3], "parameters": 4}]},
+            r"workload\.tied: expected none for cdp-v2, which has no flush at which gradients are summed, found one",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
