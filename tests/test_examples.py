@@ -31,6 +31,7 @@ OURS = [
         "racks",
         "resnet18",
         "ring-gossip",
+        "streaming-diloco",
         "two-jobs",
     ),
     "wide-area",
@@ -77,10 +78,10 @@ def test_the_module_in_stages_learns():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", ["diloco", "eager-diloco"])
+@pytest.mark.parametrize("program", ["diloco", "streaming-diloco"])
 def test_a_transformer_learns_in_local_steps(program):
     """Next letters of sequences that repeat: 0.125 by chance, and most that can be known is about 0.85."""
-    text = run("execute", "examples/diloco.toml", "--set", f"schedule.program={program}", "--json")
+    text = run("execute", f"examples/{program}.toml", "--json")
     assert json.loads(text)["summary"]["module_accuracy"] > 0.5
 
 

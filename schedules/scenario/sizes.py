@@ -217,7 +217,7 @@ def _operations_of_a_gradient(scenario: Scenario, rate: float, degree: float) ->
         return 1.0 + 2 * rate
     if scenario.program == "d-psgd":
         return 2 + 2 * degree / float(schedule.accumulate)
-    if getattr(schedule, "overlap", False) and _parameters(scenario):
+    if getattr(schedule, "bucket_size", 0) and schedule.overlap and _parameters(scenario):
         buckets = _parameters(scenario) * ITEM_SIZE[scenario.workload.dtype] / max(8.0, float(schedule.bucket_size))
         return 2 + 3 * max(1.0, buckets)
     return 2

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from schedules.settings import Count, NonNegative, Number, Positive, Table, Tables
+from schedules.training.tied import TiedTable
 from schedules.units import Bytes, Seconds, Span, quantity
 from topologies.files import SUFFIXES as GRAPH_FILES
 
@@ -106,22 +107,6 @@ class TopologyTable(BaseModel):
         if self.file is not None and self.model_extra:
             raise ValueError(f"expected no options of a builder beside file, found {', '.join(self.model_extra)}")
         return self
-
-
-class TiedTable(Table):
-    """Parameters that several stages share: each keeps a copy."""
-
-    stages: list[Annotated[int, Field(ge=0)]]
-    """Which, counted from 0."""
-    parameters: Count
-    """How many they are, of one copy."""
-
-    @field_validator("stages")
-    @classmethod
-    def _check_several(cls, stages: list[int]) -> list[int]:
-        if len(stages) < 2 or any(late <= early for early, late in pairwise(stages)):
-            raise ValueError(f"expected several stages, ascending, found {stages}")
-        return stages
 
 
 class WorkloadTable(Table):

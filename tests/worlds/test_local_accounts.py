@@ -93,6 +93,26 @@ def test_equal_seeds_give_equal_bytes(name: str, seed: int, rounds: int, steps: 
     assert one.to_csv(index=False).encode() == other.to_csv(index=False).encode()
 
 
+@given(st.integers(1, 6), st.integers(1, 6), st.booleans(), st.integers(10, 4000), st.data())
+@settings(max_examples=25, deadline=None)
+def test_streaming_sends_what_diloco_does(
+    fragments: int, rounds: int, is_strided: bool, size: int, data: st.DataObject
+) -> None:
+    """In all: each fragment once in H steps. No message of the timetable: nothing but all-reduces is sent."""
+    steps = data.draw(st.integers(fragments, 12))
+    overlap = data.draw(st.integers(0, steps - 1))
+    keys = {"steps": rounds * steps, "local_steps": steps, "fragments": fragments, "overlap": overlap}
+    keys |= {"pattern": "strided" if is_strided else "sequential"}
+    (streaming, whole) = (
+        simulate({**timed(name, told, parameters=size), "workload": {"parameters": size, "dtype": "float64"}})
+        for name, told in (("streaming-diloco", keys), ("diloco", {"rounds": rounds, "local_steps": steps}))
+    )
+    assert streaming.trace is not None
+    assert set(streaming.trace["op"]) - {"Start", "Await"} <= {"Compute", "AllReduce"}
+    slack = 8 * 2 * N * N * fragments * rounds  # a ring's parts are whole numbers of values
+    assert abs(streaming.summary["bytes_sent"] - whole.summary["bytes_sent"]) <= slack
+
+
 @given(st.integers(1, 40), st.integers(1, 20), st.floats(1e4, 1e8))
 @settings(max_examples=30, deadline=None)
 def test_without_overlap_some_of_the_time_is_no_computing(rounds: int, steps: int, bandwidth: float) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules import AllReduce, Program, Worker
+from schedules import AllReduce, Compute, Program, Worker, descend
 from schedules.programs.local import outer
-from schedules.programs.local.outer import change, local_steps, outer_step
+from schedules.programs.local.outer import change, outer_step
 
 SOURCE = "Douillard et al. 2023, DiLoCo (arXiv:2311.08105), algorithm 1"
 STALENESS = "none: all wait for the outer step"
@@ -23,7 +23,10 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 def rounds(worker: Worker) -> Program:
     """The algorithm of a worker."""
     model, settings = worker.model, worker.settings
+    step = Compute("gradient")
     for _ in range(settings.rounds):
-        yield from local_steps(worker)
+        for _ in range(settings.local_steps):
+            gradient, _ = yield step
+            model.apply(descend, gradient)
         delta, _ = yield AllReduce(model.payload(change, to="theta"))
         model.apply(outer_step, delta, settings.outer_learning_rate, settings.outer_momentum)

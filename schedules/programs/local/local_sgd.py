@@ -36,10 +36,10 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 
 def steps(worker: Worker) -> Program:
     """The algorithm of a worker."""
-    settings = worker.settings
+    settings, model, step = worker.settings, worker.model, Compute("gradient")
     for number in range(1, settings.steps + 1):
-        gradient, _ = yield Compute("gradient")
-        worker.model.apply(descend, gradient)
+        gradient, _ = yield step
+        model.apply(descend, gradient)
         if number % settings.local_steps == 0 or number == settings.steps:
             yield from average(worker)
 

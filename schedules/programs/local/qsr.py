@@ -32,10 +32,11 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 
 def steps(worker: Worker) -> Program:
     """The algorithm of a worker."""
+    model, step = worker.model, Compute("gradient")
     for local_steps in rounds(worker):
         for _ in range(local_steps):
-            gradient, _ = yield Compute("gradient")
-            worker.model.apply(descend, gradient)
+            gradient, _ = yield step
+            model.apply(descend, gradient)
         yield from average(worker)
 
 
