@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from schedules.scenario.stages.tied import TiedTable
 from schedules.settings import Count, NonNegative, Number, Positive, Table, Tables
+from schedules.training.tied import TiedTable
 from schedules.units import Bytes, Seconds, Span, quantity
 from topologies.files import SUFFIXES as GRAPH_FILES
 
