@@ -29,7 +29,7 @@ from executor.running import buffers
 from executor.running.computing import Computing
 from executor.running.modules import FlatModule, flat_module
 from executor.running.waiting import sharpen
-from executor.running.warmup import warm_up
+from executor.running.warmup import keep_memory, warm_up
 from executor.seat import Seat, Task
 from executor.services import Services
 from executor.stages.assembling import Whole, gathered
@@ -63,6 +63,7 @@ def run_rank(order: Task, seat: Seat) -> int:
     sharpen()
     # Ranks of one machine share its cores: with torch's own threads each would ask for all of them at every gradient.
     torch.set_num_threads(1)
+    keep_memory()
     control = None
     try:
         scenario = load(order.scenario, is_forced=True)

@@ -52,6 +52,7 @@ class Schedule:
             again from these) or "nothing" (from its outputs, where it has an inverse); None: its graph.
         length: (settings, rank) -> gradients of a worker; None: the key `gradients`.
         length_key: the key of [schedule] that says how long a run is; None: there is no such key.
+        needs_decay: whether it follows a learning rate that changes, so that a constant one is a mistake.
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
         updates: (settings, rank) -> steps of its optimizer; None: as many.
         role: (settings, rank) -> "worker" or "server"; None: all are workers.
@@ -83,6 +84,7 @@ class Schedule:
     keeps: Callable[[Any], str] | None = None
     length: Callable[[Any, int], int] | None = None
     length_key: str | None = None
+    needs_decay: bool = False
     is_in_step: bool = False
     updates: Callable[[Any, int], int] | None = None
     role: Callable[[Any, int], str] | None = None
@@ -119,6 +121,7 @@ _DECLARED = {
     "Settings": Sort("a class that is derived from Table", derived_from(BaseModel)),
     "STATE": Sort("a dict of vectors by name", lambda value: value if callable(value) else an(Mapping)(value)),
     "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
+    "NEEDS_DECAY": Sort("True or False", an(bool)),
     "SURVIVES_FAILURES": Sort("True or False", an(bool)),
     "VARYING_GRAPHS": Sort("True or False", an(bool)),
     "PIPELINE": Sort("True or False", an(bool)),
@@ -191,6 +194,7 @@ def find(name: object) -> Schedule:
         optimizer=getattr(module, "OPTIMIZER", None),
         **{each: getattr(module, each, None) for each in _FUNCTIONS},
         length_key=_length_key(module, name),
+        needs_decay=getattr(module, "NEEDS_DECAY", False),
         is_in_step=getattr(module, "IN_STEP", False),
         told=getattr(module, "summary", None),
         survives=getattr(module, "SURVIVES_FAILURES", False),

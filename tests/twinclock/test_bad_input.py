@@ -45,6 +45,7 @@ STREAMING = of("streaming-diloco", steps="20", local_steps="8")
 
 ROUNDS = {"rounds": "2", "local_steps": "2"}
 STEPS = {"steps": "4"}
+QSR = of("qsr", local_steps="2", alpha="0.1", **STEPS)
 PERIODS = {**STEPS, "period": "2", "first_period": "2", "second_period": "2"}
 PIPELINE = {"micro_batches": "4"}
 
@@ -91,6 +92,8 @@ KEYS = [
     ("schedule.local_steps", "0", "expected a number of at least 1, found 0", of("local-sgd", **STEPS)),
     ("schedule.average", '"x"', "expected 'parameters' or 'all', found 'x'", of("local-sgd", local_steps="2", **STEPS)),
     ("schedule.alpha", "0", "expected a number above 0, found 0", of("qsr", local_steps="2", **STEPS)),
+    ("optimizer.schedule", '"constant"', "'cosine' or 'step' for qsr, which follows the learning rate", QSR),
+    ("optimizer.schedule", None, "'cosine' or 'step' for qsr, which follows the learning rate, found 'constant'", QSR),
     ("schedule.fragments", "0", "expected a number of at least 1, found 0", STREAMING),
     ("schedule.fragments", "7", "expected at most workload.layers = 6, found 7", {**STREAMING, "workload.layers": "6"}),
     ("schedule.pattern", '"random"', "expected 'strided' or 'sequential', found 'random'", STREAMING),

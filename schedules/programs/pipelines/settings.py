@@ -12,6 +12,9 @@ from schedules import Count, Field, Positive, Table, ValidationInfo, field_valid
 class Pipelined(Table):
     """Of every pipeline."""
 
+    micro_batches: Count
+    """Of one iteration, on each of the replicas."""
+    iterations: Count = 1
     replicas: Count = 1
     """Copies of the pipeline, each on as many workers: copy q of d has the workers from q n/d on. Of the run's
     micro-batches it has the q-th, the (q+d)-th and so on; the copies of a stage step by the mean of their gradients."""
@@ -26,8 +29,6 @@ class Flushed(Pipelined):
     of_the_order: ClassVar[tuple[str, ...]] = ()
     """Keys that its builder asks for, beside the number of micro-batches."""
 
-    micro_batches: Count
-    """Of one iteration, on each of the replicas."""
     iterations: Count = 1
     """After each all stages step, with the mean of its micro-batches' gradients."""
     checkpoint: bool = False
@@ -58,9 +59,8 @@ class Streamed(Pipelined):
 
     of_the_order: ClassVar[tuple[str, ...]] = ()
 
-    micro_batches: Count
-    """Of one iteration, on each of the replicas; the stream has those of all iterations."""
     iterations: Count = 1
+    """The stream has the micro-batches of all."""
     accumulate: Count = 1
     """Micro-batches of one update, on each stage of each replica; they divide the stream."""
 

@@ -39,7 +39,7 @@ from schedules import orders
             3,
             1,
             {"text": "0F0,0B0", "file": "x.csv"},
-            "topology.workers: expected 1, the rows of x.csv, found 3",
+            "schedule.file: expected a row a worker of a replica, 3, found 1, in x.csv",
         ),
         ("order", 1, 2, {"text": "0F0,0B0", "file": "x.csv"}, "x.csv: expected 0F1 on rank 0, found it nowhere\n"),
         ("dualpipe-v", 4, 7, {}, "schedule.micro_batches: expected at least 2 x workers = 8, found 7"),
