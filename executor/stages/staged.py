@@ -138,7 +138,7 @@ def staged_module(scenario: Scenario, rank: int, device: torch.device, agree: Ag
 
 
 def _num_micro_batches(scenario: Scenario) -> int:
-    """Of the whole run. The length of a pipeline counts all; otherwise each of those that share the data has its own."""
+    """Of the whole run. The length of a pipeline counts all; otherwise each that shares the data has its own."""
     plan = scenario.plan
     return plan.lengths[0] * (1 if plan.is_pipeline else plan.num_shards)
 

@@ -88,7 +88,9 @@ def emulated(rule: str, stages: list[nn.Sequential]) -> nn.Sequential:
         ("v1", 3, {"placement": "stages", "parameters": "ring"}),
     ],
 )
-def test_the_parameters_are_those_of_the_rule(rule: str, num_stages: int, keys: dict[str, Any], executed: World) -> None:
+def test_the_parameters_are_those_of_the_rule(
+    rule: str, num_stages: int, keys: dict[str, Any], executed: World
+) -> None:
     run = executed(case(rule, num_stages, **keys))
     assert run.parameters is not None
     assert run.trace is not None
