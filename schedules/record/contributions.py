@@ -8,12 +8,11 @@ from __future__ import annotations
 import struct
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schedules.payload import GRADIENT, Payload, What
 from schedules.record.memory import LATEST, Integers
@@ -172,20 +171,6 @@ def _table(rows: Iterable[tuple[int, ...]], width: int) -> Integers:
     return np.array(list(rows), dtype=np.int64).reshape(-1, width).T
 
 
-class Window(NamedTuple):
-    """The part of a run over which throughput is counted, so that it says what the run was like and not how it ended.
-
-    Attributes:
-        end_ns: when it ends.
-        gradients: how many each rank has applied in it: int64 [num_ranks].
-        per_s: their number divided by the time of the last of them: float64 [num_ranks]; 0 of a rank that has none.
-    """
-
-    end_ns: int
-    gradients: Integers
-    per_s: NDArray[np.float64]
-
-
 class Done(NamedTuple):
     """What was done, in a unit that is none of gradients: int64 [num_done] each, as in `Applied`."""
 
@@ -233,56 +218,6 @@ class KernelEnds:
             is_made = (number > 0) & (end <= (LATEST if self.until_ns is None else self.until_ns))
             found[unit] = Done(rank[is_made], end[is_made], number[is_made])
         return found
-
-
-def window(
-    applied: Applied | Done,
-    num_ranks: int,
-    makespan_ns: int,
-    *,
-    cut_ns: int | None = None,
-    failed: Collection[int] = (),
-    servers: Collection[int] = (),
-) -> Window:
-    """It ends with the first last gradient of a rank, or with the cut.
-
-    Throughput is the sum of k_i / t_i, where k_i gradients were applied by rank i, the last of them at t_i. With one
-    time for all, a synchronous run whose ranks apply their last gradients in turn would lack nearly a step of it.
-
-    Args:
-        applied: what was applied, in the whole run.
-        num_ranks: of the run.
-        makespan_ns: when the run ended: the window's end, where nothing was applied.
-        cut_ns: when the world cut the run; None: it did not.
-        failed: ranks that have failed for good: they end no window, and their time is the window's.
-        servers: the ranks that count, where the schedule has servers: they count as one. None: all count.
-    """
-    is_counted = applied.gradients > 0
-    if servers:
-        is_counted &= np.isin(applied.rank, list(servers))
-    rank, at_ns, gradients = (column[is_counted] for column in (applied.rank, applied.at_ns, applied.gradients))
-    last = _latest(rank, at_ns, num_ranks)
-    if cut_ns is not None:
-        end = cut_ns
-    elif servers or set(np.unique(rank).tolist()) <= set(failed):
-        end = int(last.max(initial=-1)) if len(rank) else makespan_ns
-    else:
-        end = min(int(last[each]) for each in np.unique(rank).tolist() if each not in failed)
-    is_in = at_ns <= end
-    counts, times = np.zeros(num_ranks, dtype=np.int64), _latest(rank[is_in], at_ns[is_in], num_ranks)
-    np.add.at(counts, rank[is_in], gradients[is_in])
-    if servers:
-        times[:] = times.max(initial=-1)
-    times[list(failed)] = end
-    per_s = np.divide(counts * 1e9, times, out=np.zeros(num_ranks), where=times > 0)  # of no time there is no rate
-    return Window(end, counts, per_s)
-
-
-def _latest(rank: Integers, at_ns: Integers, num_ranks: int) -> Integers:
-    """The last time of each rank; -1 where it has none."""
-    latest = np.full(num_ranks, -1, dtype=np.int64)
-    np.maximum.at(latest, rank, at_ns)
-    return latest
 
 
 class Dropped(NamedTuple):

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.record.contributions import UNKNOWN, Applied, Done, Staleness, StalenessOf, Window, window
+from schedules.record.contributions import UNKNOWN, Applied, Done, Staleness, StalenessOf
 from schedules.record.knowledge.ages import Ages
 from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS, Integers
+from schedules.record.rates.window import Window, window
 from schedules.record.rows import BoolArray
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 from schedules import payload
 from schedules.clocks import Clocks, edge_ticks
 from schedules.payload import Payload
-from schedules.record.contributions import Window, window
 from schedules.record.ledger import Ledger
+from schedules.record.rates.window import Window, window
 from schedules.record.summary import Summary, summarise
 from simulator import simulate
 from topologies import build
@@ -50,6 +50,15 @@ def test_it_ends_with_the_first_last_gradient() -> None:
     assert found.end_ns == 3 * SECOND
     assert found.gradients.tolist() == [3, 1, 0]
     assert found.per_s.tolist() == [1.0, 0.5, 0.0]
+
+
+def test_who_applies_all_at_once_counts_after_its_end_too() -> None:
+    """Two copies of a pipeline, one step: they end it a microsecond apart, and both have made it."""
+    found = window_of([4, 4], [4.000001, 4.000001], [])
+    assert (found.end_ns, found.gradients.tolist()) == (4 * SECOND, [2, 0, 0])
+    assert found.per_s.tolist() == pytest.approx([0.5, 0.5, 0], rel=1e-6)
+    assert window_of([4], [5], [6], failed=[2]).per_s.tolist() == pytest.approx([1 / 4, 1 / 5, 0])
+    assert window_of([4], [5], cut_ns=4 * SECOND).per_s.tolist() == [1 / 4, 0]
 
 
 def test_it_ends_with_a_cut() -> None:
