@@ -106,6 +106,7 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
     if schedule.is_pipeline and workload.problem is not None and scenario.run.numerics:
         told = f"expected none for {scenario.program}, whose stages have kernels of a module's, or durations alone"
         raise ValueError(f"workload.problem: {told}, found {workload.problem!r}")
+    _check_clipping(scenario, num_stages)
     if workload.tied and "optimizer_sync" not in type(scenario.schedule).model_fields:
         told = f"expected none for {scenario.program}, which has no flush at which gradients are summed, found one"
         raise ValueError(f"workload.tied: {told}")
@@ -116,6 +117,18 @@ def check_stages(scenario: Scenario, schedule: Schedule) -> None:
         if len(found) != number:
             raise ValueError(f"{key}: expected one value, or one a {what} ({number}), found {len(found)}")
     _check_kernels(scenario, schedule)
+
+
+def _check_clipping(scenario: Scenario, num_stages: int) -> None:
+    """Stages of ours that step alone know no norm of the whole gradient. (A program of the user's own may send it.)"""
+    clip_norm, sync = scenario.optimizer.clip_norm, getattr(scenario.schedule, "optimizer_sync", None)
+    has_numbers = (scenario.workload.module is not None or scenario.is_numeric) and scenario.run.numerics
+    if clip_norm is None or num_stages < 2 or sync not in (None, "none") or not has_numbers:
+        return
+    if catalogue.own_text(scenario.program) is None:
+        instead = "" if sync is None else " (schedule.optimizer_sync = 'barrier' has it)"
+        told = f"expected none for {scenario.program}, whose stages step without the whole gradient's norm{instead}"
+        raise ValueError(f"optimizer.clip_norm: {told}, found {clip_norm:g}")
 
 
 def _check_no_pipeline(scenario: Scenario) -> None:

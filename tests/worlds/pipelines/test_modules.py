@@ -195,6 +195,11 @@ def follow(scenario: dict[str, Any], changes: dict[str, Any], executed: World, p
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no norm": (
+        {"workload.split": [3, 5, 7], "optimizer.clip_norm": 1.0},
+        r"optimizer\.clip_norm: expected none for 1f1b, whose stages step without the whole gradient's norm "
+        r"\(schedule\.optimizer_sync = 'barrier' has it\), found 1",
+    ),
     "an empty stage": (
         {"workload.split": [3, 3, 5]},
         r"workload\.split: expected where stages begin, ascending from 1, so that none is empty; found \[3, 3, 5\]",

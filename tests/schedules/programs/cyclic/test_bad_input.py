@@ -30,6 +30,10 @@ from tests.schedules.programs.cyclic.cases import tables
         ),
         ({"platform.kernels": {}}, r"platform\.kernels: expected a duration of backward for cdp-v2, found none"),
         (
+            {"workload.module": "examples.pipeline_module:factory", "optimizer.clip_norm": 1.0},
+            r"optimizer\.clip_norm: expected none for cdp-v2, whose stages step without the whole gradient's norm",
+        ),
+        (
             {"workload.tied": [{"stages": [0, 3], "parameters": 4}]},
             r"workload\.tied: expected none for cdp-v2, which has no flush at which gradients are summed, found one",
         ),
