@@ -1,6 +1,6 @@
 """The model that `benchmarks.against_torch` trains in both runtimes: layers of Linear and Tanh, in stages or whole.
 
-It is as large as the environment says: `LAYERS=8 WIDTH=256 SAMPLES=128`.
+It is as large as the environment says: `LAYERS=8 WIDTH=256 SAMPLES=1024`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 LAYERS, WIDTH, SAMPLES = (
-    int(os.environ.get(name, usual)) for name, usual in (("LAYERS", 8), ("WIDTH", 256), ("SAMPLES", 128))
+    int(os.environ.get(name, usual)) for name, usual in (("LAYERS", 8), ("WIDTH", 256), ("SAMPLES", 1024))
 )
 """Layers of the model, numbers of a layer, samples of a micro-batch."""
 DISTINCT = 16
