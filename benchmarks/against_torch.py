@@ -2,6 +2,7 @@
 
 * `gpipe`, `1f1b`, `interleaved-1f1b` and `zb-v` (two stages a rank) beside `torch.distributed.pipelining`.
 * `all-reduce`, with and without `accumulate`, beside `DistributedDataParallel`, with `no_sync` for all but the last.
+* `petra` has no rival: its speed over that of `1f1b`, simulated and measured (`benchmarks.petra_speed`).
 
 In one run, with the repetitions interleaved: a repetition of the one, then of the other, each from the same start, of
 the same steps on the same batches, with a rank's processes of the other asleep meanwhile. What is set up or warmed up
@@ -33,6 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks import petra_speed
 from benchmarks._layers import LAYERS, SAMPLES, WIDTH
 from benchmarks._shaped_hosts import busy_core_seconds
 from executor.launching.launch import Ranks
@@ -195,7 +197,7 @@ def quartiles(mine: Sequence[Repetition], theirs: Sequence[Repetition]) -> list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=[*CASES, "petra"], default=[*CASES, "petra"])
     parser.add_argument("--ranks", type=int, default=RANKS)
     parser.add_argument("--steps", type=int, default=10, help="of a repetition")
     parser.add_argument("--repetitions", type=int, default=7)
@@ -217,10 +219,13 @@ def main() -> None:
         Ranks() as ranks,
         TorchRanks(arguments.ranks, Path(directory)) as rivals,
     ):
-        for name in arguments.cases:
+        for name in (each for each in arguments.cases if each in CASES):
             row = measure(CASES[name], ranks, rivals, arguments.steps, arguments.repetitions, arguments.ranks)
             told["rows"][name] = row
             show(name, row)
+    if "petra" in arguments.cases:
+        told["petra_over_1f1b"] = petra_speed.over_1f1b(petra_speed.simulated_speeds(), petra_speed.measured())
+        petra_speed.show(told["petra_over_1f1b"])
     if arguments.out:
         Path(arguments.out).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -61,19 +62,32 @@ def measured() -> dict[str, list[float]]:
     return found
 
 
-def main() -> None:
-    simulated = {program: speed(simulate(scenario(program)).summary["makespan_s"]) for program in PROGRAMS}
-    load = os.getloadavg()[0]
-    turns = measured()
+def simulated_speeds() -> dict[str, float]:
+    """Micro-batches a second, by program."""
+    return {program: speed(simulate(scenario(program)).summary["makespan_s"]) for program in PROGRAMS}
+
+
+def over_1f1b(simulated: Mapping[str, float], turns: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """PETRA's speed over that of 1F1B, simulated and measured."""
     medians = {program: median(each) for program, each in turns.items()}
-    gains = {
+    return {
         program: {"simulated": simulated[program] / simulated["1f1b"], "measured": medians[program] / medians["1f1b"]}
         for program in GAINS
     }
-    for program in PROGRAMS:
-        print(f"{program}: simulated {simulated[program]:.2f}/s, measured {medians[program]:.2f}/s")
+
+
+def show(gains: Mapping[str, Mapping[str, float]]) -> None:
     for program, gain in gains.items():
         print(f"{program} over 1f1b: simulated {gain['simulated']:.3f}, measured {gain['measured']:.3f}")
+
+
+def main() -> None:
+    simulated, load = simulated_speeds(), os.getloadavg()[0]
+    turns = measured()
+    gains = over_1f1b(simulated, turns)
+    for program in PROGRAMS:
+        print(f"{program}: simulated {simulated[program]:.2f}/s, measured {median(turns[program]):.2f}/s")
+    show(gains)
     if "--keep" in sys.argv:
         told = {
             "date": datetime.now(UTC).date().isoformat(),
