@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedules.payload import GRADIENT, Payload, What
+from schedules.payload import AVERAGE, GRADIENT, Payload, What
 from schedules.record.memory import LATEST, Integers
 from schedules.record.trace import Names
 
@@ -89,6 +89,8 @@ class Contributions:
         places: where contributions are applied, each by its number: (rank, stage, bytes of a gradient).
         whats: what they are, each by its number.
         behind: of what counts no gradient, by what it is: versions of the target written between read and apply.
+        ages: of these all but averages, likewise: gradient steps of the worker, and nanoseconds, between read and
+            apply, in turns; or `UNKNOWN`.
     """
 
     def __init__(self) -> None:
@@ -96,6 +98,7 @@ class Contributions:
         self.places: Names[tuple[int, int, int]] = Names()
         self.whats: Names[What] = Names({GRADIENT: 0})  # most are gradients: their number is not looked up
         self.behind: defaultdict[What, array[int]] = defaultdict(partial(array, "q"))
+        self.ages: defaultdict[What, array[int]] = defaultdict(partial(array, "q"))
         self._hear: Callable[[int, int], None] | None = None
 
     def listen(self, hear: Callable[[int], None] | None) -> None:
@@ -110,6 +113,19 @@ class Contributions:
         self.packed += _pack(place, what, version, given.version, step, given.step, now, given.read_ns)
         if self._hear is not None:
             self._hear(place, given.what[2])
+
+    def tally(self, versions: int, step: int, now: int, given: Payload) -> None:
+        """Count one without a gradient, so many versions late, that is applied now at this step of the worker."""
+        self.behind[given.what].append(versions)
+        if given.what != AVERAGE:  # of which there are as many as gradients, and whose versions are counted alone
+            steps = step - given.step if given.step >= 0 else UNKNOWN
+            self.ages[given.what].extend((steps, now - given.read_ns if given.read_ns >= 0 else UNKNOWN))
+
+    def ages_of(self, kind: str) -> tuple[Integers, Integers]:
+        """Of one kind that counts no gradient, where it is known: steps and nanoseconds between read and apply."""
+        found = [np.array(each, dtype=np.int64).reshape(-1, 2) for what, each in self.ages.items() if what[0] == kind]
+        steps, ages_ns = np.concatenate(found or [np.empty((0, 2), dtype=np.int64)]).T
+        return steps[steps != UNKNOWN], ages_ns[ages_ns != UNKNOWN]
 
     def __len__(self) -> int:
         return len(self.packed) // (8 * _WIDTH)
@@ -147,7 +163,7 @@ class Contributions:
 
     def told(self) -> Told:
         """All but the entries, as JSON has it."""
-        behind = [(*key, each.tolist()) for key, each in self.behind.items() if each]
+        behind = [(*key, each.tolist(), self.ages[key].tolist()) for key, each in self.behind.items() if each]
         return {"places": list(self.places), "whats": list(self.whats), "behind": behind}
 
     def extend(self, packed: bytes | bytearray, told: Told) -> None:
@@ -157,8 +173,9 @@ class Contributions:
         whats = np.array([self.whats[kind, target, count] for kind, target, count in told["whats"]], dtype=np.int64)
         entries[:, 0], entries[:, 1] = places[entries[:, 0]], whats[entries[:, 1]]
         self.packed += entries.tobytes()
-        for kind, target, gradients, behind in told["behind"]:
+        for kind, target, gradients, behind, ages in told["behind"]:
             self.behind[kind, target, gradients].extend(behind)
+            self.ages[kind, target, gradients].extend(ages)
 
 
 def _since(now: Integers, then: Integers) -> Integers:

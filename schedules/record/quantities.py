@@ -86,6 +86,8 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
         )
         for kind in KINDS
     },
+    "change_age_steps_mean": Quantity("age of changes (mean)", title="mean age of changes", axis="local steps"),
+    "change_age_mean_s": Quantity("age of changes (mean)", SECONDS, title="mean age of changes", axis="s"),
     "staleness_mean_s": Quantity("staleness (mean)", SECONDS, title="mean staleness", axis="s"),
     "staleness_max_s": Quantity("staleness (max)", SECONDS, title="highest staleness", axis="s"),
     "staleness_steps_mean": Quantity("staleness (mean)", title="mean staleness", axis="local steps"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from schedules.record.contributions import UNKNOWN, Applied, Done, Staleness, StalenessOf
+from schedules.record.contributions import UNKNOWN, Applied, Contributions, Done, Staleness, StalenessOf
 from schedules.record.knowledge.ages import Ages
 from schedules.record.ledger import Ledger
 from schedules.record.memory import KINDS, Integers
@@ -92,6 +92,7 @@ def summarise(
         **_staleness(applied.versions, applied.steps, applied.age_ns),
         **_staleness_in_exchanges(applied, len(ledger.exchange_ends())),
         **_means(tallies),
+        **_ages(ledger.contributions, "change"),
         "staleness_by_target": _by_target(tallies),
         "peak_memory_bytes": int(held.max()),
         "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),
@@ -234,6 +235,17 @@ def _means(found: StalenessOf) -> dict[str, float]:
     """The mean staleness in versions of each kind of contribution that there was: `staleness_mean.average`."""
     kinds = _merged(found, lambda kind, _: (kind,))
     return {f"staleness_mean.{kind}": each.total / each.count for (kind,), each in kinds}
+
+
+def _ages(found: Contributions, kind: str) -> dict[str, float]:
+    """How old those of a kind that counts no gradient were, in the worker's own steps and in seconds, if any were."""
+    steps, ages_ns = found.ages_of(kind)
+    told = {}
+    if len(steps):
+        told[f"{kind}_age_steps_mean"] = float(steps.mean())
+    if len(ages_ns):
+        told[f"{kind}_age_mean_s"] = float(ages_ns.mean() / 1e9)
+    return told
 
 
 def _by_target(found: StalenessOf) -> list[dict[str, Any]]:

@@ -131,7 +131,7 @@ class Model:
         if gradients or kind == "gradient":
             self._enter(self._place, version, self.steps, self._ledger.now, given)
         else:
-            self._contributions.behind[what].append(version - read)
+            self._contributions.tally(version - read, self.steps, self._ledger.now, given)
         if self._log is not None:
             behind = self.steps - given.step if given.step >= 0 else -1
             facts = kind, target, read, version + 1, behind, given.read_ns, gradients, self.stage

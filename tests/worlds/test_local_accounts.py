@@ -24,6 +24,22 @@ def test_how_old_a_change_is(name: str, world: World) -> None:
     assert (found["kind"], found["staleness_max"]) == ("change", 0 if name == "diloco" else 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "keys", "steps"),
+    [
+        ("diloco", OUTER, 0),
+        ("eager-diloco", OUTER, H * (ROUNDS - 1) / (ROUNDS + 1)),
+        ("streaming-diloco", {"steps": 30, "local_steps": 6, "fragments": 2, "overlap": 2}, 2),
+    ],
+)
+def test_how_many_local_steps_old_a_change_is(name: str, keys: dict[str, Any], steps: float, world: World) -> None:
+    """Of the worker that applies it, since it was handed over; with a trace and without."""
+    for is_traced in (True, False):
+        summary = world(scenario(name, keys, run={"trace": is_traced})).summary
+        assert summary["change_age_steps_mean"] == pytest.approx(steps, abs=0.25)
+        assert summary["change_age_mean_s"] >= summary["change_age_steps_mean"] * 1e-4
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_every_local_step_counts(name: str, world: World) -> None:
     settings = RULES[name][0]
