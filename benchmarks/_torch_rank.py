@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
 from torch.distributed.pipelining import (
     PipelineStage,
     Schedule1F1B,
@@ -84,9 +85,29 @@ def copies(case: dict[str, Any], rank: int, n: int) -> tuple[Step, dict[int, tor
     return step, {0: model.module}
 
 
+def alone(case: dict[str, Any], rank: int, n: int) -> tuple[Step, dict[int, torch.nn.Module]]:
+    """A local step, and after every so many an average of the parameters."""
+    model, period = Layers(rank), case["local_steps"]
+    optimizer = torch.optim.SGD(model.module.parameters(), case["learning_rate"])
+    averager = PeriodicModelAverager(period, warmup_steps=period - 1)  # it counts from 0
+
+    def step(k: int) -> None:
+        inputs, targets = model.batch(k)
+        optimizer.zero_grad()  # first: parameters without a gradient are not averaged
+        model.loss(model.module(inputs), targets).backward()
+        optimizer.step()
+        averager.step = k
+        averager.average_parameters(model.module.parameters())
+
+    return step, {0: model.module}
+
+
+COPIED = {"all-reduce": copies, "local-sgd": alone}
+
+
 def carry_out(case: dict[str, Any], rank: int, n: int) -> dict[str, Any]:
     """One repetition: a step to warm up, which is undone, and then those that count."""
-    step, modules = (copies if case["program"] == "all-reduce" else pipeline)(case, rank, n)
+    step, modules = COPIED.get(case["program"], pipeline)(case, rank, n)
     start = {number: [each.detach().clone() for each in module.parameters()] for number, module in modules.items()}
     step(0)
     with torch.no_grad():

@@ -2,6 +2,8 @@
 
 * `gpipe`, `1f1b`, `interleaved-1f1b` and `zb-v` (two stages a rank) beside `torch.distributed.pipelining`.
 * `all-reduce`, with and without `accumulate`, beside `DistributedDataParallel`, with `no_sync` for all but the last.
+* `local-sgd` beside `PeriodicModelAverager`, an average after every second step; an even number of steps, so that both
+  end with one.
 * `petra` has no rival: its speed over that of `1f1b`, simulated and measured (`benchmarks.petra_speed`).
 
 In one run, with the repetitions interleaved: a repetition of the one, then of the other, each from the same start, of
@@ -53,6 +55,7 @@ CASES: Mapping[str, Case] = {
     "zb-v": {"program": "zb-v", "micro_batches": 8},
     "all-reduce": {"program": "all-reduce", "accumulate": 1},
     "all-reduce, accumulate 4": {"program": "all-reduce", "accumulate": 4},
+    "local-sgd": {"program": "local-sgd", "local_steps": 2},
 }
 KERNELS = ("forward", "backward", "backward-input", "backward-weight")
 """For a simulation: here they take what they take."""
@@ -62,8 +65,8 @@ VARIANTS: Mapping[str, bool] = {"ours": True, "ours_without_trace": False}
 
 def scenario(case: Case, steps: int, ranks: int, *, has_trace: bool) -> dict[str, Any]:
     """The case as Twinclock runs it."""
-    is_copied = case["program"] == "all-reduce"
-    length = {"gradients": steps * case["accumulate"]} if is_copied else {"iterations": steps}
+    lengths = {"all-reduce": {"gradients": steps * case.get("accumulate", 1)}, "local-sgd": {"steps": steps}}
+    is_copied, length = case["program"] in lengths, lengths.get(case["program"], {"iterations": steps})
     workload: dict[str, Any] = {"module": f"benchmarks._layers:{'copied' if is_copied else 'staged'}"}
     if not is_copied:
         number = num_stages(case, ranks)
