@@ -36,6 +36,7 @@ class StreamKey(enum.IntEnum):
     FAILURE = 10
     STRAGGLER = 11
     COIN = 12
+    CODEC = 13
 
 
 Tick = tuple[float, int, int]

@@ -269,8 +269,8 @@ def exchange_ticks(scenario: Scenario) -> Callable[[int], NDArray[np.int64]]:
 
 def _hand(worker: Worker, scenario: Scenario, sizes: Sequence[int], module: Staged | None) -> None:
     """Tell a worker what its programs ask of the platform and of the workload; of a module, what it says itself."""
-    worker.layers = scenario.workload.layers
-    worker.stage_sizes = tuple(size * ITEM_SIZE[scenario.workload.dtype] for size in sizes)
+    worker.layers, worker.item_size = scenario.workload.layers, ITEM_SIZE[scenario.workload.dtype]
+    worker.stage_sizes = tuple(size * worker.item_size for size in sizes)
     worker.mean_time = partial(mean_time, scenario, worker.rank)
     worker.kernels = frozenset(scenario.platform.kernels)
     if scenario.plan.stages:

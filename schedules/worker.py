@@ -61,11 +61,12 @@ class Worker:
         warmup_steps: steps of the learning rate's warm-up; see `learning_rate`.
         stage_sizes: bytes of every stage of the model, whoever holds it; of the whole, where there are none.
         layers: how many the model has, where the scenario says so.
+        item_size: bytes of one parameter.
     """
 
     __slots__ = (
-        "_clocks", "_rate", "account", "activations", "boundaries", "capacities", "graph", "horizon", "kernels",
-        "layers", "mean_time", "model", "moments", "neighbours", "num_workers", "rank", "settings", "speed",
+        "_clocks", "_rate", "account", "activations", "boundaries", "capacities", "graph", "horizon", "item_size",
+        "kernels", "layers", "mean_time", "model", "moments", "neighbours", "num_workers", "rank", "settings", "speed",
         "stage_sizes", "stages", "ties",
     )  # fmt: skip
 
@@ -100,6 +101,7 @@ class Worker:
         self.moments = 0
         self.stage_sizes: tuple[int, ...] = ()
         self.layers: int | None = None
+        self.item_size = 4
         self._clocks = clocks
         self._rate = rate
 

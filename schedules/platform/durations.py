@@ -22,6 +22,10 @@ WHOLE = "gradient"
 BACKWARD_PARTS = ("backward-input", "backward-weight")
 """What a backward pass of a stage consists of."""
 
+CODING = ("encode", "decode")
+"""Of what is sent: given for as many numbers as the model has, and nothing where the scenario has no durations of them.
+`decode`: of what all have sent."""
+
 FORWARD_SHARE = 1 / 3
 """Share of the forward pass in a gradient, where the scenario has no durations for `forward` and `backward`."""
 
@@ -94,7 +98,7 @@ def durations(
         platform: resolved.
         seed: of the run.
         stage: of the operation; -1: none.
-        num_buckets: how many the schedule cuts a gradient into.
+        num_buckets: how many the schedule cuts a gradient, or what else it sends, into.
         num_stages: how many stages the rank holds; 0 in a schedule without stages.
     Raises:
         UnknownKernelError: if the platform does not know the kernel.
@@ -185,6 +189,8 @@ def _spec(platform: PlatformTable, kernel: str, stage: int, num_buckets: int) ->
                 f"has a list, found {'none' if stage < 0 else stage}"
             )
         return given[stage], 1.0
+    if kernel in CODING:
+        return given or Duration(mean=0.0), 1 / num_buckets
     if given is not None:
         return given, 1.0
     share = {WHOLE: 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets}

@@ -35,6 +35,20 @@ def build_optimizer(
     return _optimizer(scenario, updates, without, is_part=part is not None)
 
 
+def check_decay(scenario: Scenario, where: str) -> None:
+    """Refuse a pattern of `optimizer.no_decay` that names no tensor; those of a module are known where it is imported.
+
+    Raises:
+        ScenarioError: beginning with `where`.
+    """
+    if scenario.tensors is None:
+        return
+    try:
+        undecayed(scenario.optimizer.no_decay, scenario.tensors)
+    except ValueError as error:
+        raise ScenarioError(f"{where}: optimizer.{error}") from None
+
+
 def learning_rate(scenario: Scenario, updates: int) -> LearningRate:
     """The learning rate over so many steps of an optimizer."""
     table = scenario.optimizer

@@ -10,11 +10,12 @@ from pydantic_core import ErrorDetails
 
 from schedules import catalogue
 from schedules.errors import ScenarioError, WrongValueError, nearest
+from schedules.scenario.optimizing import check_decay
 from schedules.scenario.plan import check_graph, has_rate, is_keyed
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.stages.pipeline import check_stages
 from schedules.settings import known_keys
-from schedules.training.optimizers import undecayed
+from schedules.training.coding import CodecTable
 from schedules.training.problems import PROBLEMS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -54,9 +55,10 @@ def check(scenario: Scenario, where: str) -> None:
     _check_problem(scenario, where)
     _check_start(scenario, where)
     _check_tensors(scenario, where)
-    _check_decay(scenario, where)
+    check_decay(scenario, where)
     _check_stages(scenario, where)
     _check_layers(scenario, where)
+    _check_codec(scenario, where)
 
 
 def _check_plan(scenario: Scenario, where: str) -> None:
@@ -106,6 +108,13 @@ def _check_layers(scenario: Scenario, where: str) -> None:
         raise ScenarioError(f"{where}: schedule.fragments: {told}")
 
 
+def _check_codec(scenario: Scenario, where: str) -> None:
+    try:
+        _ = getattr(scenario.schedule, "codec", CodecTable()).codec
+    except ValueError as error:
+        raise ScenarioError(f"{where}: schedule.codec: {error}") from None
+
+
 def _check_topology(scenario: Scenario, where: str) -> None:
     try:
         check_graph(catalogue.find(scenario.program), scenario.schedule, scenario.topology)
@@ -136,12 +145,17 @@ def _check_problem(scenario: Scenario, where: str) -> None:
 
 
 def _check_start(scenario: Scenario, where: str) -> None:
-    """Ranks that hold one model together, by stages or by shards, hold the same one: these cannot start apart."""
+    """Ranks that hold one model together, by stages or by shards, hold the same one: these cannot start apart. Nor can
+    those that tell one another how they differ from what was common last."""
     if (start := scenario.workload.options.get("start", "common")) == "common":
         return
     schedule = catalogue.find(scenario.program)
-    vectors = [*schedule.vectors_of(scenario.schedule).values(), *([schedule.optimizer] if schedule.optimizer else [])]
-    if scenario.plan.stages or any(each.is_shard for each in vectors):
+    vectors = schedule.vectors_of(scenario.schedule)
+    if "common" in vectors:
+        told = f"expected 'common' where a codec encodes how parameters differ, found {start!r}"
+        raise ScenarioError(f"{where}: workload.options.start: {told}")
+    held_by = [*vectors.values(), *([schedule.optimizer] if schedule.optimizer else [])]
+    if scenario.plan.stages or any(each.is_shard for each in held_by):
         held = "stages" if scenario.plan.stages else "shards"
         told = f"expected 'common' for a schedule whose ranks hold one model in {held}, found {start!r}"
         raise ScenarioError(f"{where}: workload.options.start: {told}")
@@ -157,16 +171,6 @@ def _check_tensors(scenario: Scenario, where: str) -> None:
         raise ScenarioError(f"{where}: workload.tensors: {error}") from None
     if isinstance(given, int) and given != number:
         raise ScenarioError(f"{where}: workload.parameters: expected {number}, as {file} has, or none; found {given}")
-
-
-def _check_decay(scenario: Scenario, where: str) -> None:
-    """Names of a module's tensors are known where it is imported: see `build_optimizer`."""
-    if scenario.tensors is None:
-        return
-    try:
-        undecayed(scenario.optimizer.no_decay, scenario.tensors)
-    except ValueError as error:
-        raise ScenarioError(f"{where}: optimizer.{error}") from None
 
 
 def _check_network(scenario: Scenario, where: str) -> None:

@@ -81,9 +81,12 @@ class Scenario(Table):
 
     @property
     def num_buckets(self) -> int:
-        """How many buckets the schedule cuts a gradient into (1 where it does not)."""
-        size: float | None = getattr(self.schedule, "bucket_size", None)
-        if size is None or self.parameter_bytes is None:
+        """How many parts the schedule cuts a gradient, or what else it sends, into (1 where it does not)."""
+        schedule: Any = self.schedule
+        if hasattr(schedule, "fragments"):
+            return int(schedule.fragments)
+        size: float | None = getattr(schedule, "bucket_size", None)
+        if size is None or self.parameter_bytes is None or not getattr(schedule, "overlap", True):
             return 1
         return max(1, math.ceil(self.parameter_bytes / max(8.0, size // 8 * 8)))  # as `Model.buckets` cuts
 

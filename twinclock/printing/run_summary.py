@@ -23,6 +23,7 @@ from schedules.record.quantities import (
     with_unit,
 )
 from schedules.showing.views import graph_name
+from schedules.training.coding import warnings_of
 from twinclock.printing.explanation_lines import explanation_lines
 from twinclock.printing.tables import print_json, print_table, print_written
 
@@ -47,7 +48,9 @@ def show(
     """Print a run, perhaps why it took as long as it did, where it was written, and in the place of what."""
     used = sorted({str(each["backend"]) for each in result.info.get("ranks", ()) if "backend" in each})
     unlike = unlike_execution(result.tables["platform"], result.tables.get("execution", {}), used)
-    warnings = [each for each in (unlike, _unused(result.tables["platform"]), result.summary.get("warning")) if each]
+    coded = warnings_of(result.tables["schedule"], result.tables["platform"])
+    told = unlike, _unused(result.tables["platform"]), result.summary.get("warning"), *coded
+    warnings = [each for each in told if each]
     if as_json:
         more = {"replaced": list(replaced)} if replaced else {}
         more |= {"warnings": warnings} if warnings else {}

@@ -10,19 +10,16 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from schedules import (
-    AllReduce,
     Array,
-    Await,
     Field,
-    Handle,
     Number,
     Positive,
     Program,
-    Start,
     State,
     Worker,
     squared_norm,
 )
+from schedules.programs.averaging import Begun, arrived, begin
 from schedules.programs.local import outer
 from schedules.programs.local.outer import change, local_steps
 
@@ -51,7 +48,7 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 def rounds(worker: Worker) -> Program:
     """The algorithm of a worker."""
     model = worker.model
-    reducing: Handle | None = None
+    reducing: Begun | None = None
     for _ in range(worker.settings.rounds):
         yield from local_steps(worker)
         mine = model.payload(change, to="theta")
@@ -59,14 +56,14 @@ def rounds(worker: Worker) -> Program:
             model.change(stay)
         else:
             yield from _apply(worker, reducing)
-        reducing, _ = yield Start(AllReduce(mine))
+        reducing = yield from begin(worker, mine)
     if reducing is not None:
         yield from _apply(worker, reducing)
 
 
-def _apply(worker: Worker, reducing: Handle) -> Program:
+def _apply(worker: Worker, reducing: Begun) -> Program:
     settings = worker.settings
-    ((mean,), _), _ = yield Await((reducing,))
+    (mean,) = yield from arrived(worker, [reducing])
     rates = settings.outer_learning_rate, settings.outer_momentum, settings.penalty, settings.clip
     worker.model.apply(step, mean, *rates)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules import AllReduce, Compute, Program, Worker, descend
+from schedules import Compute, Program, Worker, descend
+from schedules.programs.averaging import averaged
 from schedules.programs.local import outer
 from schedules.programs.local.outer import change, outer_step
 
@@ -28,5 +29,5 @@ def rounds(worker: Worker) -> Program:
         for _ in range(settings.local_steps):
             gradient, _ = yield step
             model.apply(descend, gradient)
-        delta, _ = yield AllReduce(model.payload(change, to="theta"))
+        delta = yield from averaged(worker, model.payload(change, to="theta"))
         model.apply(outer_step, delta, settings.outer_learning_rate, settings.outer_momentum)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules import COPY, ZERO, AllReduce, Array, Await, Handle, Program, Start, State, Worker
+from schedules import COPY, ZERO, Array, Program, State, Worker
+from schedules.programs.averaging import Begun, arrived, begin, vectors
 from schedules.programs.local import outer
 from schedules.programs.local.outer import change, local_steps, outer_step
 
@@ -18,7 +19,7 @@ STALENESS = "one outer version of what others send, none of the worker's own par
 OURS = "what is on its way after the last round is applied before the end"
 IN_STEP, LENGTH = True, "rounds"
 
-STATE = {"theta": COPY, "momentum": ZERO, "sent": ZERO}
+STATE = vectors(theta=COPY, momentum=ZERO, sent=ZERO)
 length, read_out = outer.length, outer.read_out
 
 
@@ -39,21 +40,21 @@ def rounds(worker: Worker) -> Program:
     model, settings = worker.model, worker.settings
     own = 0.0 if settings.delayed else 1 / worker.num_workers
     rates = own, settings.outer_learning_rate, settings.outer_momentum
-    reducing: Handle | None = None
+    reducing: Begun | None = None
     for _ in range(settings.rounds):
         yield from local_steps(worker)
         mine = model.payload(change, to="theta")
         if reducing is not None:
-            ((mean,), _), _ = yield Await((reducing,))
+            (mean,) = yield from arrived(worker, [reducing])
             model.apply(step, mean, mine, *rates)
         elif settings.delayed:
             model.change(first_step, mine, *rates)
         else:
             model.apply(first_step, mine, *rates)
-        reducing, _ = yield Start(AllReduce(mine))
+        reducing = yield from begin(worker, mine)
     if reducing is None:
         return
-    ((mean,), _), _ = yield Await((reducing,))
+    (mean,) = yield from arrived(worker, [reducing])
     model.apply(last_step, mean, *rates)
 
 

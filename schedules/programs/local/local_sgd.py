@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from schedules import AllReduce, Array, Compute, Count, Program, State, Table, Worker, descend
+from schedules.programs.averaging import NONE, Codec, parameters, vectors
 
 SOURCE = "Stich 2019, Local SGD Converges Fast and Communicates Little (arXiv:1805.09767)"
 STALENESS = "none: all wait for the average"
 OURS = "the average after the last step, wherever it is"
 IN_STEP, LENGTH = True, "steps"
+
+STATE = vectors(of_parameters=True)
 
 
 class Settings(Table):
@@ -22,6 +25,8 @@ class Settings(Table):
     """Between two averages: H."""
     average: Literal["parameters", "all"] = "parameters"
     """all: what the optimizer remembers, too."""
+    codec: Codec = NONE
+    """How changes of the parameters are encoded; what the optimizer remembers goes as it is."""
 
 
 def length(settings: Any, rank: int) -> int:
@@ -47,7 +52,7 @@ def steps(worker: Worker) -> Program:
 def average(worker: Worker) -> Program:
     """x <- mean x_j, with what the optimizer remembers where all is averaged."""
     model = worker.model
-    mean, _ = yield AllReduce(model.outgoing())
+    mean = yield from parameters(worker)
     model.apply(adopt, mean)
     if worker.settings.average == "all":
         for number in range(worker.moments):

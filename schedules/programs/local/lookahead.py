@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules import AllReduce, Compute, Program, Worker, descend
+from schedules import Compute, Program, Worker, descend
+from schedules.programs.averaging import averaged
 from schedules.programs.local import outer
 from schedules.programs.local.outer import change, outer_step
 
@@ -26,7 +27,7 @@ def rounds(worker: Worker) -> Program:
     for _ in range(settings.rounds):
         for _ in range(settings.local_steps):
             gradient, _ = yield Compute("gradient")
-            mean, _ = yield AllReduce(gradient)
+            mean = yield from averaged(worker, gradient)
             model.apply(descend, mean)
         delta = model.payload(change, to="theta")
         model.apply(outer_step, delta, settings.outer_learning_rate, settings.outer_momentum)

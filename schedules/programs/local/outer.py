@@ -22,8 +22,9 @@ from schedules import (
     Worker,
     descend,
 )
+from schedules.programs.averaging import NONE, Codec, vectors
 
-STATE = {"theta": COPY, "momentum": ZERO}
+STATE = vectors(theta=COPY, momentum=ZERO)
 
 
 class Outer(Table):
@@ -37,6 +38,8 @@ class Outer(Table):
     """nu."""
     outer_momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     """mu, of Nesterov's kind."""
+    codec: Codec = NONE
+    """How what is sent is encoded."""
 
 
 def length(settings: Any, rank: int) -> int:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from schedules import ZERO, AllReduce, Array, Compute, Count, Field, Number, Program, State, Table, Worker
+from schedules import ZERO, Array, Compute, Count, Field, Number, Program, State, Table, Worker
+from schedules.programs.averaging import NONE, Codec, parameters, vectors
 
 SOURCE = "Mishchenko et al. 2022, ProxSkip (arXiv:2202.09357), algorithm 2 (Scaffnew)"
 STALENESS = "none: all wait for the average"
 OURS = "the learning rate is that of the step; momentum and the like of [optimizer] are not used"
 IN_STEP, LENGTH = True, "steps"
-STATE = {"h": ZERO}
+
+STATE = vectors(of_parameters=True, h=ZERO)
 
 
 class Settings(Table):
@@ -25,6 +27,8 @@ class Settings(Table):
     """Of every worker."""
     probability: Annotated[Number, Field(gt=0, le=1)]
     """p, of an average after a step."""
+    codec: Codec = NONE
+    """How what is sent is encoded."""
 
 
 def length(settings: Any, rank: int) -> int:
@@ -45,7 +49,7 @@ def steps(worker: Worker) -> Program:
         gradient, _ = yield Compute("gradient")
         model.apply(step, gradient, rate)
         if worker.coin(number) < p:
-            mean, _ = yield AllReduce(model.payload(shifted, rate, p, kind="average"))
+            mean = yield from parameters(worker, shifted, rate, p)
             model.apply(adopt, mean, rate, p)
 
 

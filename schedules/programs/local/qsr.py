@@ -14,6 +14,7 @@ from schedules.programs.local import local_sgd
 from schedules.programs.local.local_sgd import average
 
 SOURCE = "Gu et al. 2024, A Quadratic Synchronization Rule for Distributed Deep Learning (arXiv:2310.14423)"
+STATE = local_sgd.STATE
 STALENESS, NEEDS_DECAY = local_sgd.STALENESS, True
 IN_STEP, LENGTH, length = True, local_sgd.LENGTH, local_sgd.length
 

@@ -15,17 +15,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from schedules import (
-    AllReduce,
     Array,
-    Await,
     Compute,
     Count,
     Field,
-    Handle,
     NonNegative,
     Number,
     Program,
-    Start,
     State,
     Table,
     ValidationInfo,
@@ -34,6 +30,7 @@ from schedules import (
     field_validator,
     part,
 )
+from schedules.programs.averaging import NONE, Begun, Codec, arrived, begin, numbers
 from schedules.programs.local import outer
 from schedules.programs.local.outer import nesterov
 
@@ -64,6 +61,8 @@ class Settings(Table):
     """nu."""
     outer_momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     """mu, of Nesterov's kind."""
+    codec: Codec = NONE
+    """How what is sent is encoded."""
 
     @field_validator("overlap")
     @classmethod
@@ -89,7 +88,7 @@ def steps(worker: Worker) -> Program:
     period, pieces = settings.local_steps, fragments(model.size, worker.layers, settings)
     offsets = [(p + 1) * period // settings.fragments for p in range(settings.fragments)]
     rates = settings.outer_learning_rate, settings.outer_momentum, settings.mixing
-    reducing: dict[int, Handle] = {}
+    reducing: dict[int, Begun] = {}
     for t in range(1, settings.steps + 1):
         gradient, _ = yield Compute("gradient")
         model.apply(descend, gradient)
@@ -97,13 +96,13 @@ def steps(worker: Worker) -> Program:
             if (t - offset) % period == 0:
                 size = sum(each.stop - each.start for each in pieces[p])
                 delta = model.payload(change, pieces[p], size=size, to=f"fragment-{p}")
-                reducing[p], _ = yield Start(AllReduce(delta, tag=p))
+                reducing[p] = yield from begin(worker, delta, tag=p, pieces=pieces[p])
         for p, offset in enumerate(offsets):
             if (t - offset - settings.overlap) % period == 0 and p in reducing:
-                ((mean,), _), _ = yield Await((reducing.pop(p),))
+                (mean,) = yield from arrived(worker, [reducing.pop(p)])
                 model.apply(outer_step, mean, pieces[p], *rates)
-    for p, handle in reducing.items():  # what is on its way after the last step
-        ((mean,), _), _ = yield Await((handle,))
+    for p, begun in reducing.items():  # what is on its way after the last step
+        (mean,) = yield from arrived(worker, [begun])
         model.apply(outer_step, mean, pieces[p], *rates)
 
 
@@ -131,8 +130,3 @@ def outer_step(s: State, delta: Array, pieces: Sequence[slice], rate: float, mu:
         x[each] = alpha * x[each] + (1 - alpha) * theta[each]
         begin = end
     s.x, s.theta, s.momentum = x, theta, momentum
-
-
-def numbers(s: State, pieces: Sequence[slice]) -> list[slice]:
-    """Slices of bytes as those of numbers."""
-    return [slice(each.start // s.x.itemsize, each.stop // s.x.itemsize) for each in pieces]

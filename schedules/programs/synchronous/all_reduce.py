@@ -11,9 +11,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from schedules import (
-    AllReduce,
     Array,
-    Await,
     Barrier,
     Bytes,
     Compute,
@@ -22,12 +20,14 @@ from schedules import (
     Operation,
     Payload,
     Program,
-    Start,
     State,
     Table,
+    Vector,
     Worker,
     descend,
 )
+from schedules.programs import averaging
+from schedules.programs.averaging import NONE, Codec, arrived, averaged
 from schedules.programs.synchronous import accumulation
 from schedules.programs.synchronous.accumulation import add, batches, clear, mean_of
 
@@ -35,7 +35,6 @@ SOURCE = "Li et al. 2020, PyTorch Distributed (arXiv:2006.15704): bucketed overl
 STALENESS = "none: every step waits for all gradients"
 IN_STEP = True
 
-STATE = accumulation.vectors
 updates = accumulation.updates
 
 
@@ -49,6 +48,13 @@ class Settings(Table):
     """Bytes of a bucket, where gradients and their reduction overlap."""
     accumulate: Count = 1
     """Gradients of a worker that are added up before their mean is reduced; the last update takes what is left."""
+    codec: Codec = NONE
+    """How what is sent is encoded."""
+
+
+def STATE(settings: Any) -> dict[str, Vector]:
+    """What a worker keeps beside x."""
+    return accumulation.vectors(settings) | averaging.residual(settings)
 
 
 def streams(worker: Worker) -> Mapping[str, Program]:
@@ -62,14 +68,14 @@ def _plain(worker: Worker) -> Program:
             yield from _accumulated(worker, numbers)
             continue
         gradient, _ = yield Compute("gradient")
-        mean, _ = yield AllReduce(gradient, "mean")
+        mean = yield from averaged(worker, gradient)
         worker.model.apply(descend, mean)
     yield Barrier()
 
 
 def _accumulated(worker: Worker, numbers: range) -> Program:
     made = yield from _added(worker, numbers)
-    mean, _ = yield AllReduce(worker.model.payload(mean_of, len(numbers)), "mean")
+    mean = yield from averaged(worker, worker.model.payload(mean_of, len(numbers)))
     worker.model.apply(descend_and_clear, tuple(made), mean)
 
 
@@ -95,15 +101,15 @@ def _overlapped(worker: Worker) -> Program:
             bucket, _ = yield Compute("backward", micro_batch=number, inputs=inputs, size=size)
             if is_adding:
                 bucket = worker.model.payload(mean_with, bucket, begin, len(numbers), of=bucket, size=size)
-            handle, _ = yield Start(AllReduce(bucket, "mean", tag=number))
-            started.append(handle)
+            piece = slice(begin, begin + size)
+            started.append((yield from averaging.begin(worker, bucket, tag=number, pieces=[piece])))
             begin += size
-        arrivals, _ = yield Await(tuple(started))
+        means = yield from arrived(worker, started)
         # One contribution, that of the forward pass; its buckets are what it brings.
         if is_adding:
-            worker.model.apply(descend_by_buckets_and_clear, (*made, forward.rest()), arrivals.results)
+            worker.model.apply(descend_by_buckets_and_clear, (*made, forward.rest()), means)
         else:
-            worker.model.apply(descend_by_buckets, forward.rest(), arrivals.results)
+            worker.model.apply(descend_by_buckets, forward.rest(), means)
     yield Barrier()
 
 
