@@ -29,6 +29,19 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from schedules.operations import Array
+from schedules.training.packing import (
+    coded,
+    floats,
+    from_levels,
+    headed,
+    kth_largest,
+    largest,
+    like,
+    pack,
+    scaled,
+    spread,
+    sum_of,
+)
 
 FRACTION = 0.01
 """k / N, unless the scenario says another."""
@@ -100,12 +113,11 @@ class _Int8(_Plain):
 
     def encode(self, vector: Array, generator: np.random.Generator) -> Array:
         xp = array_namespace(vector)
-        scale, relative = _relative(xp, vector)
-        return xp.concat((scale.view(xp.uint8), xp.astype(xp.round(relative * 127), xp.int8).view(xp.uint8)))
+        return coded(xp, largest(xp, vector), vector, _to_int8)
 
     def decode(self, encoded: Array, num_params: int) -> Array:
-        xp, scale = _headed(encoded)
-        return xp.astype(encoded[4:].view(xp.int8), xp.float32) * (scale / _like(xp, 127.0, scale))
+        xp, scale = headed(encoded)
+        return xp.astype(encoded[4:].view(xp.int8), xp.float32) * (scale / like(xp, 127.0, scale))
 
 
 @dataclass(frozen=True)
@@ -117,16 +129,12 @@ class _Fp4(_Plain):
 
     def encode(self, vector: Array, generator: np.random.Generator) -> Array:
         xp = array_namespace(vector)
-        scale, relative = _relative(xp, vector)
-        # Nearest in log2: of |r| sqrt(2) the exponent of the float is what log2 |r| rounds to.
-        exponent = xp.bitwise_right_shift((xp.abs(relative) * 2**0.5).view(xp.int32), _like(xp, 23, relative)) - 127
-        code = xp.clip(exponent + 7, 0, 7) + 8 * xp.astype(relative < 0, xp.int32)
-        return xp.concat((scale.view(xp.uint8), _pack(xp, xp.astype(code, xp.uint8), 4)))
+        return coded(xp, largest(xp, vector), vector, _to_fp4)
 
     def decode(self, encoded: Array, num_params: int) -> Array:
-        xp, scale = _headed(encoded)
+        xp, scale = headed(encoded)
         levels = [0.0, *(2.0 ** (code - 7) for code in range(1, 8))]
-        return _levels(xp, scale, _unpack(xp, encoded[4:], 4, num_params), [*levels, *(-each for each in levels)])
+        return from_levels(xp, scale, encoded[4:], 4, [*levels, *(-each for each in levels)], num_params)
 
 
 @dataclass(frozen=True)
@@ -140,12 +148,13 @@ class _Sign(_Plain):
 
     def encode(self, vector: Array, generator: np.random.Generator) -> Array:
         xp = array_namespace(vector)
-        scale = _total(xp, xp.abs(vector)) / _like(xp, float(max(len(vector), 1)), vector)
-        return xp.concat((scale.view(xp.uint8), _pack(xp, xp.astype(vector < 0, xp.uint8), 1)))
+        total = sum_of(xp, xp.abs(vector))
+        scale = xp.astype(total / like(xp, float(len(vector)), total), xp.float32)
+        return coded(xp, scale, vector, _to_signs)
 
     def decode(self, encoded: Array, num_params: int) -> Array:
-        xp, scale = _headed(encoded)
-        return _levels(xp, scale, _unpack(xp, encoded[4:], 1, num_params), [1.0, -1.0])
+        xp, scale = headed(encoded)
+        return from_levels(xp, scale, encoded[4:], 1, [1.0, -1.0], num_params)
 
 
 @dataclass(frozen=True)
@@ -159,14 +168,18 @@ class _Ternary(_Plain):
 
     def encode(self, vector: Array, generator: np.random.Generator) -> Array:
         xp = array_namespace(vector)
-        scale, relative = _relative(xp, vector)
-        drawn = xp.asarray(generator.random(len(vector), dtype=np.float32), device=device(vector))
-        hit = xp.astype(drawn < xp.abs(relative), xp.uint8)
-        return xp.concat((scale.view(xp.uint8), _pack(xp, hit * (1 + xp.astype(relative < 0, xp.uint8)), 2)))
+
+        def to_ternary(xp: Any, vector: Array, scale: Array) -> Array:
+            relative = scaled(xp, vector, scale)
+            drawn = xp.asarray(generator.random(len(vector), dtype=np.float32), device=device(vector))
+            hit = xp.astype(drawn < xp.abs(relative), xp.uint8)
+            return pack(xp, hit * (1 + xp.astype(relative < 0, xp.uint8)), 2)
+
+        return coded(xp, largest(xp, vector), vector, to_ternary)
 
     def decode(self, encoded: Array, num_params: int) -> Array:
-        xp, scale = _headed(encoded)
-        return _levels(xp, scale, _unpack(xp, encoded[4:], 2, num_params), [0.0, 1.0, -1.0])
+        xp, scale = headed(encoded)
+        return from_levels(xp, scale, encoded[4:], 2, [0.0, 1.0, -1.0], num_params)
 
 
 @dataclass(frozen=True)
@@ -182,15 +195,15 @@ class _TopK(_Plain):
     def encode(self, vector: Array, generator: np.random.Generator) -> Array:
         xp, k = array_namespace(vector), _kept(self.fraction, len(vector))
         magnitude = xp.abs(vector)
-        magnitude = xp.where(magnitude == magnitude, magnitude, _like(xp, float("inf"), vector))
-        smallest = xp.sort(magnitude)[len(vector) - k] if k else 0.0
+        magnitude = xp.where(magnitude == magnitude, magnitude, like(xp, float("inf"), vector))
+        smallest = kth_largest(xp, magnitude, k)
         above, equal = xp.nonzero(magnitude > smallest)[0], xp.nonzero(magnitude == smallest)[0]
         places = xp.sort(xp.concat((above, equal[: k - len(above)])))
         return xp.concat((xp.astype(places, xp.int32).view(xp.uint8), vector[places].view(xp.uint8)))
 
     def decode(self, encoded: Array, num_params: int) -> Array:
         xp, half = array_namespace(encoded), len(encoded) // 2
-        return _spread(xp, xp.astype(encoded[:half].view(xp.int32), xp.int64), _floats(encoded[half:]), num_params)
+        return spread(xp, xp.astype(encoded[:half].view(xp.int32), xp.int64), floats(encoded[half:]), num_params)
 
 
 @dataclass(frozen=True)
@@ -215,7 +228,7 @@ class _RandomK(_Plain):
         xp = array_namespace(encoded)
         seed = int.from_bytes(bytes(encoded[:8].tolist()), "little")
         places = xp.asarray(self._places(seed, num_params), device=device(encoded))
-        return _spread(xp, places, _floats(encoded[8:]), num_params)
+        return spread(xp, places, floats(encoded[8:]), num_params)
 
     def _places(self, seed: int, num_params: int) -> Any:
         drawn = np.random.default_rng(seed).choice(num_params, _kept(self.fraction, num_params), replace=False)
@@ -239,71 +252,22 @@ NONE, WITH_FRACTION = "none", ("top-k", "random-k")
 # ------------------------------------------------------------------ what they are made of
 
 
-def _relative(xp: Any, vector: Array) -> tuple[Array, Array]:
-    """The largest magnitude, float32 [1], and the numbers divided by it; where that is no number, zeros."""
-    scale = xp.max(xp.abs(vector), keepdims=True) if len(vector) else xp.zeros(1, dtype=xp.float32)
-    divisor = xp.where(scale == 0, _like(xp, 1.0, scale), scale)
-    relative = vector / divisor
-    return scale, xp.where(relative == relative, relative, _like(xp, 0.0, relative))
+def _to_int8(xp: Any, vector: Array, scale: Array) -> Array:
+    return xp.astype(xp.round(scaled(xp, vector, scale) * 127), xp.int8).view(xp.uint8)
 
 
-def _headed(encoded: Array) -> tuple[Any, Array]:
-    """The namespace, and the scale in front: float32 [1]."""
-    return array_namespace(encoded), _floats(encoded[:4])
+def _to_fp4(xp: Any, vector: Array, scale: Array) -> Array:
+    relative = scaled(xp, vector, scale)
+    # Nearest in log2: of |r| sqrt(2) the exponent of the float is what log2 |r| rounds to.
+    exponent = xp.bitwise_right_shift((xp.abs(relative) * 2**0.5).view(xp.int32), like(xp, 23, relative)) - 127
+    code = xp.clip(exponent + 7, 0, 7) + 8 * xp.astype(relative < 0, xp.int32)
+    return pack(xp, xp.astype(code, xp.uint8), 4)
 
 
-def _floats(encoded: Array) -> Array:
-    return encoded.view(array_namespace(encoded).float32)
-
-
-def _levels(xp: Any, scale: Array, codes: Array, levels: list[float]) -> Array:
-    """scale times the level of each code; an infinite scale, or none that is a number, spoils all."""
-    table = xp.asarray(levels, dtype=xp.float32, device=device(codes))
-    return table[xp.astype(codes, xp.int64)] * scale
-
-
-def _spread(xp: Any, places: Array, numbers: Array, num_params: int) -> Array:
-    found = xp.zeros(num_params, dtype=xp.float32, device=device(numbers))
-    found[places] = numbers  # a new vector, which may be written to
-    return found
-
-
-def _pack(xp: Any, codes: Array, bits: int) -> Array:
-    """Codes of so many bits as bytes, the first one high; what is missing of the last byte is 0."""
-    a_byte = 8 // bits
-    missing = -len(codes) % a_byte
-    if missing:
-        codes = xp.concat((codes, xp.zeros(missing, dtype=xp.uint8, device=device(codes))))
-    columns = xp.reshape(codes, (-1, a_byte))
-    packed = columns[:, 0]
-    for column in range(1, a_byte):
-        packed = packed * 2**bits + columns[:, column]
-    return packed
-
-
-def _unpack(xp: Any, packed: Array, bits: int, number: int) -> Array:
-    """The codes again: uint8 [number]."""
-    shifts = xp.asarray(range(8 - bits, -1, -bits), dtype=xp.uint8, device=device(packed))
-    return xp.reshape(xp.bitwise_right_shift(packed[:, None], shifts) % 2**bits, (-1,))[:number]
-
-
-def _total(xp: Any, numbers: Array) -> Array:
-    """Their sum, float32 [1], in pairs: in an order that does not depend on the library."""
-    if not len(numbers):
-        return xp.zeros(1, dtype=xp.float32, device=device(numbers))
-    while len(numbers) > 1:
-        half = len(numbers) // 2
-        pairs = numbers[:half] + numbers[half : 2 * half]
-        numbers = xp.concat((pairs, numbers[2 * half :])) if len(numbers) % 2 else pairs
-    return numbers
+def _to_signs(xp: Any, vector: Array, scale: Array) -> Array:
+    return pack(xp, xp.astype(vector < 0, xp.uint8), 1)
 
 
 def _kept(fraction: float, num_params: int) -> int:
     """k: how many of so many are sent, at least one."""
     return min(num_params, max(1, round(fraction * num_params)))
-
-
-def _like(xp: Any, value: float, array: Array) -> Array:
-    """A number as an array, not a scalar, which torch's operations take for another (x / 127 for x * (1 / 127))."""
-    dtype = xp.int32 if isinstance(value, int) else array.dtype
-    return xp.asarray(value, dtype=dtype, device=device(array))

@@ -78,6 +78,8 @@ def warnings_of(schedule: Mapping[str, Any], platform: Mapping[str, Any]) -> lis
 
 
 def _read(value: object) -> object:
+    if not isinstance(value, str | Mapping | CodecTable):
+        raise ValueError('expected a name such as "int8", or a table')
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -90,9 +92,13 @@ def _built(name: str, fraction: float, is_fed_back: bool) -> Codec:
         return OURS[name](fraction, is_fed_back)
     where, _, factory = name.partition(":")
     try:
-        codec: Codec = getattr(importlib.import_module(where), factory)()
+        make = getattr(importlib.import_module(where), factory)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"expected an importable factory, found {name!r} ({error})") from None
+    try:
+        codec: Codec = make()
     except Exception as error:  # whatever a user's module may raise
-        raise ValueError(f"expected an importable factory, found {name!r} ({raised(error)})") from None
+        raise ValueError(f"expected a factory that makes a codec, found {name!r} ({raised(error)})") from None
     missing = [each for each in ("is_biased", "is_random", "size", "encode", "decode") if not hasattr(codec, each)]
     if missing:
         raise ValueError(f"expected a codec, found one without {', '.join(missing)} ({name!r})")

@@ -46,6 +46,7 @@ STREAMING = of("streaming-diloco", steps="20", local_steps="8")
 ROUNDS = {"rounds": "2", "local_steps": "2"}
 STEPS = {"steps": "4"}
 QSR = of("qsr", local_steps="2", alpha="0.1", **STEPS)
+DILOCO = of("diloco", **ROUNDS)
 PERIODS = {**STEPS, "period": "2", "first_period": "2", "second_period": "2"}
 PIPELINE = {"micro_batches": "4"}
 
@@ -92,6 +93,12 @@ KEYS = [
     ("schedule.local_steps", "0", "expected a number of at least 1, found 0", of("local-sgd", **STEPS)),
     ("schedule.average", '"x"', "expected 'parameters' or 'all', found 'x'", of("local-sgd", local_steps="2", **STEPS)),
     ("schedule.alpha", "0", "expected a number above 0, found 0", of("qsr", local_steps="2", **STEPS)),
+    ("schedule.codec", '"int9"', "expected one of none, fp16,", "(did you mean int8?)", DILOCO),
+    ("schedule.codec", '"no_such:codec"', "expected an importable factory, found 'no_such:codec'", DILOCO),
+    ("schedule.codec.name", "1", "expected text, found 1", DILOCO),
+    ("schedule.codec", '{ name = "top-k", fraction = 2 }', "codec.fraction: expected a number of at most 1", DILOCO),
+    ("schedule.codec.fraction", "0.5", "codec.fraction: expected none for 'none'", DILOCO),
+    ("schedule.codec.error_feedback", "true", "expected none for 'none', which loses nothing", DILOCO),
     ("optimizer.schedule", '"constant"', "'cosine' or 'step' for qsr, which follows the learning rate", QSR),
     ("optimizer.schedule", None, "'cosine' or 'step' for qsr, which follows the learning rate, found 'constant'", QSR),
     ("schedule.fragments", "0", "expected a number of at least 1, found 0", STREAMING),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ ROUNDS, H = 5, 3
 OUTER = {"rounds": ROUNDS, "local_steps": H, "outer_learning_rate": 0.6, "outer_momentum": 0.8}
 
 
-def mean(x: Vectors) -> Vectors:
+def mean(x: Vectors, places: Sequence[int] | None = None) -> Vectors:
+    """Over the workers; `places`: which of the parameters they are, where they are not all."""
     return np.broadcast_to(x.mean(axis=0), x.shape)
 
 
@@ -62,7 +63,7 @@ def eager(x: Vectors, gradient: Gradient) -> Vectors:
     def used(found: list[Vectors]) -> Vectors:
         """The worker's own n-th part fresh, the others' of the round before."""
         before = found[-2] if len(found) > 1 else np.zeros_like(found[0])
-        return found[-1] / N + (before.sum(axis=0) - before) / N
+        return found[-1] / N + (mean(before) - before / N)
 
     return outer(x, gradient, used, after=True)
 
@@ -89,7 +90,7 @@ def streaming(x: Vectors, gradient: Gradient, layers: list[list[int]], overlap: 
         x -= RATE * gradient(x, t - 1)
         for p, mine in enumerate(layers):
             if t % 5 == math.floor((p + 1) * 5 / len(layers)) % 5:
-                begun.append((t + overlap, mine, mean(theta[:, mine] - x[:, mine])))
+                begun.append((t + overlap, mine, mean(theta[:, mine] - x[:, mine], mine)))
         while begun and begun[0][0] == t:
             arrive(*begun.pop(0)[1:])
     for _, mine, delta in begun:
@@ -103,7 +104,7 @@ SEQUENTIAL, STRIDED = [[0, 1], [2, 3], [4, 5, 6]], [[0, 3], [1, 4], [2, 5, 6]]
 
 
 def lookahead(x: Vectors, gradient: Gradient) -> Vectors:
-    return diloco(x, lambda at, step: mean(gradient(at, step)))
+    return outer(x, lambda at, step: mean(gradient(at, step)), lambda found: found[-1], after=False)
 
 
 def local_sgd(x: Vectors, gradient: Gradient) -> Vectors:
