@@ -53,6 +53,7 @@ class Schedule:
         length: (settings, rank) -> gradients of a worker; None: the key `gradients`.
         length_key: the key of [schedule] that says how long a run is; None: there is no such key.
         needs_decay: whether it follows a learning rate that changes, so that a constant one is a mistake.
+        is_layered: whether a step goes through the layers of the model one by one, where it has such.
         is_in_step: whether every rank makes the same steps, so that no count may cut a run.
         updates: (settings, rank) -> steps of its optimizer; None: as many.
         role: (settings, rank) -> "worker" or "server"; None: all are workers.
@@ -85,6 +86,7 @@ class Schedule:
     length: Callable[[Any, int], int] | None = None
     length_key: str | None = None
     needs_decay: bool = False
+    is_layered: bool = False
     is_in_step: bool = False
     updates: Callable[[Any, int], int] | None = None
     role: Callable[[Any, int], str] | None = None
@@ -122,6 +124,7 @@ _DECLARED = {
     "STATE": Sort("a dict of vectors by name", lambda value: value if callable(value) else an(Mapping)(value)),
     "OPTIMIZER": or_none(Sort("SHARD, or another Vector", an(Vector))),
     "NEEDS_DECAY": Sort("True or False", an(bool)),
+    "LAYERED": Sort("True or False", an(bool)),
     "SURVIVES_FAILURES": Sort("True or False", an(bool)),
     "VARYING_GRAPHS": Sort("True or False", an(bool)),
     "PIPELINE": Sort("True or False", an(bool)),
@@ -167,7 +170,8 @@ def find(name: object) -> Schedule:
     """The schedule of that name; `package.module` or a path `file.py` gives the user's own.
 
     A schedule is a module with a docstring, `SOURCE`, `Settings` and `streams(worker)`; what else it may have
-    (`STATE`, `OPTIMIZER`, `LENGTH`, `IN_STEP`, `SURVIVES_FAILURES`, `VARYING_GRAPHS` and functions) says `Schedule`.
+    (`STATE`, `OPTIMIZER`, `LENGTH`, `LAYERED`, `IN_STEP`, `SURVIVES_FAILURES`, `VARYING_GRAPHS` and functions) says
+    `Schedule`.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -195,6 +199,7 @@ def find(name: object) -> Schedule:
         **{each: getattr(module, each, None) for each in _FUNCTIONS},
         length_key=_length_key(module, name),
         needs_decay=getattr(module, "NEEDS_DECAY", False),
+        is_layered=getattr(module, "LAYERED", False),
         is_in_step=getattr(module, "IN_STEP", False),
         told=getattr(module, "summary", None),
         survives=getattr(module, "SURVIVES_FAILURES", False),

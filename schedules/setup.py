@@ -30,12 +30,13 @@ from schedules.scenario import (
     build_optimizer,
     build_problem,
     cut,
+    cuts,
     kernel_activations,
     learning_rate,
     listed_events,
     mean_time,
+    num_layers,
     num_moments,
-    num_sharing,
     optimizer_bytes,
     run_settings,
     stage_parameters,
@@ -140,7 +141,11 @@ class Setup:
         else:
             trained, known = module or self.problem, self._kernels.get(size)
             if trained is not None or known is None:
-                known = staged(size, trained, plan.num_shards) if plan.stages else data_parallel(trained, size)
+                known = (
+                    staged(size, trained, plan.num_shards)
+                    if plan.stages
+                    else data_parallel(trained, size, num_layers(self.scenario))
+                )
             if trained is None:
                 self._kernels[size] = known
             rows = known
@@ -149,9 +154,8 @@ class Setup:
 
     def durations(self, rank: int) -> Durations:
         """What draws how long the kernels of a worker take."""
-        scenario, num_stages = self.scenario, num_sharing(self.scenario, rank)
-        seed, num_buckets = scenario.run.seed, scenario.num_buckets
-        return Durations(scenario.platform, seed, rank, num_buckets=num_buckets, num_stages=num_stages)
+        scenario = self.scenario
+        return Durations(scenario.platform, scenario.run.seed, rank, cuts(scenario, rank))
 
     def programs(self, worker: Worker) -> dict[str, Program]:
         """The programs of a worker by stream name, in the order in which they begin."""

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain, count, repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,32 @@ def key(kernel: str, stage: int) -> Key:
     return kernel if stage < 0 else (kernel, stage)
 
 
+LAYERED = ("forward", "backward-activation", "backward-parameter")
+"""What a step of a model in layers consists of: one of each a layer, but for the first's `backward-activation`."""
+
+FIRST = "backward-first"
+"""The backward pass of a first bucket that is of another size than the others."""
+
+
+class Cuts(NamedTuple):
+    """Into how many parts a worker's computations are cut.
+
+    Attributes:
+        buckets: of a gradient, or of what else it sends.
+        first: share of the first bucket, where it is of another size than the others; else 0.
+        layers: of a step that goes through them one by one; else 0.
+        stages: that the worker holds; 0 in a schedule without stages.
+    """
+
+    buckets: int = 1
+    first: float = 0.0
+    layers: int = 0
+    stages: int = 0
+
+
+WHOLE_WORK = Cuts()
+
+
 class Durations(dict[Key, Draw]):
     """What draws how long each kernel of one rank takes, the same in both worlds.
 
@@ -50,30 +77,19 @@ class Durations(dict[Key, Draw]):
         UnknownKernelError, UnknownStageError: on asking for what the platform has no duration of.
     """
 
-    def __init__(
-        self, platform: PlatformTable, seed: int, rank: int, *, num_buckets: int = 1, num_stages: int = 0
-    ) -> None:
+    def __init__(self, platform: PlatformTable, seed: int, rank: int, cuts: Cuts = WHOLE_WORK) -> None:
         super().__init__()
-        self._platform, self._seed, self._rank = platform, seed, rank
-        self._num_buckets, self._num_stages = num_buckets, num_stages
+        self._platform, self._seed, self._rank, self._cuts = platform, seed, rank, cuts
 
     def __missing__(self, asked: Key) -> Draw:
         kernel, stage = (asked, -1) if isinstance(asked, str) else asked
         if kernel == "backward" and is_in_two(self._platform):
             parts = [self[key(name, stage)] for name in BACKWARD_PARTS]
             self[asked] = lambda: parts[0]() + parts[1]()
-        elif stage >= 0 and not _goes_by_stage(self._platform, kernel, self._num_stages):
+        elif stage >= 0 and not _goes_by_stage(self._platform, kernel, self._cuts.stages):
             self[asked] = self[kernel]  # all stages draw from the kernel's one stream
         else:
-            drawn = durations(
-                self._platform,
-                self._seed,
-                self._rank,
-                kernel,
-                stage=stage,
-                num_buckets=self._num_buckets,
-                num_stages=self._num_stages,
-            )
+            drawn = durations(self._platform, self._seed, self._rank, kernel, stage=stage, cuts=self._cuts)
             self[asked] = drawn.__next__  # the generator's own method: no call of ours around every draw
         return self[asked]
 
@@ -85,8 +101,7 @@ def durations(
     kernel: str,
     *,
     stage: int = -1,
-    num_buckets: int = 1,
-    num_stages: int = 0,
+    cuts: Cuts = WHOLE_WORK,
 ) -> Iterator[int]:
     """Durations of one kernel on one rank, in nanoseconds, without end.
 
@@ -98,8 +113,7 @@ def durations(
         platform: resolved.
         seed: of the run.
         stage: of the operation; -1: none.
-        num_buckets: how many the schedule cuts a gradient, or what else it sends, into.
-        num_stages: how many stages the rank holds; 0 in a schedule without stages.
+        cuts: of the worker.
     Raises:
         UnknownKernelError: if the platform does not know the kernel.
         UnknownStageError: if it has durations for other stages only.
@@ -107,9 +121,9 @@ def durations(
     if kernel == "reconstruct" and kernel not in platform.kernels:
         # A stream of its own, and the times of the other.
         platform = platform.model_copy(update={"kernels": {**platform.kernels, **_again(platform)}})
-    spec, factor = _share(platform, kernel, stage, num_buckets, num_stages)
+    spec, factor = _share(platform, kernel, stage, cuts)
     speed = platform.speed_of(rank)
-    name = f"{kernel}\0{stage}" if _goes_by_stage(platform, kernel, num_stages) else kernel
+    name = f"{kernel}\0{stage}" if _goes_by_stage(platform, kernel, cuts.stages) else kernel
     # Not by Python's hash of the name, which is another in each process.
     nanoseconds = factor / speed * 1e9
     if spec.distribution == "constant":
@@ -120,13 +134,11 @@ def durations(
     return chain.from_iterable(blocks)
 
 
-def mean_s(
-    platform: PlatformTable, kernel: str, stage: int = -1, *, num_buckets: int = 1, num_stages: int = 0
-) -> float:
+def mean_s(platform: PlatformTable, kernel: str, stage: int = -1, cuts: Cuts = WHOLE_WORK) -> float:
     """What the durations of a kernel are on average, in seconds, on a rank at full speed; arguments and errors as for
     `durations`."""
     parts = BACKWARD_PARTS if kernel == "backward" and is_in_two(platform) else (kernel,)
-    shares = (_share(platform, each, stage, num_buckets, num_stages) for each in parts)
+    shares = (_share(platform, each, stage, cuts) for each in parts)
     return sum(spec.mean * factor for spec, factor in shares)
 
 
@@ -162,7 +174,7 @@ def _again(platform: PlatformTable) -> dict[str, KernelDuration]:
     given = platform.kernels.get("forward")
     if given is None and platform.gradient is None:
         return {}
-    return {"reconstruct": _spec(platform, "forward", -1, 1)[0] if given is None else given}
+    return {"reconstruct": _spec(platform, "forward", -1, WHOLE_WORK)[0] if given is None else given}
 
 
 def _goes_by_stage(platform: PlatformTable, kernel: str, num_stages: int) -> bool:
@@ -170,16 +182,14 @@ def _goes_by_stage(platform: PlatformTable, kernel: str, num_stages: int) -> boo
     return num_stages > 0 or isinstance(platform.kernels.get(kernel), list)
 
 
-def _share(
-    platform: PlatformTable, kernel: str, stage: int, num_buckets: int, num_stages: int
-) -> tuple[Duration, float]:
+def _share(platform: PlatformTable, kernel: str, stage: int, cuts: Cuts) -> tuple[Duration, float]:
     """As `_spec`, of one of so many stages of the rank."""
-    spec, factor = _spec(platform, kernel, stage, num_buckets)
-    is_shared = num_stages > 0 and not isinstance(platform.kernels.get(kernel), list)
-    return spec, factor / num_stages if is_shared else factor
+    spec, factor = _spec(platform, kernel, stage, cuts)
+    is_shared = cuts.stages > 0 and not isinstance(platform.kernels.get(kernel), list)
+    return spec, factor / cuts.stages if is_shared else factor
 
 
-def _spec(platform: PlatformTable, kernel: str, stage: int, num_buckets: int) -> tuple[Duration, float]:
+def _spec(platform: PlatformTable, kernel: str, stage: int, cuts: Cuts) -> tuple[Duration, float]:
     """A kernel's durations, and what they are to be multiplied by."""
     given, gradient = platform.kernels.get(kernel), platform.gradient
     if isinstance(given, list):
@@ -190,10 +200,13 @@ def _spec(platform: PlatformTable, kernel: str, stage: int, num_buckets: int) ->
             )
         return given[stage], 1.0
     if kernel in CODING:
-        return given or Duration(mean=0.0), 1 / num_buckets
+        return given or Duration(mean=0.0), 1 / cuts.buckets
+    num_parts = cuts.layers - (kernel == LAYERED[1]) if kernel in LAYERED else 0
     if given is not None:
-        return given, 1.0
-    share = {WHOLE: 1.0, "forward": FORWARD_SHARE, "backward": (1 - FORWARD_SHARE) / num_buckets}
+        return given, 1 / num_parts if num_parts > 0 else 1.0
+    share = _shares(cuts)
+    if kernel == FIRST and isinstance(backward := platform.kernels.get("backward"), Duration):
+        return backward, share[FIRST] / share["backward"]
     if gradient is None:
         raise UnknownKernelError(sorted(platform.kernels))
     if kernel not in share:
@@ -201,3 +214,13 @@ def _spec(platform: PlatformTable, kernel: str, stage: int, num_buckets: int) ->
     if gradient.samples is not None or share[kernel] == 1:
         return gradient, share[kernel]
     return gradient.model_copy(update={"mean": gradient.mean * share[kernel]}), 1.0
+
+
+def _shares(cuts: Cuts) -> dict[str, float]:
+    """Which part of a gradient kernels take that the scenario has no durations of."""
+    if cuts.layers:
+        return {WHOLE: 1.0, **dict.fromkeys(LAYERED, 1 / (3 * cuts.layers - 1))}
+    backward, rest = 1 - FORWARD_SHARE, cuts.buckets - (cuts.first > 0)
+    others = {"backward": backward * (1 - cuts.first) / max(rest, 1)}
+    first = {FIRST: backward * cuts.first} if cuts.first else {}
+    return {WHOLE: 1.0, "forward": FORWARD_SHARE, **others, **first}

@@ -18,7 +18,7 @@ from schedules.scenario.resolved import (
 )
 from schedules.scenario.stages.parameters import stage_parameters
 from schedules.scenario.stages.pipeline import activations, boundaries, ties
-from schedules.scenario.stages.shares import kernel_activations, mean_time, num_sharing
+from schedules.scenario.stages.shares import cuts, kernel_activations, mean_time, num_layers
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -45,6 +45,7 @@ __all__ = [
     "communication_graph",
     "counting",
     "cut",
+    "cuts",
     "field_validator",
     "kernel_activations",
     "learning_rate",
@@ -53,8 +54,8 @@ __all__ = [
     "located",
     "mean_time",
     "nearest",
+    "num_layers",
     "num_moments",
-    "num_sharing",
     "optimizer_bytes",
     "physical_network",
     "place_of",

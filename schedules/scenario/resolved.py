@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Self
@@ -78,17 +77,6 @@ class Scenario(Table):
             return sum(each.size for each in self.tensors.values())
         found = self.workload.parameters
         return sum(found) if isinstance(found, list) else found
-
-    @property
-    def num_buckets(self) -> int:
-        """How many parts the schedule cuts a gradient, or what else it sends, into (1 where it does not)."""
-        schedule: Any = self.schedule
-        if hasattr(schedule, "fragments"):
-            return int(schedule.fragments)
-        size: float | None = getattr(schedule, "bucket_size", None)
-        if size is None or self.parameter_bytes is None or not getattr(schedule, "overlap", True):
-            return 1
-        return max(1, math.ceil(self.parameter_bytes / max(8.0, size // 8 * 8)))  # as `Model.buckets` cuts
 
     @functools.cached_property
     def plan(self) -> Plan:

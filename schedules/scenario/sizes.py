@@ -14,6 +14,7 @@ from schedules import catalogue
 from schedules.errors import ScenarioError, TooLargeError
 from schedules.record.quantities import with_unit
 from schedules.scenario.plan import has_rate
+from schedules.scenario.stages.shares import num_layers
 from schedules.training.vectors import ITEM_SIZE
 from schedules.units import quantity
 
@@ -217,9 +218,11 @@ def _operations_of_a_gradient(scenario: Scenario, rate: float, degree: float) ->
         return 1.0 + 2 * rate
     if scenario.program == "d-psgd":
         return 2 + 2 * degree / float(schedule.accumulate)
-    if getattr(schedule, "bucket_size", 0) and schedule.overlap and _parameters(scenario):
-        buckets = _parameters(scenario) * ITEM_SIZE[scenario.workload.dtype] / max(8.0, float(schedule.bucket_size))
-        return 2 + 3 * max(1.0, buckets)
+    if layers := num_layers(scenario):
+        return 3.0 * layers
+    if getattr(schedule, "overlap", None) is True and _parameters(scenario):
+        size = _parameters(scenario) * ITEM_SIZE[scenario.workload.dtype]
+        return 2 + 3 * max(1.0, size / max(8.0, float(schedule.bucket_size)))
     return 2
 
 

@@ -139,7 +139,8 @@ class WorkloadTable(Table):
     """In a pipeline, bytes of a micro-batch that go from a stage to the next; or a list, one a boundary, of which each
     may be a list of its tensors: they go in one message."""
     layers: Count | None = None
-    """Of the model, of one size each: what `streaming-diloco` makes fragments of."""
+    """Of the model, of one size each: a step then goes through them one by one, under `diloco`, `eager-diloco`,
+    `streaming-diloco` (which makes fragments of them) and `all-reduce` with overlap = "layers"."""
     buffers: Literal["own", "average", "recompute"] = "average"
     """What a module keeps beside its parameters (batch norms' statistics), where these are read out: each rank's own;
     their average over the ranks; or taken anew at the final parameters, in one pass over each rank's data, and averaged

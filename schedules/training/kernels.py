@@ -106,14 +106,15 @@ class Staged(Protocol):
         """What the kernels of the rank's stages compute, by name."""
 
 
-def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:
+def data_parallel(problem: Trained | None, activations: int = 0, num_layers: int = 0) -> Kernels:
     """The kernels of a worker: `gradient`, and `forward` and `backward` for one in parts.
 
     `forward` keeps the gradient, and `backward(inputs=(forward, begin, size))` hands out the part of it that is asked
-    for, in bytes. Without a problem they compute nothing.
+    for, in bytes; so does `backward-parameter`, of a layer. Without a problem they compute nothing.
 
     Args:
         activations: bytes that those of one gradient take.
+        num_layers: that a step goes through; else 0.
     """
 
     def gradient(at: Array, data: tuple[int, int], _: Any) -> Array:
@@ -136,6 +137,9 @@ def data_parallel(problem: Trained | None, activations: int = 0) -> Kernels:
         Kernel("gradient", gradient, activations=activations, kind="gradient"),
         Kernel("forward", forward, size=0, kind="gradient"),
         Kernel("backward", backward, activations=activations),
+        Kernel("backward-first", backward, activations=activations),
+        Kernel("backward-activation", lambda *_: None),
+        Kernel("backward-parameter", backward, activations=activations // max(num_layers, 1)),
     )
     return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 

@@ -34,3 +34,30 @@ def length(piece: slice) -> int:
 def size_of_part(size: int, index: int, num_parts: int, itemsize: int = 1) -> int:
     """Bytes of a part of `size` bytes whose elements have `itemsize` each; 1 where that is not known."""
     return length(part(size // itemsize, index, num_parts)) * itemsize
+
+
+def buckets(size: int, bucket_size: float, first: float | None = None) -> list[int]:
+    """Bytes of the buckets that `size` bytes are cut into, in the order of the backward pass.
+
+    Args:
+        bucket_size: bytes of each, the last but perhaps; at least one number.
+        first: those of the first one, where they are others.
+    """
+    largest = _whole(bucket_size, size)
+    begun = [] if first is None else [_whole(first, size)]
+    whole, rest = divmod(size - sum(begun), largest)
+    return begun + [largest] * whole + [rest] * bool(rest)
+
+
+def layer(size: int, number: int, num_layers: int) -> slice:
+    """The bytes of a layer in a model of so many bytes, whose layers are of one size."""
+    cut = part(size // _WIDEST, number, num_layers)
+    return slice(_WIDEST * cut.start, size if number == num_layers - 1 else _WIDEST * cut.stop)
+
+
+_WIDEST = 8
+"""Bytes of the widest number: no number of any dtype is cut in two."""
+
+
+def _whole(bucket_size: float, size: int) -> int:
+    return max(_WIDEST, int(min(bucket_size, size)) // _WIDEST * _WIDEST)

@@ -210,6 +210,17 @@ RULES: dict[str, tuple[dict[str, Any], Callable[[Vectors, Gradient], Vectors]]] 
         {**STREAMING, "fragments": 3, "overlap": 4, "pattern": "sequential"},
         lambda x, g: streaming(x, g, SEQUENTIAL, 4, 0.0),
     ),
+    "streaming-diloco, layered": (
+        {**STREAMING, "fragments": 3, "overlap": 0, "mixing": 0.5, "pattern": "strided"},
+        lambda x, g: streaming(x, g, STRIDED, 0, 0.5),
+    ),
+    "streaming-diloco, in parts": (
+        {**STREAMING, "fragments": 3, "overlap": 2},
+        lambda x, g: streaming(x, g, SEQUENTIAL, 2, 0.0),
+    ),
+    "diloco, layered": (OUTER, diloco),
+    "eager-diloco, layered": (OUTER, eager),
+    "eager-diloco, delayed and layered": ({**OUTER, "delayed": True}, delayed),
     "lookahead": (OUTER, lookahead),
     "eager-diloco": (OUTER, eager),
     "eager-diloco, delayed": ({**OUTER, "delayed": True}, delayed),
@@ -236,7 +247,7 @@ def scenario(name: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]
         more = {"optimizer": OPTIMIZERS[name], **more}
     tables = {**BASE, "schedule": {"program": name.partition(",")[0], **settings}}
     noisy = {**BASE["workload"], "options": {"dimension": 7, "noise": 0.5}}
-    if "," in name and name.startswith("streaming"):
+    if any(word in name for word in ("layered", "overlapped", "sequential")):
         noisy["layers"] = 6
     return {**tables, "workload": noisy, **more}
 

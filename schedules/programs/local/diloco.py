@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedules import Compute, Program, Worker, descend
+from schedules import Program, Worker
 from schedules.programs.averaging import averaged
+from schedules.programs.layered import joined
 from schedules.programs.local import outer
-from schedules.programs.local.outer import change, outer_step
+from schedules.programs.local.outer import change, local_round, outer_step
 
 SOURCE = "Douillard et al. 2023, DiLoCo (arXiv:2311.08105), algorithm 1"
 STALENESS = "none: all wait for the outer step"
-IN_STEP, LENGTH = True, "rounds"
+IN_STEP, LAYERED, LENGTH = True, True, "rounds"
 
 STATE, Settings, length, read_out = outer.STATE, outer.Outer, outer.length, outer.read_out
 
@@ -24,10 +25,10 @@ def streams(worker: Worker) -> Mapping[str, Program]:
 def rounds(worker: Worker) -> Program:
     """The algorithm of a worker."""
     model, settings = worker.model, worker.settings
-    step = Compute("gradient")
     for _ in range(settings.rounds):
-        for _ in range(settings.local_steps):
-            gradient, _ = yield step
-            model.apply(descend, gradient)
-        delta = yield from averaged(worker, model.payload(change, to="theta"))
+        shares = yield from local_round(worker)
+        if shares:
+            delta = yield from joined(worker, shares)
+        else:
+            delta = yield from averaged(worker, model.payload(change, to="theta"))
         model.apply(outer_step, delta, settings.outer_learning_rate, settings.outer_momentum)

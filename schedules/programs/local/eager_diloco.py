@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schedules import COPY, ZERO, Array, Program, State, Worker
-from schedules.programs.averaging import Begun, arrived, begin, vectors
+from schedules.programs.averaging import Begun, begin, vectors
+from schedules.programs.layered import joined
 from schedules.programs.local import outer
-from schedules.programs.local.outer import change, local_steps, outer_step
+from schedules.programs.local.outer import change, local_round, outer_step
 
 SOURCE = "Kale et al. 2025, Eager Updates for Overlapped Communication in DiLoCo (arXiv:2502.12996)"
 STALENESS = "one outer version of what others send, none of the worker's own part (delayed: one of all)"
 OURS = "what is on its way after the last round is applied before the end"
-IN_STEP, LENGTH = True, "rounds"
+IN_STEP, LAYERED, LENGTH = True, True, "rounds"
 
 STATE = vectors(theta=COPY, momentum=ZERO, sent=ZERO)
 length, read_out = outer.length, outer.read_out
@@ -40,21 +41,21 @@ def rounds(worker: Worker) -> Program:
     model, settings = worker.model, worker.settings
     own = 0.0 if settings.delayed else 1 / worker.num_workers
     rates = own, settings.outer_learning_rate, settings.outer_momentum
-    reducing: Begun | None = None
+    reducing: list[Begun] = []
     for _ in range(settings.rounds):
-        yield from local_steps(worker)
+        shares = yield from local_round(worker)
         mine = model.payload(change, to="theta")
-        if reducing is not None:
-            (mean,) = yield from arrived(worker, [reducing])
+        if reducing:
+            mean = yield from joined(worker, reducing)
             model.apply(step, mean, mine, *rates)
         elif settings.delayed:
             model.change(first_step, mine, *rates)
         else:
             model.apply(first_step, mine, *rates)
-        reducing = yield from begin(worker, mine)
-    if reducing is None:
+        reducing = shares or [(yield from begin(worker, mine))]
+    if not reducing:
         return
-    (mean,) = yield from arrived(worker, [reducing])
+    mean = yield from joined(worker, reducing)
     model.apply(last_step, mean, *rates)
 
 

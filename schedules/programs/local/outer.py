@@ -5,6 +5,7 @@ Delta = theta - x of a worker's own steps is an outer gradient; m <- mu m + Delt
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Annotated, Any
 
 from schedules import (
@@ -16,13 +17,15 @@ from schedules import (
     Field,
     NonNegative,
     Number,
+    Operation,
     Program,
     State,
     Table,
     Worker,
     descend,
 )
-from schedules.programs.averaging import NONE, Codec, vectors
+from schedules.programs import layered
+from schedules.programs.averaging import NONE, Begun, Codec, vectors
 
 STATE = vectors(theta=COPY, momentum=ZERO)
 
@@ -53,6 +56,19 @@ def local_steps(worker: Worker) -> Program:
     for _ in range(worker.settings.local_steps):
         gradient, _ = yield step
         model.apply(descend, gradient)
+
+
+def local_round(worker: Worker) -> Generator[Operation, Any, list[Begun]]:
+    """The same; of a model in layers, the last step sends what they have changed in a layer when its backward pass is
+    done, and this returns what is on its way."""
+    if worker.layers is None:
+        yield from local_steps(worker)
+        return []
+    sending = layered.Sending(worker, lambda _: "theta")
+    for _ in range(worker.settings.local_steps - 1):
+        yield from layered.step(worker)
+    yield from layered.step(worker, send=sending)
+    return sending.begun["theta"]
 
 
 def change(s: State) -> Array:

@@ -30,14 +30,17 @@ from schedules import (
     field_validator,
     part,
 )
+from schedules.programs import layered
 from schedules.programs.averaging import NONE, Begun, Codec, arrived, begin, numbers
+from schedules.programs.layered import Sending, joined
 from schedules.programs.local import outer
 from schedules.programs.local.outer import nesterov
+from schedules.training.parts import layer
 
 SOURCE = "Douillard et al. 2025, Streaming DiLoCo (arXiv:2501.18512), algorithm 2"
 OURS = "the offsets floor((p+1) H / P), as torchft has them"
 STALENESS = "no outer versions, of each fragment, but `overlap` steps"
-IN_STEP, LENGTH = True, "steps"
+IN_STEP, LAYERED, LENGTH = True, True, "steps"
 
 STATE, read_out = outer.STATE, outer.read_out
 
@@ -79,15 +82,14 @@ def length(settings: Any, rank: int) -> int:
 
 def streams(worker: Worker) -> Mapping[str, Program]:
     """The programs of a worker."""
-    return {"compute": steps(worker)}
+    return {"compute": steps(worker) if worker.layers is None else layered_steps(worker)}
 
 
 def steps(worker: Worker) -> Program:
     """The algorithm of a worker."""
     model, settings = worker.model, worker.settings
-    period, pieces = settings.local_steps, fragments(model.size, worker.layers, settings)
-    offsets = [(p + 1) * period // settings.fragments for p in range(settings.fragments)]
-    rates = settings.outer_learning_rate, settings.outer_momentum, settings.mixing
+    period, pieces = settings.local_steps, fragments(model.size, settings.fragments, settings)
+    offsets, rates = offsets_of(settings), rates_of(settings)
     reducing: dict[int, Begun] = {}
     for t in range(1, settings.steps + 1):
         gradient, _ = yield Compute("gradient")
@@ -106,14 +108,59 @@ def steps(worker: Worker) -> Program:
         model.apply(outer_step, mean, pieces[p], *rates)
 
 
-def fragments(size: int, layers: int | None, settings: Any) -> list[list[slice]]:
-    """The bytes of each fragment, of a model of `size` bytes whose layers are of one size."""
-    number = settings.fragments if layers is None else layers
-    cuts = [part(size // 8, layer, number) for layer in range(number)]  # no number of any dtype is cut in two
-    whole = [slice(8 * cut.start, 8 * cut.stop) for cut in cuts[:-1]] + [slice(8 * cuts[-1].start, size)]
+def layered_steps(worker: Worker) -> Program:
+    """The same of a model in layers: a layer's share goes when its backward pass is done, and a fragment has its outer
+    step before the forward pass of its first layer, when those after it have come, too."""
+    model, settings = worker.model, worker.settings
+    period, layers = settings.local_steps, members(worker.layers or 1, settings)
+    pieces = fragments(model.size, worker.layers or 1, settings)
+    offsets, rates = offsets_of(settings), rates_of(settings)
+    due: dict[int, int] = {}  # by the first layer of each, the fragments that are waited for
+
+    def to(layer: int) -> str | None:
+        p = next(p for p, each in enumerate(layers) if layer in each)
+        return f"fragment-{p}" if (t - offsets[p]) % period == 0 else None
+
+    def wait(layer: int) -> Program:
+        if layer in due:
+            p = due.pop(layer)
+            mean = yield from joined(worker, sending.begun.pop(f"fragment-{p}"))
+            model.apply(outer_step, mean, pieces[p], *rates)
+
+    sending = Sending(worker, to)
+    for t in range(1, settings.steps + 1):
+        is_begun = any((t - offset) % period == 0 for offset in offsets)
+        yield from layered.step(worker, wait if due else None, sending if is_begun else None)
+        for p, offset in enumerate(offsets):
+            if (t - offset - settings.overlap) % period == 0 and f"fragment-{p}" in sending.begun:
+                due[layers[p][0]] = p
+    for target, begun in sending.begun.items():  # what is on its way after the last step
+        mean = yield from joined(worker, begun)
+        model.apply(outer_step, mean, pieces[int(target.partition("-")[2])], *rates)
+
+
+def offsets_of(settings: Any) -> list[int]:
+    """t_p of each fragment."""
+    return [(p + 1) * settings.local_steps // settings.fragments for p in range(settings.fragments)]
+
+
+def rates_of(settings: Any) -> tuple[float, float, float]:
+    """nu, mu, alpha."""
+    return settings.outer_learning_rate, settings.outer_momentum, settings.mixing
+
+
+def members(num_layers: int, settings: Any) -> list[range]:
+    """The layers of each fragment, ascending."""
+    number = settings.fragments
     if settings.pattern == "strided":
-        return [whole[p :: settings.fragments] for p in range(settings.fragments)]
-    return [whole[part(number, p, settings.fragments)] for p in range(settings.fragments)]
+        return [range(p, num_layers, number) for p in range(number)]
+    cuts = (part(num_layers, p, number) for p in range(number))
+    return [range(cut.start, cut.stop) for cut in cuts]
+
+
+def fragments(size: int, num_layers: int, settings: Any) -> list[list[slice]]:
+    """The bytes of each fragment, of a model of `size` bytes whose layers are of one size."""
+    return [[layer(size, number, num_layers) for number in each] for each in members(num_layers, settings)]
 
 
 def change(s: State, pieces: Sequence[slice]) -> Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from schedules import catalogue
 from schedules.errors import MisuseError
-from schedules.platform.durations import mean_s
+from schedules.platform.durations import Cuts, mean_s
+from schedules.training.parts import buckets
 
 if TYPE_CHECKING:
     from schedules.scenario.resolved import Scenario
@@ -29,6 +31,24 @@ def kernel_activations(scenario: Scenario, rank: int) -> int:
     return 0 if scenario.plan.is_pipeline else round(whole / number)
 
 
+def num_layers(scenario: Scenario) -> int:
+    """How many layers a step goes through one by one; 0 where it does not."""
+    is_layered = catalogue.find(scenario.program).is_layered or getattr(scenario.schedule, "overlap", None) == "layers"
+    return (scenario.workload.layers or 0) if is_layered else 0
+
+
+def cuts(scenario: Scenario, rank: int) -> Cuts:
+    """Into how many parts the computations of a rank are cut."""
+    schedule: Any = scenario.schedule
+    layers, stages = num_layers(scenario), num_sharing(scenario, rank)
+    size = scenario.parameter_bytes if getattr(schedule, "overlap", None) is True else None
+    if size is None:
+        return Cuts(layers or int(getattr(schedule, "fragments", 1)), layers=layers, stages=stages)
+    found = buckets(size, schedule.bucket_size, schedule.first_bucket)
+    first = found[0] / size if schedule.first_bucket is not None else 0.0
+    return Cuts(len(found), first, stages=stages)
+
+
 def mean_time(scenario: Scenario, rank: int, kernel: str, stage: int) -> float:
     """How long a kernel takes on average on a rank at full speed, in gradient times.
 
@@ -37,7 +57,7 @@ def mean_time(scenario: Scenario, rank: int, kernel: str, stage: int) -> float:
     """
     number = num_sharing(scenario, rank) if stage >= 0 else 0
     try:
-        found = mean_s(scenario.platform, kernel, stage, num_buckets=scenario.num_buckets, num_stages=number)
+        found = mean_s(scenario.platform, kernel, stage, cuts(scenario, rank)._replace(stages=number))
     except LookupError as error:
         raise MisuseError(f"worker.mean_time: {error}, found {kernel!r}, stage {stage}") from None
     return found / scenario.gradient_s
