@@ -35,7 +35,6 @@ from schedules.scenario import (
     learning_rate,
     listed_events,
     mean_time,
-    num_layers,
     num_moments,
     optimizer_bytes,
     run_settings,
@@ -144,7 +143,7 @@ class Setup:
                 known = (
                     staged(size, trained, plan.num_shards)
                     if plan.stages
-                    else data_parallel(trained, size, num_layers(self.scenario))
+                    else data_parallel(trained, size, cuts(self.scenario, worker.rank))
                 )
             if trained is None:
                 self._kernels[size] = known

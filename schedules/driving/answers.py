@@ -24,8 +24,8 @@ from schedules.training.state import sealed
 
 def kind_of(model: Model, kernel: Kernel, operation: Compute) -> What:
     """What the answer of a kernel is that works on the newest parameters: the same for all of a kernel and stage."""
-    # The gradient counts at the first stage.
-    return (kernel.kind, "x", 0) if operation.stage > 0 and model.stage > 0 else kernel.what
+    # The gradient counts at the first stage, or layer of a model that is not in stages.
+    return (kernel.kind, "x", 0) if operation.stage > 0 and model.stage != 0 else kernel.what
 
 
 def of_kernel(model: Model, kernel: Kernel, operation: Compute, now: int, what: What | None = None) -> Payload:

@@ -51,14 +51,19 @@ def forward(
     worker: Worker, wait: Wait | None = None, data: tuple[int, int] | None = None
 ) -> Generator[Operation, Any, Payload]:
     """F of all layers; returns the last one's, which keeps the gradient."""
-    last = (worker.layers or 1) - 1
+    last, first = (worker.layers or 1) - 1, None
     for number in range(last + 1):
         if wait is not None:
             yield from wait(number)
         if number < last:
-            yield Compute("forward", micro_batch=number, size=0, work=nothing)
+            answer, _ = yield Compute("forward", stage=number, size=0, work=nothing)
+            first = answer if number == 0 else first
     passed: Payload
-    passed, _ = yield Compute("forward", micro_batch=last, data=data)
+    passed, _ = yield Compute("forward", stage=last, data=data)
+    if first is not None:
+        passed.what = (
+            first.what
+        )  # a gradient counts by its first layer, and is of the parameters that its last one read
     return passed
 
 
@@ -66,10 +71,10 @@ def backward(worker: Worker, passed: Payload, send: Send | None = None) -> Progr
     """A and P of all layers, from the last."""
     for number, piece in reversed([*enumerate(pieces(worker))]):
         if number:
-            yield Compute("backward-activation", micro_batch=number, size=0)
+            yield Compute("backward-activation", stage=number, size=0)
         size = piece.stop - piece.start
         inputs = passed, piece.start, size
-        part, _ = yield Compute("backward-parameter", micro_batch=number, inputs=inputs, size=size)
+        part, _ = yield Compute("backward-parameter", stage=number, inputs=inputs, size=size)
         if send is not None:
             yield from send(number, part)
 

@@ -18,7 +18,7 @@ from schedules.scenario.resolved import (
 )
 from schedules.scenario.stages.parameters import stage_parameters
 from schedules.scenario.stages.pipeline import activations, boundaries, ties
-from schedules.scenario.stages.shares import cuts, kernel_activations, mean_time, num_layers
+from schedules.scenario.stages.shares import cuts, kernel_activations, mean_time
 from schedules.scenario.tables import ExecutionTable, RunTable
 from schedules.settings import Count, Number, Positive, Table
 from schedules.units import Bytes
@@ -54,7 +54,6 @@ __all__ = [
     "located",
     "mean_time",
     "nearest",
-    "num_layers",
     "num_moments",
     "optimizer_bytes",
     "physical_network",

@@ -14,6 +14,7 @@ from schedules.scenario.optimizing import check_decay
 from schedules.scenario.plan import check_graph, has_rate, is_keyed
 from schedules.scenario.resolved import Scenario
 from schedules.scenario.stages.pipeline import check_stages
+from schedules.scenario.stages.shares import check_layers
 from schedules.settings import known_keys
 from schedules.training.coding import CodecTable
 from schedules.training.problems import PROBLEMS
@@ -57,7 +58,6 @@ def check(scenario: Scenario, where: str) -> None:
     _check_tensors(scenario, where)
     check_decay(scenario, where)
     _check_stages(scenario, where)
-    _check_layers(scenario, where)
     _check_codec(scenario, where)
 
 
@@ -97,15 +97,9 @@ def _check_clocks(scenario: Scenario, where: str) -> None:
 def _check_stages(scenario: Scenario, where: str) -> None:
     try:
         check_stages(scenario, catalogue.find(scenario.program))
+        check_layers(scenario)
     except ValueError as error:
         raise ScenarioError(f"{where}: {error}") from None
-
-
-def _check_layers(scenario: Scenario, where: str) -> None:
-    fragments, layers = getattr(scenario.schedule, "fragments", 0), scenario.workload.layers
-    if layers is not None and fragments > layers:
-        told = f"expected at most workload.layers = {layers}, found {fragments}"
-        raise ScenarioError(f"{where}: schedule.fragments: {told}")
 
 
 def _check_codec(scenario: Scenario, where: str) -> None:

@@ -17,6 +17,7 @@ from schedules.errors import MisuseError
 from schedules.misuse.values import BYTES, NAME, Sort, an, function, one_of, or_none, short
 from schedules.operations import Array, Compute, Payload
 from schedules.payload import GRADIENT, KINDS, Kind, What
+from schedules.platform.durations import CODING, FIRST, LAYERED, WHOLE_WORK, Cuts
 from schedules.training.model import Model
 from schedules.training.problems.problem import Trained
 from schedules.training.state import State, sealed
@@ -106,7 +107,7 @@ class Staged(Protocol):
         """What the kernels of the rank's stages compute, by name."""
 
 
-def data_parallel(problem: Trained | None, activations: int = 0, num_layers: int = 0) -> Kernels:
+def data_parallel(problem: Trained | None, activations: int = 0, cuts: Cuts = WHOLE_WORK) -> Kernels:
     """The kernels of a worker: `gradient`, and `forward` and `backward` for one in parts.
 
     `forward` keeps the gradient, and `backward(inputs=(forward, begin, size))` hands out the part of it that is asked
@@ -114,7 +115,7 @@ def data_parallel(problem: Trained | None, activations: int = 0, num_layers: int
 
     Args:
         activations: bytes that those of one gradient take.
-        num_layers: that a step goes through; else 0.
+        cuts: of the worker.
     """
 
     def gradient(at: Array, data: tuple[int, int], _: Any) -> Array:
@@ -133,14 +134,16 @@ def data_parallel(problem: Trained | None, activations: int = 0, num_layers: int
             told = "expected inputs=(answer of a forward, where its part begins, how long it is, in bytes)"
             raise MisuseError(f"Compute('backward'): {told}, found {short(inputs)}") from None
 
-    rows = (
+    rows = [
         Kernel("gradient", gradient, activations=activations, kind="gradient"),
         Kernel("forward", forward, size=0, kind="gradient"),
         Kernel("backward", backward, activations=activations),
-        Kernel("backward-first", backward, activations=activations),
-        Kernel("backward-activation", lambda *_: None),
-        Kernel("backward-parameter", backward, activations=activations // max(num_layers, 1)),
-    )
+    ]
+    if cuts.first:
+        rows.append(Kernel(FIRST, backward, activations=activations))
+    if cuts.layers:
+        rows.append(Kernel("backward-activation", lambda *_: None))
+        rows.append(Kernel("backward-parameter", backward, activations=activations // cuts.layers))
     return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 
 
@@ -179,7 +182,7 @@ def staged(activations: int = 0, problem: Trained | None = None, num_shards: int
     return {each.name: each if problem is not None else replace(each, run=None) for each in rows}
 
 
-NAMES = {*data_parallel(None), *staged()}
+NAMES = {*data_parallel(None), *LAYERED, *CODING, FIRST, *staged()}
 """Of the kernels that our own programs ask for; a program of the user's own may ask for any."""
 
 

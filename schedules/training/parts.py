@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from schedules.misuse.values import WHOLE
 
+WIDEST = 8
+"""Bytes of the widest number: no number of any dtype is cut in two."""
+
 
 def part(num_elements: int, index: int, num_parts: int) -> slice:
     """Part `index`, counted from 0, of `num_parts` parts of so many elements.
@@ -51,13 +54,9 @@ def buckets(size: int, bucket_size: float, first: float | None = None) -> list[i
 
 def layer(size: int, number: int, num_layers: int) -> slice:
     """The bytes of a layer in a model of so many bytes, whose layers are of one size."""
-    cut = part(size // _WIDEST, number, num_layers)
-    return slice(_WIDEST * cut.start, size if number == num_layers - 1 else _WIDEST * cut.stop)
-
-
-_WIDEST = 8
-"""Bytes of the widest number: no number of any dtype is cut in two."""
+    cut = part(size // WIDEST, number, num_layers)
+    return slice(WIDEST * cut.start, size if number == num_layers - 1 else WIDEST * cut.stop)
 
 
 def _whole(bucket_size: float, size: int) -> int:
-    return max(_WIDEST, int(min(bucket_size, size)) // _WIDEST * _WIDEST)
+    return max(WIDEST, int(min(bucket_size, size)) // WIDEST * WIDEST)

@@ -110,7 +110,7 @@ def test_second_start_runs_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
 # ---- combinations that make no scenario
 
 RATES = {"schedule.program": ["all-reduce", "gossip"], "schedule.rate": [1, 2]}
-UNKNOWN = "schedule.rate: unknown key; accepted: gradients, overlap, bucket_size, accumulate"
+UNKNOWN = "schedule.rate: unknown key; accepted: gradients, overlap, bucket_size, first_bucket, accumulate, codec"
 
 
 def test_one_that_is_impossible_refuses_the_sweep_where_it_says_so(tmp_path) -> None:

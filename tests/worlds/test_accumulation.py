@@ -22,6 +22,13 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "all-reduce, overlapping": {
         "schedule.program": "all-reduce", "schedule.overlap": True, "schedule.bucket_size": 24,
     },
+    "all-reduce, a small first bucket": {
+        "schedule.program": "all-reduce", "schedule.overlap": True, "schedule.bucket_size": 24,
+        "schedule.first_bucket": 8,
+    },
+    "all-reduce, layered": {
+        "schedule.program": "all-reduce", "schedule.overlap": "layers", "workload.layers": 3,
+    },
     "d-psgd": {"schedule.program": "d-psgd"},
 }  # fmt: skip
 synchronous = pytest.mark.parametrize("name", PROGRAMS)

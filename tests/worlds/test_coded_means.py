@@ -45,9 +45,16 @@ class CodedMean:
         table = {"name": codec} if isinstance(codec, str) else codec
         self.is_fed_back = table.get("error_feedback", False)
         self.codec = OURS[table["name"]](table.get("fraction", 0.01), self.is_fed_back)
+        self.layers: list[list[int]] = []
         self.lost, self.common, self.calls = np.zeros((N, num_params)), common, 0
 
     def __call__(self, x: Vectors, places: Sequence[int] | None = None) -> Vectors:
+        if self.layers and places is not None:  # each of its layers is encoded on its own
+            found = [self.of(x[:, [*map(places.index, each)]], each) for each in self.layers if each[0] in places]
+            return np.concatenate(found, axis=1)
+        return self.of(x, places)
+
+    def of(self, x: Vectors, places: Sequence[int] | None) -> Vectors:
         mine = slice(None) if places is None else places
         sent = (x if self.common is None else x - self.common) + self.lost[:, mine]
         arrived = []
@@ -76,6 +83,8 @@ def test_it_is_the_rule_with_a_mean_of_what_is_decoded(
     assert result.parameters is not None
     x = np.stack([problem.initial(0, rank) for rank in range(N)])
     coded = CodedMean(CODED[name], problem.num_params, x if name in OF_PARAMETERS else None)
+    if "layers" in case["workload"]:
+        coded.layers = [[0], [1], [2], [3], [4], [5, 6]]
     monkeypatch.setattr(local, "mean", coded)
 
     def gradient(at: Vectors, step: int) -> Vectors:

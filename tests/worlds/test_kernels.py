@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from schedules.errors import ProgramError
-from schedules.platform.durations import durations
+from schedules.platform.durations import Cuts, durations
 from schedules.result import Result
 from schedules.scenario import load
 from tests.worlds.conftest import BASE, World
@@ -73,7 +73,7 @@ def test_every_stage_draws_from_a_stream_of_its_own(
     resolved = load(BASE, case)
     found, real = simulated(case), measured(case)
     for rank, stage, held in ((0, 0, 2), (0, 1, 2), (1, 2, 1)):
-        drawn = durations(resolved.platform, resolved.run.seed, rank, "forward", stage=stage, num_stages=held)
+        drawn = durations(resolved.platform, resolved.run.seed, rank, "forward", stage=stage, cuts=Cuts(stages=held))
         expected = np.array(list(itertools.islice(drawn, 20)))
         assert (taken(found, rank, stage) == expected).all()
         late = taken(real, rank, stage) - expected

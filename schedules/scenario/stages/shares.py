@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from schedules import catalogue
 from schedules.errors import MisuseError
 from schedules.platform.durations import Cuts, mean_s
-from schedules.training.parts import buckets
+from schedules.training.parts import WIDEST, buckets
 
 if TYPE_CHECKING:
     from schedules.scenario.resolved import Scenario
@@ -35,6 +35,26 @@ def num_layers(scenario: Scenario) -> int:
     """How many layers a step goes through one by one; 0 where it does not."""
     is_layered = catalogue.find(scenario.program).is_layered or getattr(scenario.schedule, "overlap", None) == "layers"
     return (scenario.workload.layers or 0) if is_layered else 0
+
+
+def check_layers(scenario: Scenario) -> None:
+    """Refuse layers that cannot be.
+
+    Raises:
+        ValueError: with the key first.
+    """
+    schedule: Any = scenario.schedule
+    given, fragments, size = scenario.workload.layers, getattr(schedule, "fragments", 0), scenario.parameter_bytes
+    if given is None:
+        if getattr(schedule, "overlap", None) == "layers":
+            told = "expected how many the model has, for schedule.overlap = 'layers'"
+            raise ValueError(f"workload.layers: {told}, found none")
+        return
+    if fragments > given:
+        raise ValueError(f"schedule.fragments: expected at most workload.layers = {given}, found {fragments}")
+    if size is not None and num_layers(scenario) > size // WIDEST:
+        told = f"expected at most {size // WIDEST} of {WIDEST} bytes or more, in a model of {size}"
+        raise ValueError(f"workload.layers: {told}, found {given}")
 
 
 def cuts(scenario: Scenario, rank: int) -> Cuts:

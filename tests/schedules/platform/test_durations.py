@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schedules.clocks import StreamKey, stream
 from schedules.errors import UnknownKernelError, UnknownStageError
 from schedules.platform.computing import Device, Duration
-from schedules.platform.durations import Durations, Key, draw, durations, key
+from schedules.platform.durations import Cuts, Durations, Key, draw, durations, key
 from schedules.scenario import Scenario, ScenarioError, load
 
 A100 = {"flops": "312 TFLOP/s", "memory_bandwidth": "2039 GB/s"}
@@ -169,7 +169,7 @@ LIST = {"encode": ["1 ms", 0.002, {"distribution": "gamma", "mean": "3 ms", "cv"
 
 
 def of_stage(resolved: Scenario, kernel: str, stage: int, num_stages: int) -> list[int]:
-    found = Durations(resolved.platform, resolved.run.seed, 1, num_stages=num_stages)
+    found = Durations(resolved.platform, resolved.run.seed, 1, Cuts(stages=num_stages))
     return [found[kernel, stage]() for _ in range(50)]
 
 

@@ -28,7 +28,7 @@ from schedules.operations import (
 from schedules.platform.durations import durations
 from schedules.platform.stragglers import Pace, pace
 from schedules.record.trace import Recorder
-from schedules.scenario import Scenario, load
+from schedules.scenario import Scenario, cuts, load
 from schedules.worker import Worker
 from simulator import simulate
 from simulator.world import World
@@ -321,7 +321,7 @@ class Drawn(dict[str, Any]):
 
     def __getitem__(self, kernel: str) -> Any:
         scenario, seed = self.scenario, self.scenario.run.seed
-        return durations(scenario.platform, seed, self.rank, kernel, num_buckets=scenario.num_buckets)
+        return durations(scenario.platform, seed, self.rank, kernel, cuts=cuts(scenario, self.rank))
 
 
 RUNS: dict[str, dict[str, Any]] = {

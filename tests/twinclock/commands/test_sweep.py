@@ -105,7 +105,7 @@ def test_cases_that_are_impossible_are_listed_with_their_reasons(here, scenario,
     ]
     at = lines.index("not run, as impossible: 2 of 4 cases")
     assert lines[4].startswith("no other beats ")
-    reason = "schedule.pairing: unknown key; accepted: gradients, overlap, bucket_size, accumulate"
+    reason = "schedule.pairing: unknown key; accepted: gradients, overlap, bucket_size, first_bucket, accumulate, codec"
     assert lines[at + 1] == f'  schedule.program = "all-reduce", schedule.pairing = "edge-clock": {reason}'
     found = json.loads(run("sweep", file, "--jobs", "1", "--out", "out", "--json").stdout)
     assert (found["failed"], found["impossible"]) == (0, 2)
