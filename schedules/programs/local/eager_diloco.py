@@ -13,7 +13,7 @@ from schedules import COPY, ZERO, Array, Program, State, Worker
 from schedules.programs.averaging import Begun, begin, vectors
 from schedules.programs.layered import joined
 from schedules.programs.local import outer
-from schedules.programs.local.outer import change, local_round, outer_step
+from schedules.programs.local.outer import change, layered_round, local_steps, outer_step
 
 SOURCE = "Kale et al. 2025, Eager Updates for Overlapped Communication in DiLoCo (arXiv:2502.12996)"
 STALENESS = "one outer version of what others send, none of the worker's own part (delayed: one of all)"
@@ -41,9 +41,13 @@ def rounds(worker: Worker) -> Program:
     model, settings = worker.model, worker.settings
     own = 0.0 if settings.delayed else 1 / worker.num_workers
     rates = own, settings.outer_learning_rate, settings.outer_momentum
+    shares: list[Begun] = []
     reducing: list[Begun] = []
     for _ in range(settings.rounds):
-        shares = yield from local_round(worker)
+        if worker.layers is None:
+            yield from local_steps(worker)
+        else:
+            shares = yield from layered_round(worker)
         mine = model.payload(change, to="theta")
         if reducing:
             mean = yield from joined(worker, reducing)

@@ -58,12 +58,9 @@ def local_steps(worker: Worker) -> Program:
         model.apply(descend, gradient)
 
 
-def local_round(worker: Worker) -> Generator[Operation, Any, list[Begun]]:
-    """The same; of a model in layers, the last step sends what they have changed in a layer when its backward pass is
-    done, and this returns what is on its way."""
-    if worker.layers is None:
-        yield from local_steps(worker)
-        return []
+def layered_round(worker: Worker) -> Generator[Operation, Any, list[Begun]]:
+    """The same of a model in layers, whose last step sends what they have changed in a layer when its backward pass is
+    done; returns what is on its way."""
     sending = layered.Sending(worker, lambda _: "theta")
     for _ in range(worker.settings.local_steps - 1):
         yield from layered.step(worker)
