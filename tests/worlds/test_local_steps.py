@@ -242,12 +242,16 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 """Of those that need another one than plain SGD."""
 
 
+def is_layered(name: str) -> bool:
+    return any(word in name for word in ("layered", "overlapped", "sequential"))
+
+
 def scenario(name: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
     if name in OPTIMIZERS:
         more = {"optimizer": OPTIMIZERS[name], **more}
     tables = {**BASE, "schedule": {"program": name.partition(",")[0], **settings}}
     noisy = {**BASE["workload"], "options": {"dimension": 7, "noise": 0.5}}
-    if any(word in name for word in ("layered", "overlapped", "sequential")):
+    if is_layered(name):
         noisy["layers"] = 6
     return {**tables, "workload": noisy, **more}
 
@@ -281,7 +285,8 @@ def test_it_is_the_papers_rule(name: str, world: World) -> None:
 def digits(name: str) -> dict[str, Any]:
     """A small network on handwritten digits, in float64, with momentum where the rule leaves it open."""
     optimizer = OPTIMIZERS.get(name, {"learning_rate": RATE, "momentum": 0.5 if name != "proxskip" else 0.0})
-    return scenario(name, RULES[name][0], workload={"problem": "digits-mlp", "dtype": "float64"}, optimizer=optimizer)
+    workload = {"problem": "digits-mlp", "dtype": "float64"} | ({"layers": 5} if is_layered(name) else {})
+    return scenario(name, RULES[name][0], workload=workload, optimizer=optimizer)
 
 
 @pytest.mark.slow
