@@ -140,7 +140,7 @@ def parameters(run: Result) -> np.ndarray:
 
 
 def test_the_recipes_are_those_that_the_beginning_names() -> None:
-    assert list(RECIPES) == ["graph", "transport", "figure", "fault", "schedule"]
+    assert list(RECIPES) == ["graph", "transport", "figure", "fault", "codec", "schedule"]
     assert re.findall(r"\(#a-(\w+)\)", TEXT.partition("\n## ")[0]) == list(RECIPES)
 
 
@@ -188,6 +188,13 @@ def test_a_fault_takes_ranks_away(applied: Applied) -> None:
         begin, back = (50 + 20 * rank) * 10**6, (70 + 20 * rank) * 10**6
         mine = rows[rows["rank"] == rank]
         assert not ((mine["end_ns"] > begin) & (mine["end_ns"] < back)).any()
+
+
+def test_a_codec_is_used_by_both_worlds(applied: Applied) -> None:
+    applied("codec")
+    simulated, measured = load_run("runs/halves"), load_run("runs/halves-measured")
+    assert simulated.summary["bytes_sent"] == measured.summary["bytes_sent"] > 0
+    np.testing.assert_allclose(parameters(measured), parameters(simulated), rtol=0, atol=1e-12)
 
 
 def test_a_schedule_is_listed_and_ends_alike_in_both_worlds(applied: Applied) -> None:

@@ -16,6 +16,8 @@ from schedules import units
 from schedules.platform import computing, tables, transports
 from schedules.scenario import Scenario
 from schedules.settings import CountOfRank
+from schedules.training.codecs import NONE
+from schedules.training.coding import CodecKey, CodecTable
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def shown(value: object) -> str:
 
 
 def _plain(value: object) -> object:
+    if value == CodecTable():
+        return NONE  # as one writes it
     return value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
 
 
@@ -101,6 +105,7 @@ QUANTITIES: dict[object, str] = {
     units.FlopPerSecond: 'FLOP/s, or text like "312 TFLOP/s"',
     computing.Speeds: "table by rank | list",
     CountOfRank: "whole number >= 1 | list",
+    CodecKey: "name | table",
 }
 """The words for a quantity, or another type that is told by how it is read."""
 
@@ -125,7 +130,8 @@ def _words(annotation: object) -> str:
         return "list"
     others = [each for each in inner if each is not type(None)]
     # `X | None` has another origin where X is Annotated (Union) than where it is a class (UnionType).
-    return _words(others[0]) if origin in (UnionType, Union) and len(others) == 1 else "table"
+    words = [_words(each) for each in others] if origin in (UnionType, Union) else ["table"]
+    return "table" if "table" in words else " | ".join(words)
 
 
 def _bounds(metadata: Sequence[object]) -> str:
