@@ -4,12 +4,16 @@ import pytest
 
 from executor.wire.named import named
 from schedules import catalogue, operations
-from schedules.operations import AllReduce, Barrier, Exchange, Meet, Receive, Send
+from schedules.operations import AllGather, AllReduce, Barrier, Exchange, Meet, Receive, Send
 
 
 @pytest.mark.parametrize(
     ("program", "kinds"),
-    [("gossip", {Exchange, Meet, Barrier}), ("d-psgd", {Exchange, Barrier}), ("all-reduce", {AllReduce, Barrier})],
+    [
+        ("gossip", {Exchange, Meet, Barrier}),
+        ("d-psgd", {Exchange, Barrier}),
+        ("all-reduce", {AllReduce, AllGather, Barrier}),  # through a codec it gathers
+    ],
 )
 def test_what_a_method_of_the_catalogue_passes(program: str, kinds: set[type]) -> None:
     passing = {Exchange, Send, Receive, Meet, *operations.COLLECTIVES}
