@@ -43,7 +43,7 @@ def test_exchanges_answer_the_ticks_of_their_edges(program: str, world: World) -
     # On a busy machine no exchange may be over in the window of twenty gradients.
     is_answered = summary["exchanges_due"] > summary["backlog_exchanges"]
     assert summary["lag_p95_s"] >= 0
-    assert (summary["lag_mean_s"] > 0) == is_answered
+    assert summary["lag_mean_s"] > 0 or not is_answered
     assert 0 <= summary["backlog_exchanges"] <= summary["exchanges_due"] <= summary["exchanges"]
 
 
