@@ -109,13 +109,17 @@ def arrived(worker: Worker, begun: Sequence[Begun]) -> Generator[Operation, Any,
     return tuple(means)
 
 
-def parameters(worker: Worker, rule: Rule | None = None, *arguments: object) -> Averaging:
-    """The mean of parameters, rule(s, ...) or x, over the workers: a codec encodes how they differ from those that were
+def own(s: State) -> Array:
+    """x."""
+    return s.x
+
+
+def parameters(worker: Worker, rule: Rule = own, *arguments: object) -> Averaging:
+    """The mean of parameters, rule(s, ...), over the workers: a codec encodes how they differ from those that were
     common last."""
     model = worker.model
     if worker.settings.codec.codec is None:
-        mine = model.outgoing() if rule is None else model.payload(rule, *arguments, kind="average")
-        return (yield from averaged(worker, mine))
+        return (yield from averaged(worker, model.payload(rule, *arguments, kind="average")))
     change = yield from averaged(worker, model.payload(since, rule, *arguments, kind="average"))
     model.change(meet, change)
     return model.payload(common, of=change)
@@ -176,9 +180,9 @@ def keep(s: State, residual: Array, pieces: Sequence[slice]) -> None:
     s.residual = found
 
 
-def since(s: State, rule: Rule | None, *arguments: Any) -> Array:
-    """How rule(s) or x differs from the parameters that were common last."""
-    return (s.x if rule is None else rule(s, *arguments)) - s.common
+def since(s: State, rule: Rule, *arguments: Any) -> Array:
+    """How rule(s, ...) differs from the parameters that were common last."""
+    return rule(s, *arguments) - s.common
 
 
 def meet(s: State, change: Array) -> None:

@@ -117,7 +117,8 @@ class Contributions:
     def tally(self, versions: int, step: int, now: int, given: Payload) -> None:
         """Count one without a gradient, so many versions late, that is applied now at this step of the worker."""
         self.behind[given.what].append(versions)
-        if given.what != AVERAGE:  # of which there are as many as gradients, and whose versions are counted alone
+        # Of parameters that are handed out as they are (`outgoing`) versions alone: gossip has as many as gradients.
+        if given.what is not AVERAGE:
             steps = step - given.step if given.step >= 0 else UNKNOWN
             self.ages[given.what].extend((steps, now - given.read_ns if given.read_ns >= 0 else UNKNOWN))
 

@@ -86,8 +86,14 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
         )
         for kind in KINDS
     },
-    "change_age_steps_mean": Quantity("age of changes (mean)", title="mean age of changes", axis="local steps"),
-    "change_age_mean_s": Quantity("age of changes (mean)", SECONDS, title="mean age of changes", axis="s"),
+    **{
+        f"{kind}_age_steps_mean": Quantity(f"age of {kind}s (mean)", title=f"mean age of {kind}s", axis="local steps")
+        for kind in ("change", "average")
+    },
+    **{
+        f"{kind}_age_mean_s": Quantity(f"age of {kind}s (mean)", SECONDS, title=f"mean age of {kind}s", axis="s")
+        for kind in ("change", "average")
+    },
     "staleness_mean_s": Quantity("staleness (mean)", SECONDS, title="mean staleness", axis="s"),
     "staleness_max_s": Quantity("staleness (max)", SECONDS, title="highest staleness", axis="s"),
     "staleness_steps_mean": Quantity("staleness (mean)", title="mean staleness", axis="local steps"),

@@ -93,6 +93,7 @@ def summarise(
         **_staleness_in_exchanges(applied, len(ledger.exchange_ends())),
         **_means(tallies),
         **_ages(ledger.contributions, "change"),
+        **_ages(ledger.contributions, "average"),
         "staleness_by_target": _by_target(tallies),
         "peak_memory_bytes": int(held.max()),
         "peak_memory_by_kind": _by_kind(peaks[held.argmax()]),

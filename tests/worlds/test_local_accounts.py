@@ -40,6 +40,16 @@ def test_how_many_local_steps_old_a_change_is(name: str, keys: dict[str, Any], s
         assert summary["change_age_mean_s"] >= summary["change_age_steps_mean"] * 1e-4
 
 
+@pytest.mark.parametrize("name", ["local-sgd", "qsr", "proxskip"])
+def test_how_old_an_average_is(name: str, world: World) -> None:
+    """No steps of the worker that waits for it, and as long as it takes: as its trace says."""
+    result = world(scenario(name, RULES[name][0]))
+    assert result.summary["average_age_steps_mean"] == 0
+    applied = result.kept_trace[result.kept_trace["applied"] == "average"]
+    took = (applied["end_ns"] - applied["read_ns"]).mean() / 1e9
+    assert result.summary["average_age_mean_s"] == pytest.approx(took, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_every_local_step_counts(name: str, world: World) -> None:
     settings = RULES[name][0]
