@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -137,6 +137,17 @@ def new_figure(width: float, height: float, **subplots: Any) -> tuple[Figure, li
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(squeeze=False, **subplots)
     return figure, list(axes.ravel())
+
+
+def legend_columns(figure: Figure, labels: Sequence[str], *, frame: float = 0.65, letter: float = 0.09) -> int:
+    """Into how many columns a legend with these labels goes beside nothing else.
+
+    Args:
+        frame: inches of an entry without its label: its line or box, and gaps.
+        letter: inches of a letter, on average.
+    """
+    inches = max(1.3, frame + letter * max(map(len, labels), default=0))
+    return max(1, min(len(labels), int(figure.get_figwidth() / inches)))
 
 
 def save(figure: Figure, stem: str | PathLike[str]) -> tuple[Path, Path]:

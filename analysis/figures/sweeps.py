@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.figures.style import DASHES, INK, LINES, MARKERS, new_figure, styled
+from analysis.figures.style import DASHES, INK, LINES, MARKERS, legend_columns, new_figure, styled
 from schedules.record.quantities import QUANTITIES, WORK_PER_S, applies, label, largest, time_unit
 
 if TYPE_CHECKING:
@@ -198,11 +198,5 @@ def _legend(figure: Figure, named: pd.DataFrame, *, has_markers: bool) -> None:
         plain: Style = {"color": INK, "marker": ""}
         handles += [Line2D([], [], label=name, **_style(0, i) | plain) for name, i in programs.items()]
     if handles:
-        longest = max(len(str(each.get_label())) for each in handles)
-        inches = max(1.3, 0.65 + 0.09 * longest)  # of an entry: its line and gap, and a letter's mean width
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=max(1, min(len(handles), int(figure.get_figwidth() / inches))),
-            handlelength=3,
-        )
+        columns = legend_columns(figure, [str(each.get_label()) for each in handles])
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.bands import Bands
-from analysis.figures.style import FAINT, PAPER, WAITING, kind_colours, new_figure, styled
+from analysis.figures.style import FAINT, PAPER, WAITING, kind_colours, legend_columns, new_figure, styled
 from analysis.measures.metrics import num_ranks, span_ns, with_parts
 from analysis.measures.under_way import UNDER_WAY, IntMatrix, Unfinished
 from schedules.record.quantities import number, time_unit
@@ -81,7 +81,7 @@ def timeline(
         axes.set_xlim(begin / unit_ns, max(end, begin + 1) / unit_ns)
         axes.set_xlabel(f"time ({unit})")
         axes.set_title(_title(traces, shown, ranks, number((end - begin) / unit_ns, 3) + f" {unit}"), loc="left")
-        columns = min(6, len(boxes))
+        columns = min(6, legend_columns(figure, list(boxes), frame=0.6, letter=0.075))
         figure.legend(loc="outside lower center", ncols=columns, handlelength=1.2, handleheight=0.9)
     return figure
 
